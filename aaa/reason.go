@@ -1,0 +1,55 @@
+package aaa
+
+import "fmt"
+
+// Reason says why an Access-Request was accepted or refused. The list is closed:
+// reasons are metric labels and stand in auth_records.
+type Reason uint8
+
+// The reasons of a decision.
+const (
+	ReasonAccepted Reason = iota
+	ReasonUnknownUser
+	ReasonWrongPassword
+	ReasonNoCredential       // the user has no secret, or the request carries nothing to check
+	ReasonMethodUnavailable  // the stored credential cannot serve this method (CHAP against a hash)
+	ReasonMethodNotAllowed   // the plan or an item forbids this method
+	ReasonDisabled           // the user is disabled
+	ReasonSuspended          // the user is suspended
+	ReasonExpired            // past the user's expiry
+	ReasonOutsideLoginHours  // not now
+	ReasonNASNotAllowed      // not from this NAS
+	ReasonStationNotAllowed  // not from this Calling-Station-Id
+	ReasonCheckFailed        // another check item does not hold
+	ReasonSimultaneousUse    // as many sessions as allowed are open or reserved
+	ReasonTimeQuotaExhausted // no online time left in this period
+	ReasonDataQuotaExhausted // no octets left in this period
+	ReasonMalformedRequest   // attributes contradict each other or are of wrong length
+	ReasonInternal           // the decision could not be made; the log says why
+	reasonCount
+)
+
+var reasonNames = [reasonCount]string{
+	"accepted", "unknown_user", "wrong_password", "no_credential", "method_unavailable",
+	"method_not_allowed", "disabled", "suspended", "expired", "outside_login_hours",
+	"nas_not_allowed", "station_not_allowed", "check_failed", "simultaneous_use",
+	"time_quota_exhausted", "data_quota_exhausted", "malformed_request", "internal",
+}
+
+// String returns the reason as it stands in auth_records and in metrics.
+func (r Reason) String() string {
+	if r < reasonCount {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
+}
+
+// ParseReason reads a reason as String writes it.
+func ParseReason(s string) (Reason, error) {
+	for i, name := range reasonNames {
+		if s == name {
+			return Reason(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown reason %q", s)
+}

@@ -1,0 +1,121 @@
+package aaa
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AcctStatus is the Acct-Status-Type of a record (RFC 2866 §5.1).
+type AcctStatus uint8
+
+// The statuses that are recorded.
+const (
+	AcctStart   AcctStatus = 1
+	AcctStop    AcctStatus = 2
+	AcctInterim AcctStatus = 3
+	AcctOn      AcctStatus = 7
+	AcctOff     AcctStatus = 8
+)
+
+// String returns the status as it stands in accounting_records.
+func (s AcctStatus) String() string {
+	switch s {
+	case AcctStart:
+		return "start"
+	case AcctStop:
+		return "stop"
+	case AcctInterim:
+		return "interim"
+	case AcctOn:
+		return "on"
+	case AcctOff:
+		return "off"
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
+
+// ParseAcctStatus reads a status as String writes it.
+func ParseAcctStatus(s string) (AcctStatus, error) {
+	for _, status := range []AcctStatus{AcctStart, AcctStop, AcctInterim, AcctOn, AcctOff} {
+		if s == status.String() {
+			return status, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown accounting status %q", s)
+}
+
+// Record is one Accounting-Request, decoded. Two requests that mean the same
+// (a retransmission with a new Acct-Delay-Time, RFC 2866 §5.2) have the same ID.
+type Record struct {
+	ID                 uuid.UUID // deterministic: the same meaning gives the same id
+	SessionID          uuid.UUID // zero for AcctOn and AcctOff
+	Status             AcctStatus
+	AcctSessionID      string
+	AcctMultiSessionID string
+	Username           string
+	NASID              uuid.UUID  // the directory's NAS at receipt; zero if it is gone
+	NASAddr            netip.Addr // nas_ip: NAS-IP-Address or NAS-IPv6-Address if sent, else the source
+	NASIdentifier      string
+	NASPort            uint32
+	NASPortID          string
+	FramedIP           netip.Addr // zero: not sent
+	FramedIPv6         netip.Addr
+	FramedIPv6Prefix   netip.Prefix
+	DelegatedPrefix    netip.Prefix // Delegated-IPv6-Prefix
+	CallingStationID   string       // raw, as CoA needs it
+	CalledStationID    string       // raw
+	Class              []byte       // raw, the first one sent
+	// EventTime is Event-Timestamp if sent, else the time of receipt less
+	// Acct-Delay-Time.
+	EventTime  time.Time
+	ReceivedAt time.Time
+	ClockOff   bool // EventTime is implausibly far from ReceivedAt
+	// Counters since the session's start. HasSeconds and HasOctets tell zero
+	// from not sent.
+	HasSeconds     bool
+	HasOctets      bool
+	SessionSeconds uint64
+	InputOctets    uint64 // from the user; gigawords included (RFC 2869 §5.1)
+	OutputOctets   uint64 // to the user
+	InputPackets   uint64
+	OutputPackets  uint64
+	TerminateCause string // dictionary name of Acct-Terminate-Cause; empty: not sent
+}
+
+// Session is one use of the network, as the set of its records tells it.
+type Session struct {
+	ID                 uuid.UUID
+	AcctSessionID      string
+	AcctMultiSessionID string
+	Username           string
+	NASID              uuid.UUID
+	NASAddr            netip.Addr
+	NASIdentifier      string
+	NASPort            uint32
+	NASPortID          string
+	FramedIP           netip.Addr
+	FramedIPv6         netip.Addr
+	FramedIPv6Prefix   netip.Prefix
+	DelegatedPrefix    netip.Prefix
+	CallingStationID   string // raw
+	CalledStationID    string // raw
+	Class              []byte
+	StartedAt          time.Time
+	StartInferred      bool      // no Start seen: derived from event time less Acct-Session-Time
+	UpdatedAt          time.Time // latest event time of its records
+	StoppedAt          time.Time // zero: open
+	StopInferred       bool      // no Stop seen: reboot, liveness timeout or superseded
+	SessionSeconds     uint64
+	InputOctets        uint64
+	OutputOctets       uint64
+	InputPackets       uint64
+	OutputPackets      uint64
+	TerminateCause     string
+	CounterWrapped     bool // a 32-bit wrap without gigawords was recognised
+}
+
+// Open reports whether the session has not ended.
+func (s *Session) Open() bool { return s.StoppedAt.IsZero() }

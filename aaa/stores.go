@@ -1,0 +1,84 @@
+package aaa
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Entity names a kind of thing in the change feed.
+type Entity string
+
+// The entities of the change feed, named after their tables.
+const (
+	EntityUser  Entity = "users"
+	EntityPlan  Entity = "plans"
+	EntityGroup Entity = "groups"
+	EntityNAS   Entity = "nas"
+)
+
+// Change says that something was made, changed or deleted. It carries no
+// content: who follows the feed reads the thing again, and takes its absence as
+// deletion, so that a change seen twice or out of order does no harm.
+type Change struct {
+	Entity Entity
+	ID     uuid.UUID
+}
+
+// ChangeCursor is a place in the change feed, opaque to all but the store. The
+// empty cursor is the beginning.
+type ChangeCursor string
+
+// DirectoryStore is where a [Directory] gets its content from. All methods may
+// block; none is called while a request is being answered.
+type DirectoryStore interface {
+	// ChangeCursor returns the present end of the feed. Taken before a load, no
+	// change is missed: what commits later is after the cursor.
+	ChangeCursor(ctx context.Context) (ChangeCursor, error)
+	// Changes returns what was committed after the cursor, including changes
+	// that took their sequence number earlier but committed later, and the
+	// cursor to go on from. It returns at once; no changes is not an error.
+	Changes(ctx context.Context, after ChangeCursor) ([]Change, ChangeCursor, error)
+	Plans(ctx context.Context) ([]Plan, error)
+	Groups(ctx context.Context) ([]Group, error)
+	NASes(ctx context.Context) ([]NAS, error)
+	// EachUser calls fn for every user. The user belongs to fn only during the
+	// call unless fn copies it; the slices within may be kept.
+	EachUser(ctx context.Context, fn func(*User) error) error
+	// UsersByID returns those of the users that exist.
+	UsersByID(ctx context.Context, ids []uuid.UUID) ([]User, error)
+}
+
+// AuthRecordStore keeps decisions. Appending the same record twice keeps one.
+type AuthRecordStore interface {
+	AppendAuthRecords(ctx context.Context, records []AuthRecord) error
+}
+
+// Boot is an Accounting-On or Accounting-Off: no session of the NAS that began
+// before it goes on after it (RFC 2866 §5.1).
+type Boot struct {
+	NASAddr       netip.Addr
+	NASIdentifier string
+	Status        AcctStatus // AcctOn or AcctOff
+	At            time.Time
+}
+
+// DailyUsage is one row of usage_daily.
+type DailyUsage struct {
+	Username string
+	Day      time.Time // midnight in the configured time zone
+	Usage
+}
+
+// SessionStore is what the live sessions are rebuilt from at start.
+type SessionStore interface {
+	// EachSession calls fn for every session that is open or stopped since.
+	EachSession(ctx context.Context, since time.Time, fn func(*Session) error) error
+	// Boots returns those that happened since.
+	Boots(ctx context.Context, since time.Time) ([]Boot, error)
+	// EachUsage calls fn for each user's usage on days from since on, and once
+	// for each user with the sum of all earlier days and a zero Day.
+	EachUsage(ctx context.Context, since time.Time, fn func(DailyUsage) error) error
+}

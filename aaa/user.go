@@ -1,0 +1,117 @@
+package aaa
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// UserStatus says whether a user may use the network at all.
+type UserStatus uint8
+
+// The states of a user. Only an active user is ever accepted.
+const (
+	UserActive UserStatus = iota
+	UserDisabled
+	UserSuspended
+)
+
+var userStatusNames = [...]string{"active", "disabled", "suspended"}
+
+// String returns the status as it stands in the users table.
+func (s UserStatus) String() string {
+	if int(s) < len(userStatusNames) {
+		return userStatusNames[s]
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
+
+// ParseUserStatus reads a status as String writes it.
+func ParseUserStatus(s string) (UserStatus, error) {
+	for i, name := range userStatusNames {
+		if s == name {
+			return UserStatus(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown status %q: want active, disabled or suspended", s)
+}
+
+// User is one subscriber, device or employee that a NAS asks about.
+type User struct {
+	ID         uuid.UUID // UUIDv7
+	Name       string    // User-Name, compared octet by octet; unique
+	Status     UserStatus
+	Credential Credential
+	PlanID     uuid.UUID // zero: no plan
+	Groups     []Membership
+	ExpiresAt  time.Time // zero: never
+	// SimultaneousUse is how many sessions may be open at once;
+	// zero leaves it to the plan.
+	SimultaneousUse int
+	Items           []Item // check and reply items of this user alone
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+}
+
+// Membership puts a user into a group. Groups apply in ascending priority; the
+// first to set an attribute wins over the later ones.
+type Membership struct {
+	GroupID  uuid.UUID
+	Priority int
+}
+
+// Scheme says how a Credential's secret is to be compared.
+type Scheme uint8
+
+// The credential schemes. Which methods each can serve is a matter of
+// cryptography: CHAP needs the cleartext, MS-CHAP the cleartext or the NT hash,
+// PAP any of them.
+const (
+	// SchemeNone has no secret: every password check is refused.
+	SchemeNone Scheme = iota
+	// SchemeCleartext holds the password itself. Serves every method.
+	SchemeCleartext
+	// SchemeNTHash holds the 16 octets of MD4(UTF-16LE(password)).
+	SchemeNTHash
+	// SchemeHash holds a self-describing hash as text, as crypt(3), LDAP and
+	// argon2 write them: $6$…, $2b$…, $argon2id$…, {SSHA}…. Serves PAP only.
+	SchemeHash
+	// SchemeMAC has no secret: the user is a device that is known by its MAC
+	// address alone (MAC authentication). Its name is the address in the
+	// normal form of NormalizeMAC.
+	SchemeMAC
+)
+
+var schemeNames = [...]string{"none", "cleartext", "nthash", "hash", "mac"}
+
+// String returns the scheme as it stands in the users table.
+func (s Scheme) String() string {
+	if int(s) < len(schemeNames) {
+		return schemeNames[s]
+	}
+	return fmt.Sprintf("scheme(%d)", uint8(s))
+}
+
+// ParseScheme reads a scheme as String writes it.
+func ParseScheme(s string) (Scheme, error) {
+	for i, name := range schemeNames {
+		if s == name {
+			return Scheme(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown credential scheme %q", s)
+}
+
+// Credential is what a user is authenticated by. It is in the clear in memory
+// and sealed in the store.
+type Credential struct {
+	Scheme Scheme
+	Secret []byte
+}
+
+// String hides the secret from logs and errors.
+func (c Credential) String() string { return c.Scheme.String() + ":…" }
+
+// GoString hides the secret from %#v as well.
+func (c Credential) GoString() string { return c.String() }
