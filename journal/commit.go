@@ -1,0 +1,258 @@
+package journal
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"time"
+)
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = time.Second
+	// probeBytes is what the device must take before the journal trusts it again.
+	probeBytes = 256 << 10
+)
+
+// run is the committer goroutine: it writes and syncs one group while the next
+// fills, and probes a failing device.
+func (j *Journal) run() {
+	defer close(j.done)
+	for {
+		g, closing := j.takeGroup()
+		switch {
+		case g != nil:
+			j.commit(g)
+		case closing:
+			j.shut()
+			return
+		case j.active == nil:
+			j.waitBackoff()
+			if !j.isClosing() {
+				j.probe()
+			}
+		default:
+			<-j.wake
+		}
+	}
+}
+
+// takeGroup takes the filling group if it holds anything and lets the other
+// buffer fill.
+func (j *Journal) takeGroup() (*group, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	g := j.fill
+	if len(g.entries) == 0 {
+		return nil, j.closing
+	}
+	j.fill, j.spare = j.spare, nil
+	j.fill.start = j.next
+	return g, j.closing
+}
+
+// release gives a group's memory back.
+func (j *Journal) release(g *group) {
+	clear(g.entries)
+	g.buf, g.entries = g.buf[:0], g.entries[:0]
+	j.spare = g
+}
+
+// commit makes a group durable, shows it to the readers and tells the appenders.
+func (j *Journal) commit(g *group) {
+	began := time.Now()
+	if err := j.store(g); err != nil {
+		j.fail(g, err)
+		return
+	}
+	j.backoff = 0
+	end := g.start + Position(len(g.buf))
+
+	j.mu.Lock()
+	j.committed = end
+	j.stats.Groups++
+	j.stats.Records += uint64(len(g.entries))
+	j.stats.LastGroup = len(g.entries)
+	j.stats.CommitTime += time.Since(began)
+	j.wakeReaders()
+	j.mu.Unlock()
+
+	for _, e := range g.entries {
+		if e.c != nil {
+			e.c.Committed(e.end, nil)
+		}
+	}
+	j.release(g)
+	j.afterGroup()
+}
+
+// store writes and syncs a group, in a new segment if the active one would
+// grow too large.
+func (j *Journal) store(g *group) error {
+	base := j.activeBase()
+	if g.start > base && fileOffset(base, g.start)+int64(len(g.buf))+frameHeader > j.opt.SegmentBytes {
+		if err := j.rotate(g.start, 0); err != nil {
+			return err
+		}
+		base = g.start
+	}
+	if err := writeAt(j.active, g.buf, fileOffset(base, g.start)); err != nil {
+		return err
+	}
+	return j.active.SyncData()
+}
+
+// rotate begins a new segment at base, which becomes the active one. Where the
+// old one is empty, the new one takes its place.
+func (j *Journal) rotate(base Position, probe int) error {
+	f, err := createSegment(j.fs, j.opt.Dir, base, probe)
+	if err != nil {
+		return err
+	}
+	if j.active != nil {
+		j.active.Close()
+	}
+	j.active = f
+	j.mu.Lock()
+	if j.segments[len(j.segments)-1].base != base {
+		j.segments = append(j.segments, segment{base})
+	}
+	j.mu.Unlock()
+	return nil
+}
+
+// fail tells the appenders of a group that could not be made durable, and of
+// the one that filled meanwhile, and closes the segment at its last known good
+// position. What a failed sync has left in memory and on the device is unknown
+// (Linux marks the pages clean), so nothing is written to that segment again:
+// the next one begins at the end of what is committed, and a segment counts
+// only as far as the next one's beginning.
+func (j *Journal) fail(g *group, err error) {
+	failure := newFailure(err)
+	j.log.Error("journal: cannot commit, records are refused until the device recovers",
+		"err", err, "records", len(g.entries), "position", uint64(g.start))
+
+	j.mu.Lock()
+	if j.refuse == nil {
+		j.refuse = failure
+	}
+	next := j.fill
+	j.next = j.committed
+	j.stats.Failures++
+	j.stats.Err = failure
+	j.mu.Unlock()
+
+	for _, g := range []*group{g, next} {
+		for _, e := range g.entries {
+			if e.c != nil {
+				e.c.Committed(0, failure)
+			}
+		}
+	}
+	j.release(g)
+	clear(next.entries)
+	next.buf, next.entries = next.buf[:0], next.entries[:0]
+	if j.active != nil {
+		// Only to give space back; the segment counts up to the next one's base anyway.
+		if err := j.active.Truncate(fileOffset(j.activeBase(), g.start)); err != nil {
+			j.log.Warn("journal: cannot cut the failed segment", "err", err)
+		}
+		j.active.Close()
+		j.active = nil
+	}
+	j.afterGroup()
+}
+
+// waitBackoff waits before the next probe, or until Close.
+func (j *Journal) waitBackoff() {
+	j.backoff = min(max(2*j.backoff, firstBackoff), lastBackoff)
+	timer := time.NewTimer(j.backoff)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-j.wake:
+	}
+}
+
+// probe tries to begin a new segment on a device that failed and, if that
+// works, accepts records again.
+func (j *Journal) probe() {
+	base := j.End()
+	if err := j.rotate(base, int(min(probeBytes, j.opt.SegmentBytes-segmentHeader))); err != nil {
+		failure := newFailure(err)
+		j.mu.Lock()
+		if !j.closing {
+			j.refuse = failure
+		}
+		j.stats.Err = failure
+		j.mu.Unlock()
+		return
+	}
+	j.log.Info("journal: the device takes records again", "position", uint64(base))
+	j.mu.Lock()
+	if !j.closing {
+		j.refuse = nil
+	}
+	j.fill.start = base
+	j.stats.Err = nil
+	j.mu.Unlock()
+}
+
+// shut ends the journal: a seal behind the last record tells the next Open that
+// nothing was in flight, so that damage to the last group is not taken for a
+// torn tail.
+func (j *Journal) shut() {
+	if j.active != nil {
+		j.closeErr = errors.Join(j.seal(), j.active.Close())
+		j.active = nil
+	}
+	j.mu.Lock()
+	j.closed = true
+	j.wakeReaders()
+	j.mu.Unlock()
+	j.reaper.Lock() // a deletion that is under way ends under the lock
+	defer j.reaper.Unlock()
+	j.closeErr = errors.Join(j.closeErr, j.lock.Close())
+}
+
+func (j *Journal) seal() error {
+	var b [frameHeader]byte
+	end := j.End()
+	putFrameHeader(b[:], kindSeal, 0, end, end, 0)
+	if err := writeAt(j.active, b[:], fileOffset(j.activeBase(), end)); err != nil {
+		return err
+	}
+	return j.active.SyncData()
+}
+
+func (j *Journal) activeBase() Position {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.segments[len(j.segments)-1].base
+}
+
+func (j *Journal) isClosing() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.closing
+}
+
+// wakeReaders wakes all who wait for something to be committed; with mu held.
+func (j *Journal) wakeReaders() {
+	if j.waiters != nil {
+		close(j.waiters)
+		j.waiters = nil
+	}
+}
+
+func (j *Journal) afterGroup() {
+	if j.opt.AfterGroup != nil {
+		j.opt.AfterGroup()
+	}
+}
+
+func (j *Journal) path(base Position) string {
+	return filepath.Join(j.opt.Dir, segmentName(base))
+}
+
+func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

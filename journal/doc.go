@@ -1,0 +1,2 @@
+// Package journal is a write-ahead journal on disk: records in, positions out.
+package journal
