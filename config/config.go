@@ -1,0 +1,195 @@
+// Package config is the configuration of radiusd: one struct with its defaults,
+// loaded from a YAML file, the environment and flags (in ascending precedence),
+// and validated with every problem reported at once, each with its place.
+//
+// Only internal/cli knows this package; every other package takes a small struct
+// of its own.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+//go:generate go test -run TestReference -update .
+
+// Config is the whole configuration. Every leaf has a key, the yaml names joined
+// by dots (auth.listen), and an environment variable, the key in capitals with
+// underscores (RADIUSD_AUTH_LISTEN). The comments of the fields are the text of
+// docs/configuration.md and of deploy/radiusd.example.yaml.
+type Config struct {
+	// Directory for everything radiusd keeps on disk: the embedded store, the
+	// journal, the master key and snapshots. It is made on first start, readable
+	// by its owner only. A relative path is relative to the working directory.
+	DataDir string `yaml:"data_dir"`
+	// File with the key that seals NAS secrets and passwords in the store: 32
+	// octets in base64 or hex, mode 0600. Empty: master.key in data_dir, made on
+	// first start. All nodes that share a store need the same key; without it
+	// the sealed secrets are lost, so keep a copy apart from the store's backup.
+	MasterKeyFile string `yaml:"master_key_file"`
+	// Time zone, as an IANA name like Europe/Vienna, in which days, weeks, months
+	// and login hours are meant (quotas, usage per day). It is UTC rather than
+	// the machine's own zone unless set, so that all nodes agree. Times are
+	// stored and printed in UTC in any case.
+	TimeZone string `yaml:"time_zone"`
+
+	Auth       Auth       `yaml:"auth"`
+	Acct       Acct       `yaml:"acct"`
+	Radius     Radius     `yaml:"radius"`
+	Dictionary Dictionary `yaml:"dictionary"`
+	Templates  Templates  `yaml:"templates"`
+	Journal    Journal    `yaml:"journal"`
+	Sessions   Sessions   `yaml:"sessions"`
+	Store      Store      `yaml:"store"`
+	Redis      Redis      `yaml:"redis"`
+	ClickHouse ClickHouse `yaml:"clickhouse"`
+	Admin      Admin      `yaml:"admin"`
+	Metrics    Metrics    `yaml:"metrics"`
+	Log        Log        `yaml:"log"`
+
+	path     string            // the file that was read; empty: none
+	origins  map[string]Origin // of the keys that are not at their default
+	broken   map[string]bool   // keys whose text could not be read
+	warnings []string
+}
+
+// Auth is the authentication port.
+type Auth struct {
+	// Addresses to take Access-Requests on, as host:port. Without a host, all
+	// addresses of the machine, IPv4 and IPv6. An empty list turns authentication
+	// off.
+	Listen []string `yaml:"listen"`
+	// How long an Access-Reject is held back, counted from the request's arrival,
+	// to slow down guessing. 0s answers at once; at most 5s, since a NAS gives up.
+	RejectDelay time.Duration `yaml:"reject_delay"`
+	// Workers for what must not run on a listener: slow password hashes like
+	// argon2id and bcrypt. 0: one for each CPU.
+	Workers int `yaml:"workers"`
+	// How many requests may wait for a worker before new ones are shed, in
+	// silence, for the NAS to try again. 0: 64 for each worker.
+	QueueLength int `yaml:"queue_length"`
+}
+
+// Acct is the accounting port.
+type Acct struct {
+	// Addresses to take Accounting-Requests on, as host:port. An empty list turns
+	// accounting off.
+	Listen []string `yaml:"listen"`
+}
+
+// Radius is what both ports share.
+type Radius struct {
+	// How long a reply is kept to answer retransmissions of its request with the
+	// same octets (RFC 5080 section 2.2.2); 5s to 30s.
+	DuplicateWindow time.Duration `yaml:"duplicate_window"`
+	// Sockets for each listen address, each read by a goroutine of its own. 0: one
+	// for each CPU. Where the system has no SO_REUSEPORT, one is used.
+	Listeners int `yaml:"listeners"`
+}
+
+// Dictionary is the attribute dictionary.
+type Dictionary struct {
+	// Files in FreeRADIUS's dictionary syntax to load over the embedded
+	// dictionary, in order.
+	Files []string `yaml:"files"`
+}
+
+// Templates are the reply templates, which turn a plan's fields into the reply
+// attributes of a vendor.
+type Templates struct {
+	// Files with reply templates to load over the embedded ones, in order; a
+	// template replaces the embedded one of the same vendor.
+	Files []string `yaml:"files"`
+}
+
+// Journal is the write-ahead journal of accounting, in the folder journal of
+// data_dir.
+type Journal struct {
+	// Most disk space the journal may take. Records stay in it until every store
+	// has them, so this is how long a store may be away. When it is full,
+	// Accounting-Requests are left unanswered, for the NAS to keep and repeat.
+	MaxBytes Size `yaml:"max_bytes"`
+	// Size of a segment file; whole segments are deleted once they are stored.
+	SegmentBytes Size `yaml:"segment_bytes"`
+}
+
+// Sessions is the view of open sessions.
+type Sessions struct {
+	// How long a session may go without a sign of life before it is taken as
+	// ended at its last one, and its Stop as lost. Set it to at least three times the
+	// longest interim interval of the NASes.
+	Liveness time.Duration `yaml:"liveness"`
+	// How long an Access-Accept holds a place among the user's simultaneous
+	// sessions before the session's Start has to arrive.
+	Reservation time.Duration `yaml:"reservation"`
+}
+
+// Store is the database.
+type Store struct {
+	// Where users, plans, NASes, sessions and accounting are kept:
+	// postgres://user:password@host/database, or empty for the embedded SQLite
+	// database radiusd.db in data_dir.
+	URL string `yaml:"url" secret:"url"`
+	// Most connections to Postgres at once. The embedded store manages its own.
+	MaxConnections int `yaml:"max_connections"`
+	// Whether serve brings the schema of a Postgres database up to date when it
+	// starts. If false, that is left to `radiusd migrate up`. The embedded store
+	// is always brought up to date.
+	AutoMigrate bool `yaml:"auto_migrate"`
+	// Days for which accounting and authentication records are kept; older ones
+	// are deleted. Sessions and usage per day stay. 0 keeps them for good.
+	RetentionDays int `yaml:"retention_days"`
+}
+
+// Redis is what several nodes share.
+type Redis struct {
+	// Reserved for a later version, and an error if set: redis://host:port/0.
+	URL string `yaml:"url" secret:"url"`
+}
+
+// ClickHouse is the store of accounting history.
+type ClickHouse struct {
+	// Reserved for a later version, and an error if set:
+	// clickhouse://host:port/database.
+	URL string `yaml:"url" secret:"url"`
+}
+
+// Admin is the admin API.
+type Admin struct {
+	// Reserved for the admin API of a later version; has no effect yet.
+	Listen string `yaml:"listen"`
+}
+
+// Metrics is the listener for those who watch the server: /metrics, /healthz,
+// /readyz, /debug/pprof and what `radiusd debug` reads. It has no
+// authentication: keep it on loopback or a management network.
+type Metrics struct {
+	// Address as host:port. Empty turns it off.
+	Listen string `yaml:"listen"`
+}
+
+// Log is what goes to standard error.
+type Log struct {
+	// Least level that is logged: debug, info, warn or error.
+	Level slog.Level `yaml:"level"`
+	// text is coloured lines for people, json one object a line; auto is text on
+	// a terminal and json elsewhere.
+	Format string `yaml:"format" oneof:"auto,text,json"`
+}
+
+// Default returns the configuration that holds where nothing else is said.
+func Default() *Config {
+	return &Config{
+		DataDir:  "data",
+		TimeZone: "UTC",
+		Auth:     Auth{Listen: []string{":1812"}, RejectDelay: time.Second},
+		Acct:     Acct{Listen: []string{":1813"}},
+		Radius:   Radius{DuplicateWindow: 10 * time.Second},
+		Journal:  Journal{MaxBytes: 8 << 30, SegmentBytes: 64 << 20},
+		Sessions: Sessions{Liveness: time.Hour, Reservation: 30 * time.Second},
+		Store:    Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
+		Admin:    Admin{Listen: "127.0.0.1:8080"},
+		Metrics:  Metrics{Listen: "127.0.0.1:9812"},
+		Log:      Log{Level: slog.LevelInfo, Format: "auto"},
+	}
+}

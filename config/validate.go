@@ -1,0 +1,188 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	_ "time/tzdata" // time_zone works on machines without a zone database
+)
+
+// Validate checks every value and returns all that is wrong, as a [Problems].
+func (c *Config) Validate() error {
+	v := validator{c: c}
+	v.check("data_dir", c.DataDir != "", "must not be empty")
+	v.checkErr("time_zone", checkZone(c.TimeZone))
+
+	v.listens("auth.listen", c.Auth.Listen)
+	v.listens("acct.listen", c.Acct.Listen)
+	if len(c.Auth.Listen) == 0 && len(c.Acct.Listen) == 0 {
+		v.fail("auth.listen", errors.New("both auth.listen and acct.listen are empty: nothing to serve"))
+	}
+	for _, address := range c.Acct.Listen {
+		// Port 0 is a port of its own each time.
+		if slices.Contains(c.Auth.Listen, address) && !strings.HasSuffix(address, ":0") {
+			v.fail("acct.listen", fmt.Errorf("%q is in auth.listen too: want another port", address))
+		}
+	}
+	v.between("auth.reject_delay", c.Auth.RejectDelay, 0, 5*time.Second)
+	v.count("auth.workers", c.Auth.Workers, 0, 1024)
+	v.count("auth.queue_length", c.Auth.QueueLength, 0, 1<<20)
+	v.between("radius.duplicate_window", c.Radius.DuplicateWindow, 5*time.Second, 30*time.Second)
+	v.count("radius.listeners", c.Radius.Listeners, 0, 256)
+	v.paths("dictionary.files", c.Dictionary.Files)
+	v.paths("templates.files", c.Templates.Files)
+
+	v.size("journal.segment_bytes", c.Journal.SegmentBytes, 1<<20, 1<<30)
+	v.check("journal.max_bytes", c.Journal.MaxBytes >= 4*c.Journal.SegmentBytes,
+		"%s is too little: want at least four segments (%s)", c.Journal.MaxBytes, 4*c.Journal.SegmentBytes)
+	v.between("sessions.liveness", c.Sessions.Liveness, time.Minute, 30*24*time.Hour)
+	v.between("sessions.reservation", c.Sessions.Reservation, time.Second, 10*time.Minute)
+
+	v.checkErr("store.url", checkStoreURL(c.Store.URL))
+	v.count("store.max_connections", c.Store.MaxConnections, 2, 1000)
+	v.count("store.retention_days", c.Store.RetentionDays, 0, 36500)
+	v.later("redis.url", c.Redis.URL, "redis", "rediss", "unix")
+	v.later("clickhouse.url", c.ClickHouse.URL, "clickhouse", "clickhouses", "tcp", "http", "https")
+	v.optionalListen("admin.listen", c.Admin.Listen)
+	v.optionalListen("metrics.listen", c.Metrics.Listen)
+	return v.problems.err()
+}
+
+type validator struct {
+	c        *Config
+	problems Problems
+}
+
+// fail reports a problem, unless the key's text could not be read in the first
+// place.
+func (v *validator) fail(key string, err error) {
+	if v.c.broken[key] {
+		return
+	}
+	v.problems = append(v.problems, &Problem{Origin: v.c.Origin(key), Key: key, Err: err})
+}
+
+func (v *validator) check(key string, ok bool, format string, args ...any) {
+	if !ok {
+		v.fail(key, fmt.Errorf(format, args...))
+	}
+}
+
+func (v *validator) checkErr(key string, err error) {
+	if err != nil {
+		v.fail(key, err)
+	}
+}
+
+func (v *validator) between(key string, d, least, most time.Duration) {
+	v.check(key, d >= least && d <= most, "%s is out of range: want %s to %s",
+		formatDuration(d), formatDuration(least), formatDuration(most))
+}
+
+func (v *validator) count(key string, n, least, most int) {
+	v.check(key, n >= least && n <= most, "%d is out of range: want %d to %d", n, least, most)
+}
+
+func (v *validator) size(key string, n, least, most Size) {
+	v.check(key, n >= least && n <= most, "%s is out of range: want %s to %s", n, least, most)
+}
+
+func (v *validator) paths(key string, paths []string) {
+	for i, path := range paths {
+		v.check(key, path != "", "entry %d is empty", i+1)
+		v.check(key, path == "" || !slices.Contains(paths[:i], path), "%q is listed twice", path)
+	}
+}
+
+func (v *validator) listens(key string, addresses []string) {
+	for i, address := range addresses {
+		v.checkErr(key, checkListen(address))
+		v.check(key, !slices.Contains(addresses[:i], address) || strings.HasSuffix(address, ":0"), "%q is listed twice", address)
+	}
+}
+
+func (v *validator) optionalListen(key, address string) {
+	if address != "" {
+		v.checkErr(key, checkListen(address))
+	}
+}
+
+// later refuses a setting of a later version, so that nobody believes it works.
+func (v *validator) later(key, text string, schemes ...string) {
+	if text == "" {
+		return
+	}
+	if u, err := parseURL(text); err != nil {
+		v.fail(key, err)
+	} else if !slices.Contains(schemes, u.Scheme) {
+		v.fail(key, fmt.Errorf("unknown scheme %q: want %s://…", u.Scheme, schemes[0]))
+	}
+	v.fail(key, errors.New("not supported by this version: leave it empty"))
+}
+
+func checkListen(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not an address: want host:port, like :1812, 192.0.2.1:1812 or [2001:db8::1]:1812", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q has no valid port: want 1 to 65535", address)
+	} else if n == 0 && port != "0" {
+		return fmt.Errorf("%q has no valid port", address)
+	}
+	if host == "" {
+		return nil
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if strings.ContainsAny(host, ":/ \t@%") || strings.Trim(host, "0123456789.") == "" {
+		return fmt.Errorf("%q: %q is neither an IP address nor a host name", address, host)
+	}
+	return nil
+}
+
+func checkZone(name string) error {
+	if name == "" || name == "Local" {
+		return errors.New("name the zone, like UTC or Europe/Vienna")
+	}
+	if _, err := time.LoadLocation(name); err != nil {
+		return fmt.Errorf("unknown time zone %q: want an IANA name, like Europe/Vienna", name)
+	}
+	return nil
+}
+
+// Location returns the time zone; UTC if the configuration is not valid.
+func (c *Config) Location() *time.Location {
+	if location, err := time.LoadLocation(c.TimeZone); err == nil && checkZone(c.TimeZone) == nil {
+		return location
+	}
+	return time.UTC
+}
+
+func checkStoreURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := parseURL(text)
+	if err != nil {
+		return err
+	}
+	if u.Scheme != "postgres" && u.Scheme != "postgresql" {
+		return fmt.Errorf("unknown scheme %q: want postgres://user:password@host/database, or empty for the embedded store", u.Scheme)
+	}
+	if !hasDatabase(u) {
+		return errors.New("names no database: want postgres://user:password@host/database")
+	}
+	return nil
+}
+
+func hasDatabase(u *url.URL) bool {
+	return strings.Trim(u.Path, "/") != "" || u.Query().Get("dbname") != "" || u.Query().Get("database") != ""
+}
