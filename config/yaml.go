@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -143,25 +145,17 @@ func (r *fileReader) sectionExample(name string) string {
 }
 
 func (r *fileReader) unknown(line int, key, prefix string) {
-	var candidates []string
+	var inSections []string // listen, for example, belongs into a section
 	for _, known := range Keys() {
-		candidates = append(candidates, known)
-	}
-	for section := range r.sections {
-		candidates = append(candidates, section)
-	}
-	hint := spelling.Hint(key, candidates)
-	if hint == "" && prefix == "" {
-		// listen, for example, belongs into a section.
-		var inSections []string
-		for _, known := range Keys() {
-			if strings.HasSuffix(known, "."+key) {
-				inSections = append(inSections, known)
-			}
+		if prefix == "" && strings.HasSuffix(known, "."+key) {
+			inSections = append(inSections, known)
 		}
-		if len(inSections) > 0 {
-			hint = "did you mean " + strings.Join(inSections, " or ") + "?"
-		}
+	}
+	hint := ""
+	if len(inSections) > 0 {
+		hint = "did you mean " + strings.Join(inSections, " or ") + "?"
+	} else {
+		hint = spelling.Hint(key, slices.Concat(Keys(), slices.Sorted(maps.Keys(r.sections))))
 	}
 	if hint != "" {
 		hint = ": " + hint

@@ -22,7 +22,8 @@ func TestDistance(t *testing.T) {
 func TestHint(t *testing.T) {
 	names := []string{"alice", "alicia", "bob", "Alina", "alice@example.org"}
 	assert.Equal(t, "did you mean alice?", Hint("ailce", []string{"alice", "bob"}))
-	assert.Equal(t, "did you mean alice, alicia or alice@example.org?", Hint("alicee", append(names, "alicee.x"))[:0]+Hint("alice", names))
+	assert.Equal(t, "did you mean alice, alicia or Alina?", Hint("alice", names))
+	assert.Equal(t, "did you mean alice@example.org?", Hint("example", names))
 	assert.Empty(t, Hint("zebra", names))
 	assert.Equal(t, []string{"bob"}, Near("BOB", names))
 	assert.Len(t, Near("a1", []string{"a2", "a3", "a4", "a5"}), 3, "never more than three")
