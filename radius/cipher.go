@@ -32,9 +32,33 @@ func (c *Cipher) AppendUserPassword(dst, plain []byte) ([]byte, error) {
 	return c.hasher.AppendEncryptedUserPassword(dst, plain, &c.authenticator)
 }
 
-// AppendSalted appends salt and encrypted value with a salt of its own; see
+// AppendPlainUserPassword appends the password that a User-Password holds; see
+// [Hasher.AppendUserPassword].
+func (c *Cipher) AppendPlainUserPassword(dst, encrypted []byte) ([]byte, bool) {
+	return c.hasher.AppendUserPassword(dst, encrypted, &c.authenticator)
+}
+
+// AppendSalted appends a salt of its own and the encrypted value; see
 // [Hasher.AppendSalted].
 func (c *Cipher) AppendSalted(dst, plain []byte) ([]byte, error) {
 	c.salt++
 	return c.hasher.AppendSalted(dst, plain, &c.authenticator, c.salt)
+}
+
+// AppendUnsalted appends the value that was encrypted with a salt; see
+// [Hasher.AppendUnsalted].
+func (c *Cipher) AppendUnsalted(dst, salted []byte) ([]byte, bool) {
+	return c.hasher.AppendUnsalted(dst, salted, &c.authenticator)
+}
+
+// AppendAscendSecret appends the value of an Ascend-Send-Secret; see
+// [Hasher.AppendAscendSecret].
+func (c *Cipher) AppendAscendSecret(dst, plain []byte) ([]byte, error) {
+	return c.hasher.AppendAscendSecret(dst, plain, &c.authenticator)
+}
+
+// AppendPlainAscendSecret appends the secret that an Ascend-Send-Secret holds; see
+// [Hasher.AppendPlainAscendSecret].
+func (c *Cipher) AppendPlainAscendSecret(dst, hidden []byte) ([]byte, bool) {
+	return c.hasher.AppendPlainAscendSecret(dst, hidden, &c.authenticator)
 }

@@ -71,10 +71,7 @@ func (h *Hasher) AppendUserPassword(dst, encrypted []byte, authenticator *[Authe
 	}
 	start := len(dst)
 	dst = h.decrypt(dst, encrypted, authenticator, nil)
-	for len(dst) > start && dst[len(dst)-1] == 0 {
-		dst = dst[:len(dst)-1]
-	}
-	return dst, true
+	return dst[:start+len(trimPadding(dst[start:]))], true
 }
 
 // AppendEncryptedUserPassword appends the value of a User-Password that holds the
@@ -130,6 +127,47 @@ func (h *Hasher) AppendUnsalted(dst, salted []byte, requestAuthenticator *[Authe
 	}
 	copy(dst[start:], dst[start+1:start+1+n])
 	return dst[:start+n], true
+}
+
+// AppendAscendSecret appends the value of an Ascend-Send-Secret or
+// Ascend-Receive-Secret that holds the secret plain, of at most 16 octets; a longer
+// one is an error. No RFC has this form; Ascend's NASes do, and dictionaries mark it
+// as encryption 3.
+func (h *Hasher) AppendAscendSecret(dst, plain []byte, requestAuthenticator *[AuthenticatorLength]byte) ([]byte, error) {
+	if len(plain) > md5.Size {
+		return dst, fmt.Errorf("radius: Ascend secret of %d octets, at most %d fit", len(plain), md5.Size)
+	}
+	h.ascend(requestAuthenticator)
+	subtle.XORBytes(h.sum[:], h.sum[:], plain)
+	return append(dst, h.sum[:]...), nil
+}
+
+// AppendPlainAscendSecret appends the secret that [Hasher.AppendAscendSecret] hid,
+// without its padding. It reports false, and appends nothing, if the value is not
+// of 16 octets.
+func (h *Hasher) AppendPlainAscendSecret(dst, hidden []byte, requestAuthenticator *[AuthenticatorLength]byte) ([]byte, bool) {
+	if len(hidden) != md5.Size {
+		return dst, false
+	}
+	h.ascend(requestAuthenticator)
+	subtle.XORBytes(h.sum[:], h.sum[:], hidden)
+	return append(dst, trimPadding(h.sum[:])...), true
+}
+
+// ascend leaves in h.sum the MD5 of the authenticator followed by the secret.
+func (h *Hasher) ascend(authenticator *[AuthenticatorLength]byte) {
+	h.md5.Reset()
+	h.md5.Write(authenticator[:])
+	h.md5.Write(h.secret)
+	h.md5.Sum(h.sum[:0])
+}
+
+// trimPadding cuts the octets of zero from the end.
+func trimPadding(b []byte) []byte {
+	for len(b) > 0 && b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // CHAPPassword returns the value of a CHAP-Password: the identifier and the
