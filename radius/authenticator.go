@@ -22,6 +22,10 @@ type Hasher struct {
 	md5    hash.Hash
 	mac    hash.Hash
 	sum    [md5.Size]byte
+
+	// authenticator is a copy of the one that is hashed, so that it does not have to
+	// escape to the heap where the caller has it.
+	authenticator [AuthenticatorLength]byte
 }
 
 // NewHasher returns a Hasher for a secret, which it copies. An empty secret is one
@@ -100,9 +104,10 @@ func messageAuthenticatorBase(p Packet, requestAuthenticator *[AuthenticatorLeng
 // hashMessageAuthenticator leaves in h.sum the HMAC-MD5 of p with the authenticator
 // replaced and the value of the attribute at the offset zeroed.
 func (h *Hasher) hashMessageAuthenticator(p Packet, offset int, authenticator *[AuthenticatorLength]byte) {
+	h.authenticator = *authenticator
 	h.mac.Reset()
 	h.mac.Write(p[:4])
-	h.mac.Write(authenticator[:])
+	h.mac.Write(h.authenticator[:])
 	h.mac.Write(p[HeaderLength : offset+2])
 	h.mac.Write(zeroAuthenticator[:])
 	h.mac.Write(p[offset+messageAuthenticatorLength:])
@@ -144,9 +149,10 @@ func (h *Hasher) SignResponse(p Packet, requestAuthenticator *[AuthenticatorLeng
 // hashPacket leaves in h.sum the MD5 of p with the authenticator replaced, followed
 // by the secret.
 func (h *Hasher) hashPacket(p Packet, authenticator *[AuthenticatorLength]byte) {
+	h.authenticator = *authenticator
 	h.md5.Reset()
 	h.md5.Write(p[:4])
-	h.md5.Write(authenticator[:])
+	h.md5.Write(h.authenticator[:])
 	h.md5.Write(p[HeaderLength:])
 	h.md5.Write(h.secret)
 	h.md5.Sum(h.sum[:0])

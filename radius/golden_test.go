@@ -75,7 +75,7 @@ func TestGolden(t *testing.T) {
 			assert.Equal(t, g.Identifier, p.Identifier())
 			assert.Equal(t, g.octets, []byte(p))
 
-			var attributes []string
+			attributes := []string{}
 			for typ, value := range p.Attributes().All() {
 				attributes = append(attributes, fmt.Sprintf("%d:%x", typ, value))
 			}

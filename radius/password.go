@@ -18,46 +18,56 @@ const (
 	saltLength = 2
 )
 
-// chain leaves in h.sum the MD5 of the secret followed by a and b.
-func (h *Hasher) chain(a, b []byte) {
+// keystream leaves in h.sum the MD5 of the secret, the authenticator and the salt,
+// which hides the first block.
+func (h *Hasher) keystream(authenticator *[AuthenticatorLength]byte, salt []byte) {
+	h.authenticator = *authenticator
 	h.md5.Reset()
 	h.md5.Write(h.secret)
-	h.md5.Write(a)
-	if len(b) > 0 {
-		h.md5.Write(b)
+	h.md5.Write(h.authenticator[:])
+	if len(salt) > 0 {
+		h.md5.Write(salt)
 	}
 	h.md5.Sum(h.sum[:0])
 }
 
+// nextKeystream leaves in h.sum the MD5 of the secret and an encrypted block, which
+// hides the next one.
+func (h *Hasher) nextKeystream(encrypted []byte) {
+	h.md5.Reset()
+	h.md5.Write(h.secret)
+	h.md5.Write(encrypted)
+	h.md5.Sum(h.sum[:0])
+}
+
 // decrypt appends the plain form of encrypted, where each block of 16 octets is
-// XORed with the MD5 of the secret and the block before, the first one with that of
-// the secret, the authenticator and the salt. The last block may be short. dst and
-// encrypted must not overlap.
+// XORed with its keystream. The last block may be short. dst and encrypted must not
+// overlap.
 func (h *Hasher) decrypt(dst, encrypted []byte, authenticator *[AuthenticatorLength]byte, salt []byte) []byte {
-	h.chain(authenticator[:], salt)
+	h.keystream(authenticator, salt)
 	for len(encrypted) > 0 {
 		n := min(len(encrypted), md5.Size)
 		at := len(dst)
 		dst = append(dst, encrypted[:n]...)
 		subtle.XORBytes(dst[at:], dst[at:], h.sum[:n])
 		if len(encrypted) > n {
-			h.chain(encrypted[:n], nil)
+			h.nextKeystream(encrypted[:n])
 		}
 		encrypted = encrypted[n:]
 	}
 	return dst
 }
 
-// encrypt replaces block by its encrypted form; see decrypt.
-func (h *Hasher) encrypt(block []byte, authenticator *[AuthenticatorLength]byte, salt []byte) {
-	h.chain(authenticator[:], salt)
-	for len(block) > 0 {
-		n := min(len(block), md5.Size)
-		subtle.XORBytes(block[:n], block[:n], h.sum[:n])
-		if len(block) > n {
-			h.chain(block[:n], nil)
+// encrypt replaces plain by its encrypted form; see decrypt.
+func (h *Hasher) encrypt(plain []byte, authenticator *[AuthenticatorLength]byte, salt []byte) {
+	h.keystream(authenticator, salt)
+	for len(plain) > 0 {
+		n := min(len(plain), md5.Size)
+		subtle.XORBytes(plain[:n], plain[:n], h.sum[:n])
+		if len(plain) > n {
+			h.nextKeystream(plain[:n])
 		}
-		block = block[n:]
+		plain = plain[n:]
 	}
 }
 
@@ -156,8 +166,9 @@ func (h *Hasher) AppendPlainAscendSecret(dst, hidden []byte, requestAuthenticato
 
 // ascend leaves in h.sum the MD5 of the authenticator followed by the secret.
 func (h *Hasher) ascend(authenticator *[AuthenticatorLength]byte) {
+	h.authenticator = *authenticator
 	h.md5.Reset()
-	h.md5.Write(authenticator[:])
+	h.md5.Write(h.authenticator[:])
 	h.md5.Write(h.secret)
 	h.md5.Sum(h.sum[:0])
 }
