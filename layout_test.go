@@ -15,9 +15,10 @@ import (
 // for everything below it.
 var allowed = map[string][]string{
 	"cmd":                 {"internal/cli"},
-	"internal/cli":        {"config", "api", "operator", "billing", "aaa", "ingest", "journal", "store", "radius", "dictionary"},
+	"internal/cli":        {"internal/spelling", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "store", "radius", "dictionary"},
 	"internal/testserver": {},
-	"config":              {},
+	"config":              {"internal/spelling"},
+	"internal/spelling":   {},
 	"api":                 {"operator", "billing", "aaa", "radius", "dictionary"},
 	"operator":            {"radius", "dictionary"},
 	"billing":             {"radius", "dictionary"},

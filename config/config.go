@@ -22,8 +22,8 @@ type Config struct {
 	// journal, the master key and snapshots. It is made on first start, readable
 	// by its owner only. A relative path is relative to the working directory.
 	DataDir string `yaml:"data_dir"`
-	// File with the key that seals NAS secrets and passwords in the store: 32
-	// octets in base64 or hex, mode 0600. Empty: master.key in data_dir, made on
+	// File with the key that seals NAS secrets and passwords in the store: 64 hex
+	// digits, mode 0600. Empty: master.key in data_dir, made on
 	// first start. All nodes that share a store need the same key; without it
 	// the sealed secrets are lost, so keep a copy apart from the store's backup.
 	MasterKeyFile string `yaml:"master_key_file"`

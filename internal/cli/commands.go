@@ -1,0 +1,18 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+// serverCommands run and look into a server.
+func (a *app) serverCommands() []*cobra.Command {
+	return []*cobra.Command{}
+}
+
+// dataCommands work on the store.
+func (a *app) dataCommands() []*cobra.Command {
+	return []*cobra.Command{}
+}
+
+// toolCommands need no store.
+func (a *app) toolCommands() []*cobra.Command {
+	return []*cobra.Command{a.configCommand(), a.dictionaryCommand(), a.versionCommand()}
+}
