@@ -28,7 +28,7 @@ const (
 
 // column is one column of a list, and one field of a single thing.
 type column[T any] struct {
-	name  string      // as in JSON and CSV; scripts rely on it
+	name  string       // as in JSON and CSV; scripts rely on it
 	value func(*T) any // text, number, bool, time.Time, uuid.UUID, netip.Addr, []string…; nil: nothing there
 	// human, if set, is the text for a table.
 	human func(*T) string
