@@ -1,0 +1,227 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+// A cursor of the change feed is a mark of the feed it belongs to, and a place
+// in it:
+//
+//   - SQLite: the last sequence number. Writers take turns, so numbers are in the
+//     order of commits.
+//   - Postgres: a snapshot as pg_current_snapshot prints it, xmin:xmax:running. What is
+//     new is what that snapshot did not see: rows of transactions that were
+//     running then or began later. So a change that commits late is seen when it
+//     commits, and a transaction that runs for hours delays no other's changes.
+//
+// The mark is a random id of the database and, in Postgres, the timeline, which
+// changes when a standby takes over: it may have lost the last transactions and
+// give their numbers to others.
+
+// feedSetting holds the random id of the database.
+const feedSetting = "feed_id"
+
+// changesFloorSetting holds the highest number that was deleted from changes:
+// the sequence number in SQLite, the transaction id in Postgres.
+const changesFloorSetting = "changes_floor"
+
+// maxChanges is how many changes are worth following one by one. Beyond, reading
+// everything again is faster.
+const maxChanges = 250_000
+
+func (s *Store) identifyFeed(ctx context.Context) (err error) {
+	s.feed, err = s.ensureSetting(ctx, feedSetting, strings.ReplaceAll(uuid.NewString(), "-", ""))
+	return err
+}
+
+// ChangeCursor returns the present end of the change feed.
+func (s *Store) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
+	place, err := s.feedPlace(ctx, s.reader)
+	if err != nil {
+		return "", fmt.Errorf("change feed: %w", s.explain(err))
+	}
+	return s.cursor(place), nil
+}
+
+func (s *Store) cursor(place string) aaa.ChangeCursor {
+	return aaa.ChangeCursor(s.feed + "/" + place)
+}
+
+// feedEnd is the query for the present end of the feed, without the feed's id.
+func (s *Store) feedEnd() string {
+	if s.pool != nil {
+		return `substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) || '/' || pg_current_snapshot()::text`
+	}
+	return `coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)`
+}
+
+func (s *Store) feedPlace(ctx context.Context, q querier) (place string, err error) {
+	err = q.QueryRowContext(ctx, "SELECT "+s.feedEnd()).Scan(&place)
+	return place, err
+}
+
+// Changes returns what was committed after the cursor, each entity once, and the
+// cursor to go on from. It fails with aaa.ErrCursorExpired when it cannot tell
+// what was committed since.
+func (s *Store) Changes(ctx context.Context, after aaa.ChangeCursor) ([]aaa.Change, aaa.ChangeCursor, error) {
+	var changes []aaa.Change
+	var place string
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		if place, err = s.feedPlace(ctx, tx); err != nil {
+			return err
+		}
+		changes, err = s.changesSince(ctx, tx, after, place)
+		return err
+	})
+	if errors.Is(err, aaa.ErrCursorExpired) {
+		return nil, "", err
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("change feed: %w", s.explain(err))
+	}
+	return changes, s.cursor(place), nil
+}
+
+func (s *Store) changesSince(ctx context.Context, tx *sql.Tx, after aaa.ChangeCursor, place string) ([]aaa.Change, error) {
+	since := feedPosition{running: map[uint64]bool{}}
+	if after != "" {
+		feed, rest, _ := strings.Cut(string(after), "/")
+		end, err := parsePosition(place)
+		if err != nil {
+			return nil, err
+		}
+		since, err = parsePosition(rest)
+		if err != nil || feed != s.feed || since.timeline != end.timeline || since.next > end.next {
+			return nil, fmt.Errorf("%w: it belongs to another database", aaa.ErrCursorExpired)
+		}
+	}
+	if floor, err := s.changesFloor(ctx, tx); err != nil {
+		return nil, err
+	} else if floor > 0 && since.isNew(floor) {
+		return nil, fmt.Errorf("%w: changes since then have been deleted", aaa.ErrCursorExpired)
+	}
+
+	query := "SELECT entity, entity_id FROM changes WHERE seq >= $1 ORDER BY seq LIMIT $2"
+	args := []any{since.next, maxChanges + 1}
+	if s.pool != nil {
+		query = "SELECT entity, entity_id FROM changes WHERE xid >= $1::text::xid8 ORDER BY seq LIMIT $2"
+		args[0] = strconv.FormatUint(since.next, 10)
+		if len(since.running) > 0 {
+			query = "SELECT entity, entity_id FROM changes WHERE xid >= $1::text::xid8 OR xid = ANY ($3::text[]::xid8[]) ORDER BY seq LIMIT $2"
+			args = append(args, since.runningList())
+		}
+	}
+	var changes []aaa.Change
+	var change aaa.Change
+	seen := map[aaa.Change]bool{}
+	rows := 0
+	err := eachRow(ctx, tx, query, args, []any{&change.Entity, id{&change.ID}}, func() error {
+		rows++
+		if !seen[change] {
+			seen[change] = true
+			changes = append(changes, change)
+		}
+		return nil
+	})
+	if err == nil && rows > maxChanges {
+		return nil, fmt.Errorf("%w: there are more than %d changes since", aaa.ErrCursorExpired, maxChanges)
+	}
+	return changes, err
+}
+
+// feedPosition is a parsed cursor. In SQLite next is the first sequence number
+// that is new; in Postgres it is the first transaction id that had not been
+// given out, and running are lower ones that had not ended.
+type feedPosition struct {
+	timeline string
+	next     uint64
+	running  map[uint64]bool
+}
+
+// isNew reports whether what has the number was not yet seen at the position.
+func (p feedPosition) isNew(number uint64) bool { return number >= p.next || p.running[number] }
+
+func (p feedPosition) runningList() []string {
+	list := make([]string, 0, len(p.running))
+	for xid := range p.running {
+		list = append(list, strconv.FormatUint(xid, 10))
+	}
+	return list
+}
+
+// parsePosition reads "17" (SQLite) or "00000001/731:740:731,735" (Postgres).
+func parsePosition(text string) (feedPosition, error) {
+	timeline, snapshot, postgres := strings.Cut(text, "/")
+	if !postgres {
+		last, err := strconv.ParseUint(text, 10, 63)
+		return feedPosition{next: last + 1}, err
+	}
+	p := feedPosition{timeline: timeline, running: map[uint64]bool{}}
+	parts := strings.Split(snapshot, ":")
+	if len(parts) != 3 {
+		return p, fmt.Errorf("%q is not a snapshot", snapshot)
+	}
+	var err error
+	if p.next, err = strconv.ParseUint(parts[1], 10, 64); err != nil {
+		return p, err
+	}
+	for text := range strings.SplitSeq(parts[2], ",") {
+		if text == "" {
+			continue
+		}
+		xid, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			return p, err
+		}
+		p.running[xid] = true
+	}
+	return p, nil
+}
+
+func (s *Store) changesFloor(ctx context.Context, q querier) (uint64, error) {
+	var value string
+	err := q.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", changesFloorSetting).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(value, 10, 64)
+}
+
+// PruneChanges deletes changes made before the time. A cursor that has not yet
+// seen them expires.
+func (s *Store) PruneChanges(ctx context.Context, before time.Time) error {
+	number := "seq"
+	if s.pool != nil {
+		number = "xid::text::numeric"
+	}
+	err := s.write(ctx, func(tx *writeTx) error {
+		var floor sql.NullString
+		if err := tx.QueryRowContext(ctx, "SELECT max("+number+") FROM changes WHERE at < $1",
+			moment{&before}).Scan(&floor); err != nil || !floor.Valid {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM changes WHERE at < $1", moment{&before}); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)
+			ON CONFLICT (name) DO UPDATE SET value = excluded.value`, changesFloorSetting, floor.String)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("prune changes: %w", s.explain(err))
+	}
+	return nil
+}

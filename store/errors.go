@@ -1,0 +1,64 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+)
+
+// What a caller may have to tell apart. The errors that wrap these name the
+// thing.
+var (
+	// ErrNotFound means that there is no such thing.
+	ErrNotFound = errors.New("not found")
+	// ErrExists means that the name or address is taken.
+	ErrExists = errors.New("exists already")
+	// ErrInUse means that others refer to the thing.
+	ErrInUse = errors.New("is in use")
+	// ErrSchemaOld means that the database must be migrated first.
+	ErrSchemaOld = errors.New("the database has an older schema: run radiusd migrate up")
+	// ErrSchemaNew means that a newer radiusd has migrated the database.
+	ErrSchemaNew = errors.New("the database has a newer schema than this radiusd knows: install the newer version")
+)
+
+func notFound(kind, name string) error { return fmt.Errorf("%s %q: %w", kind, name, ErrNotFound) }
+
+// errorKind is what the engines' errors mean to this package.
+type errorKind int
+
+const (
+	kindOther errorKind = iota
+	kindUnique
+	kindForeignKey
+	kindRetry   // the transaction lost against another one: run it again
+	kindNoTable // Postgres only
+)
+
+func kindOf(err error) errorKind {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return postgresKind(pg)
+	}
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		return sqliteKind(lite)
+	}
+	return kindOther
+}
+
+// explain puts what an operator can do about an error before the error.
+func (s *Store) explain(err error) error {
+	var advice string
+	var lite *sqlite.Error
+	if errors.As(err, &lite) {
+		advice = explainSQLite(lite)
+	} else {
+		advice = explainPostgres(err)
+	}
+	if advice == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", advice, err)
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"radiusd/store/seal"
+)
+
+// Options says which database to open and how.
+type Options struct {
+	// URL is postgres://…; empty: SQLite at Path.
+	URL string
+	// Path is SQLite's database file. Its folder must exist; the file is made.
+	Path string
+	// Sealer seals and opens secrets. Required.
+	Sealer *seal.Sealer
+	// NodeID tells the nodes of one database apart: it names the owner of a
+	// journal's cursors. Required by the Sink only.
+	NodeID string
+	// Location is the time zone of usage_daily's days. Nil: UTC. It must be the
+	// same on all nodes.
+	Location *time.Location
+	// AutoMigrate brings an older schema up to date in Open.
+	AutoMigrate bool
+	// Logger takes what an operator should know. Nil: nothing is logged.
+	Logger *slog.Logger
+	// Now is the clock. Nil: time.Now.
+	Now func() time.Time
+}
+
+// Store is an open database. It is safe for concurrent use, by several processes
+// as well.
+type Store struct {
+	writer *sql.DB       // SQLite: one connection
+	reader *sql.DB       // SQLite: its own connections; Postgres: the same as writer
+	pool   *pgxpool.Pool // Postgres only
+
+	sealer   *seal.Sealer
+	nodeID   string
+	location *time.Location
+	logger   *slog.Logger
+	now      func() time.Time
+	feed     string // what cursors of the change feed begin with, see change.go
+}
+
+// Open connects to the database. It fails if the database cannot be reached, if
+// its schema is of another version (ErrSchemaOld, ErrSchemaNew) or if its
+// secrets were sealed under another master key (seal.ErrWrongKey); the messages
+// are meant for the operator.
+func Open(ctx context.Context, options Options) (*Store, error) {
+	if options.Sealer == nil {
+		return nil, errors.New("open store: no master key")
+	}
+	if options.AutoMigrate {
+		if err := Migrate(ctx, options, nil); err != nil {
+			return nil, err
+		}
+	}
+	s, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// connect opens the database without a look at its schema.
+func connect(ctx context.Context, options Options) (*Store, error) {
+	s := &Store{
+		sealer:   options.Sealer,
+		nodeID:   options.NodeID,
+		location: options.Location,
+		logger:   options.Logger,
+		now:      options.Now,
+	}
+	if s.location == nil {
+		s.location = time.UTC
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	open := s.openSQLite
+	if options.URL != "" {
+		open = s.openPostgres
+	}
+	if err := open(ctx, options); err != nil {
+		s.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// prepare checks that the schema and the master key are the ones this program
+// works with.
+func (s *Store) prepare(ctx context.Context) error {
+	if err := s.checkSchema(ctx); err != nil {
+		return err
+	}
+	if err := s.checkMasterKey(ctx); err != nil {
+		return err
+	}
+	return s.identifyFeed(ctx)
+}
+
+// Close waits for queries that run and closes all connections.
+func (s *Store) Close() error {
+	var errs []error
+	if s.reader != nil && s.reader != s.writer {
+		errs = append(errs, s.reader.Close())
+	}
+	if s.writer != nil {
+		errs = append(errs, s.writer.Close())
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	var one int
+	if err := s.reader.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	return nil
+}
+
+// Engine returns "postgres" or "sqlite".
+func (s *Store) Engine() string {
+	if s.pool != nil {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// masterKeySetting holds a known text, sealed, to tell a wrong key at once.
+const (
+	masterKeySetting = "master_key_check"
+	masterKeyText    = "radiusd"
+)
+
+func (s *Store) checkMasterKey(ctx context.Context) error {
+	check := fmt.Sprintf("%x", s.sealer.Seal([]byte(masterKeyText), "settings."+masterKeySetting))
+	stored, err := s.ensureSetting(ctx, masterKeySetting, check)
+	if err != nil {
+		return err
+	}
+	var sealed []byte
+	if _, err := fmt.Sscanf(stored, "%x", &sealed); err != nil {
+		return fmt.Errorf("setting %s is damaged", masterKeySetting)
+	}
+	if _, err := s.sealer.Open(sealed, "settings."+masterKeySetting); err != nil {
+		return fmt.Errorf("the master key does not fit this database, give the one its secrets were sealed under: %w", err)
+	}
+	return nil
+}
+
+// ensureSetting returns a setting's value, and sets it first if it is absent.
+func (s *Store) ensureSetting(ctx context.Context, name, value string) (string, error) {
+	var stored string
+	read := func() error {
+		return s.reader.QueryRowContext(ctx, "SELECT value FROM settings WHERE name = $1", name).Scan(&stored)
+	}
+	err := read()
+	if errors.Is(err, sql.ErrNoRows) {
+		if _, err := s.writer.ExecContext(ctx,
+			"INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, value); err != nil {
+			return "", fmt.Errorf("write setting %s: %w", name, s.explain(err))
+		}
+		err = read()
+	}
+	if err != nil {
+		return "", fmt.Errorf("read setting %s: %w", name, s.explain(err))
+	}
+	return stored, nil
+}

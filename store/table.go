@@ -1,0 +1,121 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// field is a column of a table, bound to a Go variable.
+type field struct {
+	name string
+	column
+}
+
+// names lists the fields' column names, as in "id, name, created_at".
+func names(fields []field) string {
+	list := make([]string, len(fields))
+	for i, f := range fields {
+		list[i] = f.name
+	}
+	return strings.Join(list, ", ")
+}
+
+// targets returns the fields as Scan takes them.
+func targets(fields []field) []any {
+	list := make([]any, len(fields))
+	for i, f := range fields {
+		list[i] = f.column
+	}
+	return list
+}
+
+// placeholders returns "$first, $first+1, …", n of them.
+func placeholders(first, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(first + i))
+	}
+	return b.String()
+}
+
+// arguments returns a slice as a query takes its arguments.
+func arguments[T any](list []T) []any {
+	args := make([]any, len(list))
+	for i, v := range list {
+		args[i] = v
+	}
+	return args
+}
+
+// insert adds one row.
+func insert(ctx context.Context, tx *sql.Tx, table string, fields []field) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO "+table+" ("+names(fields)+") VALUES ("+placeholders(1, len(fields))+")",
+		targets(fields)...)
+	return err
+}
+
+// update writes every field of the row whose first field is its key.
+func update(ctx context.Context, tx *sql.Tx, table string, fields []field) error {
+	sets := make([]string, 0, len(fields)-1)
+	for i, f := range fields[1:] {
+		sets = append(sets, f.name+" = $"+strconv.Itoa(i+2))
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE "+table+" SET "+strings.Join(sets, ", ")+" WHERE "+fields[0].name+" = $1",
+		targets(fields)...)
+	return err
+}
+
+// querier is a *sql.DB, *sql.Tx or *sql.Conn.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// eachRow runs a query and calls fn after each row was scanned into dest.
+func eachRow(ctx context.Context, q querier, query string, args []any, dest []any, fn func() error) error {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		if err := fn(); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// conditions collects the terms of a WHERE clause with their arguments.
+type conditions struct {
+	terms []string
+	args  []any
+}
+
+// add appends a term; each %d in it stands for the number of the next argument.
+func (c *conditions) add(term string, args ...any) {
+	numbers := make([]any, len(args))
+	for i := range args {
+		numbers[i] = len(c.args) + i + 1
+	}
+	c.terms = append(c.terms, fmt.Sprintf(term, numbers...))
+	c.args = append(c.args, args...)
+}
+
+// where returns the clause, or nothing if there are no terms.
+func (c *conditions) where() string {
+	if len(c.terms) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(c.terms, " AND ")
+}

@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// maxAttempts is how often a transaction is tried that loses against others.
+const maxAttempts = 5
+
+// write runs fn in a transaction that may write and commits it if fn returns
+// nil. A transaction that Postgres aborts in favour of another one is run again,
+// so fn must set, not add to, what it leaves behind outside the database.
+func (s *Store) write(ctx context.Context, fn func(tx *writeTx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := s.writeOnce(ctx, fn)
+		if err == nil || kindOf(err) != kindRetry || attempt == maxAttempts {
+			return err
+		}
+		select {
+		case <-time.After(time.Duration(attempt*attempt) * 10 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// writeTx is a transaction with the connection it runs on, which COPY needs.
+type writeTx struct {
+	*sql.Tx
+	conn     *sql.Conn
+	postgres bool
+}
+
+func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error {
+	conn, err := s.writer.Conn(ctx)
+	if err != nil {
+		return s.explain(err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		return s.explain(err)
+	}
+	if err := fn(&writeTx{Tx: tx, conn: conn, postgres: s.pool != nil}); err != nil {
+		tx.Rollback()
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return s.explain(err)
+	}
+	return nil
+}
+
+// forUpdate returns the clause that locks the rows a transaction has read.
+// SQLite has no need of it: its one writer has locked all.
+func (tx *writeTx) forUpdate() string {
+	if tx.postgres {
+		return " FOR UPDATE"
+	}
+	return ""
+}
+
+// read runs fn in a transaction that sees one state of the database throughout.
+func (s *Store) read(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := s.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true, Isolation: s.snapshot()})
+	if err != nil {
+		return s.explain(err)
+	}
+	defer tx.Rollback()
+	return fn(tx)
+}
+
+// snapshot is the isolation level that shows one state of the database; in
+// SQLite every transaction does.
+func (s *Store) snapshot() sql.IsolationLevel {
+	if s.pool != nil {
+		return sql.LevelRepeatableRead
+	}
+	return sql.LevelDefault
+}

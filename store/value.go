@@ -1,0 +1,356 @@
+package store
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+)
+
+// A column holds one Go variable and moves it to and from the database: it is
+// both a destination for Scan and an argument of a query. The zero value of a
+// nullable column is NULL.
+//
+// Value returns what both engines take in a query: text, int64, []byte, bool,
+// nil. bulkValue returns what COPY encodes fastest.
+type column interface {
+	sql.Scanner
+	driver.Valuer
+	bulkValue() any
+}
+
+// timeLayout is how SQLite holds times: UTC, ISO 8601, always six digits, so
+// that text sorts as time does. Postgres reads it as well.
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// dayLayout is how a day is held: date in Postgres, text in SQLite.
+const dayLayout = time.DateOnly
+
+// cleanText returns s as a database can hold it: Postgres takes neither invalid
+// UTF-8 nor NUL in text, and a NAS may send both.
+func cleanText(s string) string {
+	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// text is a string; what the database cannot hold is replaced by U+FFFD.
+type text struct{ p *string }
+
+func (c text) Value() (driver.Value, error) { return cleanText(*c.p), nil }
+func (c text) bulkValue() any               { return cleanText(*c.p) }
+func (c text) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		*c.p = v
+	case []byte:
+		*c.p = string(v)
+	case nil:
+		*c.p = ""
+	default:
+		return mismatch(src, "text")
+	}
+	return nil
+}
+
+// octets is a byte string; nil is NULL.
+type octets struct{ p *[]byte }
+
+func (c octets) Value() (driver.Value, error) {
+	if *c.p == nil {
+		return nil, nil
+	}
+	return *c.p, nil
+}
+func (c octets) bulkValue() any { return *c.p }
+func (c octets) Scan(src any) error {
+	switch v := src.(type) {
+	case []byte:
+		*c.p = append([]byte{}, v...) // the driver keeps v
+	case nil:
+		*c.p = nil
+	default:
+		return mismatch(src, "octets")
+	}
+	return nil
+}
+
+// id is a UUID.
+type id struct{ p *uuid.UUID }
+
+func (c id) Value() (driver.Value, error) { return c.p.String(), nil }
+func (c id) bulkValue() any               { return [16]byte(*c.p) }
+func (c id) Scan(src any) error           { return scanUUID(c.p, src) }
+
+// nullID is a UUID; the zero UUID is NULL.
+type nullID struct{ p *uuid.UUID }
+
+func (c nullID) Value() (driver.Value, error) {
+	if *c.p == uuid.Nil {
+		return nil, nil
+	}
+	return c.p.String(), nil
+}
+func (c nullID) bulkValue() any {
+	if *c.p == uuid.Nil {
+		return nil
+	}
+	return [16]byte(*c.p)
+}
+func (c nullID) Scan(src any) error { return scanUUID(c.p, src) }
+
+func scanUUID(p *uuid.UUID, src any) error {
+	switch v := src.(type) {
+	case string:
+		u, err := uuid.Parse(v)
+		if err != nil {
+			return err
+		}
+		*p = u
+	case nil:
+		*p = uuid.Nil
+	default:
+		return mismatch(src, "uuid")
+	}
+	return nil
+}
+
+// whole is an integer. Unsigned values beyond int64 are stored as its maximum:
+// a counter is never negative.
+type whole[T int | uint16 | uint32 | uint64] struct{ p *T }
+
+func (c whole[T]) number() int64 {
+	if v := *c.p; v < 0 || uint64(v) <= math.MaxInt64 {
+		return int64(v)
+	}
+	return math.MaxInt64
+}
+func (c whole[T]) Value() (driver.Value, error) { return c.number(), nil }
+func (c whole[T]) bulkValue() any               { return c.number() }
+func (c whole[T]) Scan(src any) error {
+	v, ok := src.(int64)
+	if !ok {
+		return mismatch(src, "integer")
+	}
+	if int64(T(v)) != v || (T(v) < 0) != (v < 0) {
+		return fmt.Errorf("%d is out of range", v)
+	}
+	*c.p = T(v)
+	return nil
+}
+
+// seconds is a duration in whole seconds.
+type seconds struct{ p *time.Duration }
+
+func (c seconds) Value() (driver.Value, error) { return int64(*c.p / time.Second), nil }
+func (c seconds) bulkValue() any               { return int64(*c.p / time.Second) }
+func (c seconds) Scan(src any) error {
+	v, ok := src.(int64)
+	if !ok || v > math.MaxInt64/int64(time.Second) {
+		return mismatch(src, "seconds")
+	}
+	*c.p = time.Duration(v) * time.Second
+	return nil
+}
+
+// flag is a boolean; SQLite holds 0 or 1.
+type flag struct{ p *bool }
+
+func (c flag) Value() (driver.Value, error) { return *c.p, nil }
+func (c flag) bulkValue() any               { return *c.p }
+func (c flag) Scan(src any) error {
+	switch v := src.(type) {
+	case bool:
+		*c.p = v
+	case int64:
+		*c.p = v != 0
+	default:
+		return mismatch(src, "boolean")
+	}
+	return nil
+}
+
+// moment is a time in microseconds; the zero time is NULL.
+type moment struct{ p *time.Time }
+
+func (c moment) Value() (driver.Value, error) {
+	if c.p.IsZero() {
+		return nil, nil
+	}
+	return c.p.UTC().Format(timeLayout), nil
+}
+func (c moment) bulkValue() any {
+	if c.p.IsZero() {
+		return nil
+	}
+	return c.p.UTC()
+}
+func (c moment) Scan(src any) error {
+	switch v := src.(type) {
+	case time.Time:
+		*c.p = v.UTC()
+	case string:
+		t, err := parseTime(v)
+		if err != nil {
+			return err
+		}
+		*c.p = t
+	case nil:
+		*c.p = time.Time{}
+	default:
+		return mismatch(src, "time")
+	}
+	return nil
+}
+
+// parseTime reads a time as SQLite holds it, and as somebody may have entered it
+// by hand.
+func parseTime(s string) (time.Time, error) {
+	for _, layout := range []string{timeLayout, time.RFC3339Nano, time.DateTime, time.DateOnly} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time: want %s", s, timeLayout)
+}
+
+// day is a calendar day in the configured time zone; the zero time is NULL.
+type day struct {
+	p    *time.Time
+	zone *time.Location
+}
+
+func (c day) Value() (driver.Value, error) {
+	if c.p.IsZero() {
+		return nil, nil
+	}
+	return c.p.In(c.zone).Format(dayLayout), nil
+}
+func (c day) bulkValue() any {
+	if c.p.IsZero() {
+		return nil
+	}
+	year, month, d := c.p.In(c.zone).Date()
+	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
+}
+func (c day) Scan(src any) error {
+	switch v := src.(type) {
+	case time.Time:
+		year, month, d := v.Date()
+		*c.p = time.Date(year, month, d, 0, 0, 0, 0, c.zone)
+	case string:
+		t, err := time.ParseInLocation(dayLayout, v, c.zone)
+		if err != nil {
+			return err
+		}
+		*c.p = t
+	case nil:
+		*c.p = time.Time{}
+	default:
+		return mismatch(src, "day")
+	}
+	return nil
+}
+
+// address is an IP address; the zero Addr is NULL. IPv4-mapped addresses are
+// stored as IPv4.
+type address struct{ p *netip.Addr }
+
+func (c address) Value() (driver.Value, error) {
+	if !c.p.IsValid() {
+		return nil, nil
+	}
+	return c.p.Unmap().WithZone("").String(), nil
+}
+func (c address) bulkValue() any {
+	if !c.p.IsValid() {
+		return nil
+	}
+	return c.p.Unmap().WithZone("")
+}
+func (c address) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		a, err := netip.ParseAddr(v)
+		if err != nil {
+			return err
+		}
+		*c.p = a
+	case nil:
+		*c.p = netip.Addr{}
+	default:
+		return mismatch(src, "address")
+	}
+	return nil
+}
+
+// network is a prefix; the zero Prefix is NULL. A prefix of full length is
+// stored as a plain address. Bits past the length are kept.
+type network struct{ p *netip.Prefix }
+
+func (c network) Value() (driver.Value, error) {
+	if !c.p.IsValid() {
+		return nil, nil
+	}
+	if c.p.IsSingleIP() {
+		return c.p.Addr().String(), nil
+	}
+	return c.p.String(), nil
+}
+func (c network) bulkValue() any {
+	if !c.p.IsValid() {
+		return nil
+	}
+	return *c.p
+}
+func (c network) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		if a, err := netip.ParseAddr(v); err == nil {
+			*c.p = netip.PrefixFrom(a, a.BitLen())
+			return nil
+		}
+		prefix, err := netip.ParsePrefix(v)
+		if err != nil {
+			return err
+		}
+		*c.p = prefix
+	case nil:
+		*c.p = netip.Prefix{}
+	default:
+		return mismatch(src, "prefix")
+	}
+	return nil
+}
+
+// word is a value with a closed list of names, stored by name.
+type word[T fmt.Stringer] struct {
+	p     *T
+	parse func(string) (T, error)
+}
+
+func (c word[T]) Value() (driver.Value, error) { return (*c.p).String(), nil }
+func (c word[T]) bulkValue() any               { return (*c.p).String() }
+func (c word[T]) Scan(src any) error {
+	s, ok := src.(string)
+	if !ok {
+		return mismatch(src, "text")
+	}
+	v, err := c.parse(s)
+	if err != nil {
+		return err
+	}
+	*c.p = v
+	return nil
+}
+
+func mismatch(src any, want string) error {
+	return fmt.Errorf("the database holds a %T where %s is expected", src, want)
+}
