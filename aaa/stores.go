@@ -2,6 +2,7 @@ package aaa
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -31,6 +32,11 @@ type Change struct {
 // empty cursor is the beginning.
 type ChangeCursor string
 
+// ErrCursorExpired means that the store cannot tell what was committed after a
+// cursor: it is too old, or the database is another one or was restored. The
+// follower takes a new cursor and loads everything again.
+var ErrCursorExpired = errors.New("the change feed's cursor has expired")
+
 // DirectoryStore is where a [Directory] gets its content from. All methods may
 // block; none is called while a request is being answered.
 type DirectoryStore interface {
@@ -39,7 +45,8 @@ type DirectoryStore interface {
 	ChangeCursor(ctx context.Context) (ChangeCursor, error)
 	// Changes returns what was committed after the cursor, including changes
 	// that took their sequence number earlier but committed later, and the
-	// cursor to go on from. It returns at once; no changes is not an error.
+	// cursor to go on from. It returns at once; no changes is not an error. It
+	// fails with ErrCursorExpired if it cannot tell.
 	Changes(ctx context.Context, after ChangeCursor) ([]Change, ChangeCursor, error)
 	Plans(ctx context.Context) ([]Plan, error)
 	Groups(ctx context.Context) ([]Group, error)
