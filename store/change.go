@@ -93,7 +93,7 @@ func (s *Store) Changes(ctx context.Context, after aaa.ChangeCursor) ([]aaa.Chan
 }
 
 func (s *Store) changesSince(ctx context.Context, tx *sql.Tx, after aaa.ChangeCursor, place string) ([]aaa.Change, error) {
-	since := feedPosition{running: map[uint64]bool{}}
+	var since feedPosition
 	if after != "" {
 		feed, rest, _ := strings.Cut(string(after), "/")
 		end, err := parsePosition(place)
@@ -107,7 +107,7 @@ func (s *Store) changesSince(ctx context.Context, tx *sql.Tx, after aaa.ChangeCu
 	}
 	if floor, err := s.changesFloor(ctx, tx); err != nil {
 		return nil, err
-	} else if floor > 0 && since.isNew(floor) {
+	} else if floor > 0 && floor >= since.oldest {
 		return nil, fmt.Errorf("%w: changes since then have been deleted", aaa.ErrCursorExpired)
 	}
 
@@ -118,7 +118,7 @@ func (s *Store) changesSince(ctx context.Context, tx *sql.Tx, after aaa.ChangeCu
 		args[0] = strconv.FormatUint(since.next, 10)
 		if len(since.running) > 0 {
 			query = "SELECT entity, entity_id FROM changes WHERE xid >= $1::text::xid8 OR xid = ANY ($3::text[]::xid8[]) ORDER BY seq LIMIT $2"
-			args = append(args, since.runningList())
+			args = append(args, since.running)
 		}
 	}
 	var changes []aaa.Change
@@ -140,50 +140,34 @@ func (s *Store) changesSince(ctx context.Context, tx *sql.Tx, after aaa.ChangeCu
 }
 
 // feedPosition is a parsed cursor. In SQLite next is the first sequence number
-// that is new; in Postgres it is the first transaction id that had not been
-// given out, and running are lower ones that had not ended.
+// that is new. In Postgres it is the first transaction id that had not been given
+// out, running are lower ones that had not ended, and all below oldest had.
 type feedPosition struct {
-	timeline string
-	next     uint64
-	running  map[uint64]bool
-}
-
-// isNew reports whether what has the number was not yet seen at the position.
-func (p feedPosition) isNew(number uint64) bool { return number >= p.next || p.running[number] }
-
-func (p feedPosition) runningList() []string {
-	list := make([]string, 0, len(p.running))
-	for xid := range p.running {
-		list = append(list, strconv.FormatUint(xid, 10))
-	}
-	return list
+	timeline     string
+	oldest, next uint64
+	running      []string
 }
 
 // parsePosition reads "17" (SQLite) or "00000001/731:740:731,735" (Postgres).
-func parsePosition(text string) (feedPosition, error) {
+func parsePosition(text string) (p feedPosition, err error) {
 	timeline, snapshot, postgres := strings.Cut(text, "/")
 	if !postgres {
 		last, err := strconv.ParseUint(text, 10, 63)
-		return feedPosition{next: last + 1}, err
+		return feedPosition{oldest: last + 1, next: last + 1}, err
 	}
-	p := feedPosition{timeline: timeline, running: map[uint64]bool{}}
 	parts := strings.Split(snapshot, ":")
 	if len(parts) != 3 {
 		return p, fmt.Errorf("%q is not a snapshot", snapshot)
 	}
-	var err error
+	p.timeline = timeline
+	if p.oldest, err = strconv.ParseUint(parts[0], 10, 64); err != nil {
+		return p, err
+	}
 	if p.next, err = strconv.ParseUint(parts[1], 10, 64); err != nil {
 		return p, err
 	}
-	for text := range strings.SplitSeq(parts[2], ",") {
-		if text == "" {
-			continue
-		}
-		xid, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return p, err
-		}
-		p.running[xid] = true
+	if parts[2] != "" {
+		p.running = strings.Split(parts[2], ",")
 	}
 	return p, nil
 }
@@ -201,19 +185,23 @@ func (s *Store) changesFloor(ctx context.Context, q querier) (uint64, error) {
 }
 
 // PruneChanges deletes changes made before the time. A cursor that has not yet
-// seen them expires.
+// seen them expires. In Postgres, what was made after the start of a transaction
+// that still runs is kept, so that the transaction's own changes, whenever it
+// commits, cannot be missed for want of the rest.
 func (s *Store) PruneChanges(ctx context.Context, before time.Time) error {
-	number := "seq"
+	floorQuery := "SELECT max(seq) FROM changes WHERE at < $1"
+	deletion := "DELETE FROM changes WHERE at < $1 AND seq <= $2"
 	if s.pool != nil {
-		number = "xid::text::numeric"
+		floorQuery = `SELECT (SELECT xid::text FROM changes
+			WHERE at < $1 AND xid < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY xid DESC LIMIT 1)`
+		deletion = "DELETE FROM changes WHERE at < $1 AND xid <= $2::text::xid8"
 	}
 	err := s.write(ctx, func(tx *writeTx) error {
 		var floor sql.NullString
-		if err := tx.QueryRowContext(ctx, "SELECT max("+number+") FROM changes WHERE at < $1",
-			moment{&before}).Scan(&floor); err != nil || !floor.Valid {
+		if err := tx.QueryRowContext(ctx, floorQuery, moment{&before}).Scan(&floor); err != nil || !floor.Valid {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM changes WHERE at < $1", moment{&before}); err != nil {
+		if _, err := tx.ExecContext(ctx, deletion, moment{&before}, floor.String); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `INSERT INTO settings (name, value) VALUES ($1, $2)

@@ -113,7 +113,7 @@ CREATE TABLE changes (
     seq       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     entity    text NOT NULL,
     entity_id uuid NOT NULL,
-    at        timestamptz NOT NULL DEFAULT now(),
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
     xid       xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 CREATE INDEX changes_xid ON changes (xid);
