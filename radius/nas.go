@@ -44,6 +44,9 @@ type NAS struct {
 	Name string
 	// Secrets are the shared secrets, the current one first, then earlier ones
 	// that are still accepted. A reply uses the one that verified the request.
+	// An Access-Request without Message-Authenticator does not tell which one its
+	// sender holds; it is taken to be the first. Requests of a NAS without a
+	// secret, or with an empty one, are discarded.
 	Secrets [][]byte
 	// RequireMessageAuthenticator applies to Access-Request.
 	RequireMessageAuthenticator Requirement
@@ -67,3 +70,24 @@ type NAS struct {
 type NASLookup interface {
 	LookupNAS(source netip.Addr) *NAS
 }
+
+// messageAuthenticatorRequired applies the setting to what has been learned.
+func (n *NAS) messageAuthenticatorRequired() bool {
+	switch n.RequireMessageAuthenticator {
+	case RequireNo:
+		return false
+	case RequireAuto:
+		return n.canLearn() && n.Learned.Load()
+	default:
+		return true
+	}
+}
+
+// learn notes a valid Message-Authenticator and reports whether that changed
+// what the NAS is held to.
+func (n *NAS) learn() bool {
+	return n.RequireMessageAuthenticator == RequireAuto && n.canLearn() &&
+		!n.Learned.Load() && n.Learned.CompareAndSwap(false, true)
+}
+
+func (n *NAS) canLearn() bool { return n.SingleHost && n.Learned != nil }
