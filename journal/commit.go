@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"time"
 )
 
@@ -251,8 +250,6 @@ func (j *Journal) afterGroup() {
 	}
 }
 
-func (j *Journal) path(base Position) string {
-	return filepath.Join(j.opt.Dir, segmentName(base))
-}
+func (j *Journal) path(base Position) string { return segmentPath(j.opt.Dir, base) }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -116,6 +116,16 @@ type entry struct {
 // that a crash does not explain is a *CorruptError; a journal that another
 // process has open is ErrLocked.
 func Open(opt Options) (*Journal, error) {
+	j, err := open(opt)
+	if err != nil {
+		return nil, err
+	}
+	go j.run()
+	return j, nil
+}
+
+// open is Open without the committer.
+func open(opt Options) (*Journal, error) {
 	if err := opt.complete(); err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", opt.Dir, err)
 	}
@@ -177,7 +187,6 @@ func (j *Journal) open() (err error) {
 	}
 	j.next = j.committed
 	j.fill.start = j.committed
-	go j.run()
 	return nil
 }
 

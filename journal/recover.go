@@ -1,7 +1,7 @@
 package journal
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -98,40 +98,45 @@ func (j *Journal) recoverLast(base Position) (err error) {
 			f.Close()
 		}
 	}()
-	tail, err := scanLast(f, base)
-	if err != nil {
+	if err := checkSegmentHeader(f, base); err != nil {
 		return err
 	}
 	size, err := f.Size()
 	if err != nil {
 		return fmt.Errorf("size of segment %s: %w", segmentName(base), err)
 	}
-	if torn := size - fileOffset(base, tail.end); torn > 0 && !tail.sealed {
-		j.log.Warn("journal: cut the tail that was being written when the process ended",
-			"segment", segmentName(base), "offset", fileOffset(base, tail.end), "octets", torn)
+	w, err := walkSegment(context.Background(), f, base, base+Position(size-segmentHeader), true, nil)
+	if err != nil {
+		return err
 	}
-	if err := j.settle(f, base, tail, size); err != nil {
+	if len(w.damage) > 0 {
+		return &w.damage[0].CorruptError
+	}
+	if w.torn != "" {
+		j.log.Warn("journal: cut the tail that was being written when the process ended", "segment", segmentName(base),
+			"offset", fileOffset(base, w.end), "octets", size-fileOffset(base, w.end), "reason", w.torn)
+	}
+	if err := settle(f, base, w); err != nil {
 		return fmt.Errorf("recover segment %s: %w", segmentName(base), err)
 	}
 	j.active = f
-	j.committed = tail.end
+	j.committed = w.end
 	return nil
 }
 
-// settle makes the last segment end at tail.end, durably. The last group may be
-// in the page cache only, and marked clean there by a sync that failed, so that
-// a sync now would prove nothing: it is written again, and then synced.
-func (j *Journal) settle(f File, base Position, tail lastTail, size int64) error {
-	end := fileOffset(base, tail.end)
-	if size > end {
-		if err := f.Truncate(end); err != nil {
-			return err
-		}
+// settle makes the last segment end behind its last good record, durably. The
+// last group may be in the page cache only, and marked clean there by a sync
+// that failed, so that a sync now would prove nothing: it is written again, and
+// then synced.
+func settle(f File, base Position, w walked) error {
+	end := fileOffset(base, w.end)
+	if err := f.Truncate(end); err != nil {
+		return err
 	}
 	b := make([]byte, scanWindow)
-	for off := fileOffset(base, tail.group); off < end; {
+	for off := fileOffset(base, w.group); off < end; {
 		n := min(int64(len(b)), end-off)
-		if got, err := f.ReadAt(b[:n], off); int64(got) < n {
+		if _, err := f.ReadAt(b[:n], off); err != nil && err != io.EOF {
 			return err
 		}
 		if err := writeAt(f, b[:n], off); err != nil {
@@ -140,65 +145,4 @@ func (j *Journal) settle(f File, base Position, tail lastTail, size int64) error
 		off += n
 	}
 	return f.Sync()
-}
-
-// lastTail is how the last segment ends.
-type lastTail struct {
-	end     Position // of the last good record
-	group   Position // beginning of the last group; what is before it is durable
-	records uint64
-	sealed  bool // the journal was closed
-	torn    bool // something that does not verify follows
-	reason  string
-}
-
-// scanLast finds where the last segment ends. A group that was being written
-// when the power went may be there in any part, so what does not verify is a
-// torn tail unless a later frame says that it was durable: then it is a
-// *CorruptError.
-func scanLast(f File, base Position) (lastTail, error) {
-	size, err := f.Size()
-	if err != nil {
-		return lastTail{}, fmt.Errorf("size of segment %s: %w", segmentName(base), err)
-	}
-	if err := checkSegmentHeader(f, base); err != nil {
-		return lastTail{}, err
-	}
-	s := &scanner{f: f, base: base, pos: base, limit: base + Position(size-segmentHeader)}
-	tail := lastTail{end: base, group: base}
-	for {
-		fr, _, err := s.next()
-		var bad *badFrame
-		switch {
-		case err == io.EOF:
-			return tail, nil
-		case errors.As(err, &bad):
-			tail.reason = bad.reason
-			tail.torn, err = tearsAt(s, bad)
-			return tail, err
-		case err != nil:
-			return tail, fmt.Errorf("read segment %s: %w", segmentName(base), err)
-		case fr.kind == kindSeal:
-			tail.sealed, tail.group = true, fr.pos
-			return tail, nil
-		}
-		tail.end, tail.group = fr.end(), fr.group
-		tail.records++
-	}
-}
-
-// tearsAt says whether anything but zeros follows a bad frame, and gives a
-// *CorruptError if a frame follows that was written when the bad one was durable.
-func tearsAt(s *scanner, bad *badFrame) (torn bool, err error) {
-	for {
-		fr, ok, err := s.resync()
-		switch {
-		case err != nil:
-			return false, fmt.Errorf("read segment %s: %w", segmentName(s.base), err)
-		case !ok:
-			return true, nil
-		case fr.group > bad.pos:
-			return false, bad.corrupt(s.base)
-		}
-	}
 }

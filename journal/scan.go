@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"context"
 	"encoding/binary"
 	"hash/crc32"
 	"io"
@@ -109,9 +110,12 @@ func (s *scanner) peek(pos Position, n int) ([]byte, error) {
 
 // resync moves to the next place after the present one where a frame header
 // verifies and says whether there is one. Frames begin at multiples of eight.
-func (s *scanner) resync() (frame, bool, error) {
+func (s *scanner) resync(ctx context.Context) (frame, bool, error) {
 	pos := (s.pos-s.base)&^7 + s.base + 8
 	for ; pos < s.limit && s.limit-pos >= frameHeader; pos += 8 {
+		if pos%scanWindow == 0 && ctx.Err() != nil {
+			return frame{}, false, ctx.Err()
+		}
 		h, err := s.peek(pos, frameHeader)
 		if err != nil {
 			if _, short := err.(*badFrame); short {
@@ -127,7 +131,7 @@ func (s *scanner) resync() (frame, bool, error) {
 			return f, true, nil
 		}
 	}
-	s.pos = s.limit
+	s.pos = s.limit &^ 7
 	return frame{}, false, nil
 }
 

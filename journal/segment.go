@@ -27,6 +27,9 @@ const (
 	// groupLimit bounds how far before a record its group may begin.
 	groupLimit = 1 << 30
 
+	// positionLimit is never reached: no sum of positions below it overflows.
+	positionLimit = 1 << 62
+
 	lengthMask = 1<<30 - 1
 	kindShift  = 30
 )
@@ -93,13 +96,15 @@ func segmentName(base Position) string {
 	return fmt.Sprintf("%016x%s", uint64(base), segmentSuffix)
 }
 
+func segmentPath(dir string, base Position) string { return filepath.Join(dir, segmentName(base)) }
+
 func parseSegmentName(name string) (Position, bool) {
 	digits, ok := strings.CutSuffix(name, segmentSuffix)
 	if !ok || len(digits) != 16 {
 		return 0, false
 	}
 	base, err := strconv.ParseUint(digits, 16, 64)
-	return Position(base), err == nil && segmentName(Position(base)) == name
+	return Position(base), err == nil && base%8 == 0 && base < positionLimit && segmentName(Position(base)) == name
 }
 
 // segmentBases lists the segments of a folder in order.

@@ -1,0 +1,41 @@
+package journal
+
+import "context"
+
+// OpenStepped opens a journal without its committer goroutine: the test commits
+// and probes by Step, so that all that happens depends on its seed.
+func OpenStepped(opt Options) (*Journal, error) { return open(opt) }
+
+// Step commits the filling group, or probes a failed device.
+func (j *Journal) Step() {
+	if g, _ := j.takeGroup(); g != nil {
+		j.commit(g)
+	} else if j.active == nil {
+		j.probe()
+	}
+}
+
+// CloseStepped is Close for a stepped journal.
+func (j *Journal) CloseStepped() error {
+	j.mu.Lock()
+	j.closing, j.refuse = true, ErrClosed
+	j.mu.Unlock()
+	j.Step()
+	j.shut()
+	close(j.done)
+	return j.closeErr
+}
+
+func VerifyFS(fsys FS, dir string) (Report, error) {
+	return verify(context.Background(), fsys, dir, nil)
+}
+
+func InspectFS(fsys FS, dir string) (Info, error) { return inspect(fsys, dir) }
+
+func SkipDamageFS(fsys FS, dir, segment string) (Skipped, error) {
+	return skipDamage(fsys, dir, segment)
+}
+
+const SegmentHeader = segmentHeader
+
+func SegmentName(base Position) string { return segmentName(base) }
