@@ -92,7 +92,7 @@ func (s *scanner) peek(pos Position, n int) ([]byte, error) {
 	if pos < s.bufPos || pos+Position(n) > s.bufPos+Position(len(s.buf)) {
 		want := max(n, int(min(scanWindow, uint64(s.limit-pos))))
 		if cap(s.buf) < want {
-			s.buf = make([]byte, max(want, scanWindow))
+			s.buf = make([]byte, max(want, min(2*cap(s.buf), scanWindow)))
 		}
 		s.buf = s.buf[:want]
 		s.bufPos = pos

@@ -123,10 +123,12 @@ func (d *Disk) Content(name string) (b []byte) {
 }
 
 // Kill ends all programs, as kill -9 does: locks are gone, open files are dead,
-// the cache stays.
+// the cache stays. After CutPowerAfter has struck, it was the program that ended
+// there, and the power stayed on.
 func (d *Disk) Kill() {
 	d.set(func() {
 		d.life++
+		d.cut, d.cutAfter = false, -1
 		clear(d.locked)
 	})
 }
