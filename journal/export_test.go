@@ -39,3 +39,8 @@ func SkipDamageFS(fsys FS, dir, segment string) (Skipped, error) {
 const SegmentHeader = segmentHeader
 
 func SegmentName(base Position) string { return segmentName(base) }
+
+// NewSegment makes an empty segment.
+func NewSegment(fsys FS, dir string, base Position) (File, error) {
+	return createSegment(fsys, dir, base, 0)
+}

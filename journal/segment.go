@@ -55,12 +55,16 @@ func putFrameHeader(h []byte, kind, length uint32, pos, group Position, payload 
 	binary.LittleEndian.PutUint32(h[12:], headerSum(h, pos))
 }
 
-// headerSum covers the position, so that a frame verifies in its place only.
+// headerSum is the CRC-32C of the header's first octets followed by the
+// position, so that a frame verifies in its place only. The position goes in
+// octet by octet because crc32.Update would move an array of it to the heap.
 func headerSum(h []byte, pos Position) uint32 {
-	var b [8 + frameHeader - 4]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(pos))
-	copy(b[8:], h[:frameHeader-4])
-	return crc32.Update(0, castagnoli, b[:])
+	sum := ^crc32.Checksum(h[:frameHeader-4], castagnoli)
+	for range 8 {
+		sum = castagnoli[byte(sum)^byte(pos)] ^ sum>>8
+		pos >>= 8
+	}
+	return ^sum
 }
 
 // frame is the header of a frame that verified.

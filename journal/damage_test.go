@@ -1,0 +1,256 @@
+package journal_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/journal"
+	"radiusd/journal/journaltest"
+)
+
+// threeSegments makes a closed journal of ten records in three segments and
+// gives the ends of the records.
+func threeSegments(t *testing.T, disk *journaltest.Disk) (ends []journal.Position) {
+	t.Helper()
+	j, err := journal.Open(small(disk))
+	require.NoError(t, err)
+	for n := range 10 {
+		ends = append(ends, mustAppend(t, j, fullRecord(n)))
+	}
+	require.Equal(t, 3, j.Stats().Segments)
+	require.NoError(t, j.Close())
+	return ends
+}
+
+func fullRecord(n int) []byte {
+	b := make([]byte, 984) // 1000 octets with its header: four to a segment
+	for i := range b {
+		b[i] = byte(n + 1)
+	}
+	return b
+}
+
+func segment(ends []journal.Position, i int) string {
+	if i == 0 {
+		return journal.SegmentName(0)
+	}
+	return journal.SegmentName(ends[4*i-1])
+}
+
+// readAll reads on past what cannot be opened: the numbers of the records.
+func readAll(t *testing.T, j *journal.Journal) (got []int, err error) {
+	t.Helper()
+	r := reader(t, j, 0)
+	for {
+		b, _, ok, err := r.TryNext()
+		if err != nil || !ok {
+			return got, err
+		}
+		got = append(got, int(b[0])-1)
+	}
+}
+
+func TestDamageIsNamedAndCanBeSkipped(t *testing.T) {
+	const header = journal.SegmentHeader
+	for name, tc := range map[string]struct {
+		segment int
+		damage  func(b []byte)
+		offset  int64
+		atOpen  bool
+		left    []int
+	}{
+		"payload in the middle": {1, func(b []byte) { b[header+1000+500] ^= 1 }, header + 1000, false, []int{0, 1, 2, 3, 4, 6, 7, 8, 9}},
+		"length":                {1, func(b []byte) { b[header+1000] ^= 1 }, header + 1000, false, []int{0, 1, 2, 3, 4, 6, 7, 8, 9}},
+		"two records":           {0, func(b []byte) { b[header] ^= 1; b[header+1999] ^= 1 }, header, false, []int{2, 3, 4, 5, 6, 7, 8, 9}},
+		"last of a segment":     {0, func(b []byte) { b[header+3999] ^= 1 }, header + 3000, false, []int{0, 1, 2, 4, 5, 6, 7, 8, 9}},
+		"zeros":                 {0, func(b []byte) { clear(b[header+1000:]) }, header + 1000, false, []int{0, 4, 5, 6, 7, 8, 9}},
+		"first of the last segment": {2, func(b []byte) { b[header+100] ^= 1 }, header, true,
+			[]int{0, 1, 2, 3, 4, 5, 6, 7, 9}},
+		"last record of a closed journal": {2, func(b []byte) { b[header+1999] ^= 1 }, header + 1000, true,
+			[]int{0, 1, 2, 3, 4, 5, 6, 7, 8}},
+		"segment header":             {1, func(b []byte) { b[20] ^= 1 }, 0, true, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		"header of the last segment": {2, func(b []byte) { b[0] ^= 1 }, 0, true, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := journaltest.New(1)
+			ends := threeSegments(t, disk)
+			damaged := segment(ends, tc.segment)
+			tc.damage(disk.Content(filepath.Join(dir, damaged)))
+
+			j, err := journal.Open(small(disk))
+			if !tc.atOpen {
+				require.NoError(t, err, "old segments are checked when they are read")
+				_, err = readAll(t, j)
+				require.NoError(t, j.Close())
+			}
+			var corrupt *journal.CorruptError
+			require.ErrorAs(t, err, &corrupt)
+			require.Equal(t, damaged, corrupt.Segment)
+			require.Equal(t, tc.offset, corrupt.Offset)
+
+			report, err := journal.VerifyFS(disk, dir)
+			require.NoError(t, err)
+			require.Equal(t, *corrupt, report.Damage[0].CorruptError)
+			require.Equal(t, len(tc.left), int(report.Records))
+
+			before := string(disk.Content(filepath.Join(dir, damaged)))
+			skipped, err := journal.SkipDamageFS(disk, dir, damaged)
+			require.NoError(t, err)
+			require.Equal(t, report.Damage, skipped.Damage)
+			require.Equal(t, damaged+".damaged", skipped.Quarantine)
+			require.Equal(t, before, string(disk.Content(filepath.Join(dir, skipped.Quarantine))))
+
+			disk.Restart()
+			_, err = journal.SkipDamageFS(disk, dir, damaged)
+			require.ErrorContains(t, err, "not damaged")
+			report, err = journal.VerifyFS(disk, dir)
+			require.NoError(t, err)
+			require.Empty(t, report.Damage)
+			j, err = journal.Open(small(disk))
+			require.NoError(t, err)
+			got, err := readAll(t, j)
+			require.NoError(t, err)
+			require.Equal(t, tc.left, got)
+			require.Equal(t, ends[9], j.End(), "positions keep their meaning")
+			mustAppend(t, j, []byte("on it goes"))
+			require.NoError(t, j.Close())
+		})
+	}
+}
+
+func TestMissingAndShortSegmentsAreDamage(t *testing.T) {
+	for name, tc := range map[string]struct {
+		damage func(*testing.T, string, []journal.Position)
+		at     int
+		left   []int
+	}{
+		"missing": {func(t *testing.T, dir string, ends []journal.Position) {
+			require.NoError(t, os.Remove(filepath.Join(dir, segment(ends, 1))))
+		}, 0, []int{0, 1, 2, 3, 8, 9}},
+		"short": {func(t *testing.T, dir string, ends []journal.Position) {
+			require.NoError(t, os.Truncate(filepath.Join(dir, segment(ends, 1)), 1500))
+		}, 1, []int{0, 1, 2, 3, 4, 8, 9}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			opt := journal.Options{Dir: dir, SegmentBytes: 4 << 10, MaxRecord: 1 << 10}
+			j, err := journal.Open(opt)
+			require.NoError(t, err)
+			var ends []journal.Position
+			for n := range 10 {
+				ends = append(ends, mustAppend(t, j, fullRecord(n)))
+			}
+			_, err = journal.SkipDamage(dir, segment(ends, 1))
+			require.ErrorIs(t, err, journal.ErrLocked)
+			require.NoError(t, j.Close())
+
+			tc.damage(t, dir, ends)
+			_, err = journal.Open(opt)
+			var corrupt *journal.CorruptError
+			require.ErrorAs(t, err, &corrupt)
+			require.Equal(t, segment(ends, tc.at), corrupt.Segment)
+			_, err = journal.SkipDamage(dir, corrupt.Segment)
+			require.NoError(t, err)
+			j = open(t, opt)
+			got, err := readAll(t, j)
+			require.NoError(t, err)
+			require.Equal(t, tc.left, got)
+		})
+	}
+}
+
+func TestSkipDamageOfWhatIsNotThere(t *testing.T) {
+	disk := journaltest.New(1)
+	ends := threeSegments(t, disk)
+	for _, name := range []string{"", "../x", journal.SegmentName(ends[0]), segment(ends, 0)} {
+		_, err := journal.SkipDamageFS(disk, dir, name)
+		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
+	}
+}
+
+// Whatever single octet of a segment changes, nothing wrong is ever read and
+// nothing is lost without a word.
+func TestEveryFlippedOctetIsNoticed(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 400 {
+		disk := journaltest.New(1)
+		ends := threeSegments(t, disk)
+		name := segment(ends, rng.IntN(3))
+		b := disk.Content(filepath.Join(dir, name))
+		at := rng.IntN(len(b))
+		b[at] ^= byte(1 + rng.IntN(255))
+		report, err := journal.VerifyFS(disk, dir)
+		if err == nil && len(report.Damage) == 0 {
+			require.GreaterOrEqual(t, at, len(b)-16, "octet %d of %s", at, name)
+			require.Equal(t, segment(ends, 2), name, "only the seal behind the last record may go unnoticed")
+			require.NotZero(t, report.Torn)
+			require.Equal(t, uint64(10), report.Records)
+		}
+	}
+}
+
+func TestInspectAndVerifyWhileTheJournalIsOpen(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, journal.Options{Dir: dir, SegmentBytes: 4 << 10, MaxRecord: 1 << 10})
+	for n := range 10 {
+		mustAppend(t, j, fullRecord(n))
+	}
+	info, err := journal.Inspect(dir)
+	require.NoError(t, err)
+	require.Len(t, info.Segments, 3)
+	require.Equal(t, j.End(), info.End)
+	require.Zero(t, info.Oldest)
+	require.False(t, info.Closed)
+	require.Zero(t, info.Torn)
+	require.Nil(t, info.Damage)
+	require.Equal(t, j.Stats().Bytes, info.Bytes)
+
+	var last, total int64
+	report, err := journal.Verify(t.Context(), dir, func(d, n int64) { last, total = d, n })
+	require.NoError(t, err)
+	require.Equal(t, uint64(10), report.Records)
+	require.Equal(t, 3, report.Segments)
+	require.Equal(t, total, last)
+	require.Equal(t, info.Bytes, total)
+
+	_, err = journal.Inspect(filepath.Join(dir, "nothing"))
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestATornTailIsReportedApartFromDamage(t *testing.T) {
+	disk := journaltest.New(1)
+	j, err := journal.OpenStepped(small(disk))
+	require.NoError(t, err)
+	require.NoError(t, j.Append(fullRecord(0), nil))
+	j.Step()
+	end := j.End()
+	require.NoError(t, j.Append(fullRecord(1), nil))
+	disk.FailWrites(os.ErrInvalid)
+	disk.CutPowerAfter(1) // half of the write, no truncation
+	j.Step()
+	disk.FailWrites(nil)
+	disk.Kill()
+
+	report, err := journal.VerifyFS(disk, dir)
+	require.NoError(t, err)
+	require.Empty(t, report.Damage)
+	require.Equal(t, int64(500), report.Torn)
+	require.Equal(t, end, report.End)
+	info, err := journal.InspectFS(disk, dir)
+	require.NoError(t, err)
+	require.Equal(t, int64(500), info.Torn)
+
+	j, err = journal.OpenStepped(small(disk))
+	require.NoError(t, err)
+	require.Equal(t, end, j.End())
+	require.NoError(t, j.CloseStepped())
+	report, err = journal.VerifyFS(disk, dir)
+	require.NoError(t, err)
+	require.True(t, report.Closed)
+	require.Zero(t, report.Torn)
+}
