@@ -20,6 +20,9 @@ const (
 	AcctOff     AcctStatus = 8
 )
 
+// session reports whether records of this status tell of a session.
+func (s AcctStatus) session() bool { return s == AcctStart || s == AcctInterim || s == AcctStop }
+
 // String returns the status as it stands in accounting_records.
 func (s AcctStatus) String() string {
 	switch s {
@@ -72,7 +75,11 @@ type Record struct {
 	// Acct-Delay-Time.
 	EventTime  time.Time
 	ReceivedAt time.Time
-	ClockOff   bool // EventTime is implausibly far from ReceivedAt
+	ClockOff   bool // EventTime, or the Event-Timestamp that was sent, is implausibly far from ReceivedAt
+	// EventDerived is true when no usable Event-Timestamp was sent: EventTime may
+	// then differ by a second or so between two copies of the same record.
+	EventDerived bool
+	Delay        time.Duration // Acct-Delay-Time
 	// Counters since the session's start. HasSeconds and HasOctets tell zero
 	// from not sent.
 	HasSeconds     bool
@@ -82,6 +89,9 @@ type Record struct {
 	OutputOctets   uint64 // to the user
 	InputPackets   uint64
 	OutputPackets  uint64
+	// HasGigawords is true when the NAS sent an Acct-*-Gigawords attribute: its
+	// counters do not wrap at 32 bits.
+	HasGigawords   bool
 	TerminateCause string // dictionary name of Acct-Terminate-Cause; empty: not sent
 }
 
@@ -105,7 +115,7 @@ type Session struct {
 	Class              []byte
 	StartedAt          time.Time
 	StartInferred      bool      // no Start seen: derived from event time less Acct-Session-Time
-	UpdatedAt          time.Time // latest event time of its records
+	UpdatedAt          time.Time // latest event time of its records; StoppedAt once a Stop was seen
 	StoppedAt          time.Time // zero: open
 	StopInferred       bool      // no Stop seen: reboot, liveness timeout or superseded
 	SessionSeconds     uint64
@@ -115,6 +125,9 @@ type Session struct {
 	OutputPackets      uint64
 	TerminateCause     string
 	CounterWrapped     bool // a 32-bit wrap without gigawords was recognised
+	// Provenance is what Merge must remember so that the session does not depend
+	// on the order of its records. Stores keep it with the session, as it is.
+	Provenance Provenance
 }
 
 // Open reports whether the session has not ended.

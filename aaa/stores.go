@@ -83,7 +83,8 @@ type DailyUsage struct {
 type SessionStore interface {
 	// EachSession calls fn for every session that is open or stopped since.
 	EachSession(ctx context.Context, since time.Time, fn func(*Session) error) error
-	// Boots returns those that happened since.
+	// Boots returns those that happened since. Every NAS's latest AcctOn must
+	// remain known however old it is, because the ids of sessions depend on it.
 	Boots(ctx context.Context, since time.Time) ([]Boot, error)
 	// EachUsage calls fn for each user's usage on days from since on, and once
 	// for each user with the sum of all earlier days and a zero Day.

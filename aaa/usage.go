@@ -1,0 +1,119 @@
+package aaa
+
+import "time"
+
+// implausibleOctets is a step of a counter, from one record to the next, that no
+// line carries: 2^50 octets, 100 Gbit/s for a day. Such a step stands in the
+// record and the session, but not in a user's usage.
+const implausibleOctets = 1 << 50
+
+// longestSplit bounds over how many days a step of the counters is spread.
+const longestSplit = 400 * 24 * time.Hour
+
+// used returns the session's counters as usage.
+func (s *Session) used() Usage {
+	return Usage{Seconds: s.SessionSeconds, InputOctets: s.InputOctets, OutputOctets: s.OutputOctets}
+}
+
+// step is what a record has added to a session's counters, and over which time.
+type step struct {
+	Usage
+	from, to time.Time
+}
+
+// stepOf merges r into s and returns the step. A session that is new to whoever
+// asks began at its StartedAt.
+func stepOf(s *Session, r *Record) step {
+	before, from := s.used(), s.UpdatedAt
+	s.Merge(r)
+	if from.IsZero() {
+		from = s.StartedAt
+	}
+	after := s.used()
+	return step{from: from, to: r.EventTime, Usage: Usage{
+		Seconds:      after.Seconds - before.Seconds,
+		InputOctets:  plausible(after.InputOctets - before.InputOctets),
+		OutputOctets: plausible(after.OutputOctets - before.OutputOctets),
+	}}
+}
+
+func plausible(octets uint64) uint64 {
+	if octets > implausibleOctets {
+		return 0
+	}
+	return octets
+}
+
+// byDay spreads the step evenly over the time it took and calls fn for each day
+// in loc that got a part of it. The parts add up to the step.
+func (t step) byDay(loc *time.Location, fn func(day time.Time, u Usage)) {
+	if t.Usage == (Usage{}) {
+		return
+	}
+	last := startOfDay(t.to, loc)
+	if span := t.to.Sub(t.from); !t.from.Before(last) || span <= 0 || span > longestSplit {
+		fn(last, t.Usage)
+		return
+	}
+	span, left := float64(t.to.Sub(t.from)), t.Usage
+	for from := t.from; ; {
+		day := startOfDay(from, loc)
+		next := startOfDay(day.Add(36*time.Hour), loc) // a day has 23 to 25 hours
+		if !next.Before(t.to) || !day.Before(last) {
+			fn(last, left)
+			return
+		}
+		part := t.Usage.share(float64(next.Sub(from)) / span)
+		left = left.minus(part)
+		fn(day, part)
+		from = next
+	}
+}
+
+// share returns a fraction of the usage, rounded down.
+func (u Usage) share(fraction float64) Usage {
+	return Usage{
+		Seconds:      uint64(float64(u.Seconds) * fraction),
+		InputOctets:  uint64(float64(u.InputOctets) * fraction),
+		OutputOctets: uint64(float64(u.OutputOctets) * fraction),
+	}
+}
+
+// minus never goes below zero.
+func (u Usage) minus(v Usage) Usage {
+	return Usage{
+		Seconds:      u.Seconds - min(u.Seconds, v.Seconds),
+		InputOctets:  u.InputOctets - min(u.InputOctets, v.InputOctets),
+		OutputOctets: u.OutputOctets - min(u.OutputOctets, v.OutputOctets),
+	}
+}
+
+func (u *Usage) add(v Usage) {
+	u.Seconds += v.Seconds
+	u.InputOctets += v.InputOctets
+	u.OutputOctets += v.OutputOctets
+}
+
+// startOfDay returns the day that t falls on in loc: its midnight, or the first
+// moment of it where midnight is skipped.
+func startOfDay(t time.Time, loc *time.Location) time.Time {
+	y, m, d := t.In(loc).Date()
+	return time.Date(y, m, d, 0, 0, 0, 0, loc)
+}
+
+// startOfPeriod returns when the period that contains t began; the zero time for
+// PeriodEver.
+func startOfPeriod(p Period, t time.Time, loc *time.Location) time.Time {
+	y, m, d := t.In(loc).Date()
+	switch p {
+	case PeriodDay:
+	case PeriodWeek:
+		weekday := t.In(loc).Weekday()
+		d -= (int(weekday) + 6) % 7 // from Monday
+	case PeriodMonth:
+		d = 1
+	default:
+		return time.Time{}
+	}
+	return time.Date(y, m, d, 0, 0, 0, 0, loc)
+}
