@@ -1,9 +1,16 @@
 package radius
 
-import "math/rand/v2"
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"radiusd/dictionary"
+)
+
+var _ dictionary.Cipher = (*Cipher)(nil)
 
 // Cipher encrypts and decrypts the attributes of one packet that are hidden under
-// the shared secret; package dictionary calls it where an attribute says so. The
+// the shared secret; it is the [dictionary.Cipher] for that packet. The
 // salts that it gives are unique within the packet and have the highest bit set
 // (RFC 2868 section 3.5). It is not safe for concurrent use.
 type Cipher struct {
@@ -26,39 +33,43 @@ func (h *Hasher) Cipher(requestAuthenticator *[AuthenticatorLength]byte) Cipher 
 	return Cipher{hasher: h, authenticator: *requestAuthenticator, salt: uint16(rand.Uint32())}
 }
 
-// AppendUserPassword appends the value of a User-Password; see
-// [Hasher.AppendEncryptedUserPassword].
-func (c *Cipher) AppendUserPassword(dst, plain []byte) ([]byte, error) {
-	return c.hasher.AppendEncryptedUserPassword(dst, plain, &c.authenticator)
-}
-
-// AppendPlainUserPassword appends the password that a User-Password holds; see
-// [Hasher.AppendUserPassword].
-func (c *Cipher) AppendPlainUserPassword(dst, encrypted []byte) ([]byte, bool) {
-	return c.hasher.AppendUserPassword(dst, encrypted, &c.authenticator)
-}
-
-// AppendSalted appends a salt of its own and the encrypted value; see
-// [Hasher.AppendSalted].
+// AppendSalted appends a salt that the packet does not have yet and the value
+// encrypted with it; see [Hasher.AppendSalted].
 func (c *Cipher) AppendSalted(dst, plain []byte) ([]byte, error) {
 	c.salt++
 	return c.hasher.AppendSalted(dst, plain, &c.authenticator, c.salt)
 }
 
-// AppendUnsalted appends the value that was encrypted with a salt; see
-// [Hasher.AppendUnsalted].
-func (c *Cipher) AppendUnsalted(dst, salted []byte) ([]byte, bool) {
-	return c.hasher.AppendUnsalted(dst, salted, &c.authenticator)
+// Encrypt appends the encrypted form of a value, with a salt if the encryption has
+// one. A value that is too long for the encryption is an error.
+func (c *Cipher) Encrypt(dst []byte, e dictionary.Encryption, plain []byte) ([]byte, error) {
+	switch e {
+	case dictionary.EncryptUser:
+		return c.hasher.AppendEncryptedUserPassword(dst, plain, &c.authenticator)
+	case dictionary.EncryptTunnel:
+		return c.AppendSalted(dst, plain)
+	case dictionary.EncryptAscend:
+		return c.hasher.AppendAscendSecret(dst, plain, &c.authenticator)
+	}
+	return append(dst, plain...), nil
 }
 
-// AppendAscendSecret appends the value of an Ascend-Send-Secret; see
-// [Hasher.AppendAscendSecret].
-func (c *Cipher) AppendAscendSecret(dst, plain []byte) ([]byte, error) {
-	return c.hasher.AppendAscendSecret(dst, plain, &c.authenticator)
-}
-
-// AppendPlainAscendSecret appends the secret that an Ascend-Send-Secret holds; see
-// [Hasher.AppendPlainAscendSecret].
-func (c *Cipher) AppendPlainAscendSecret(dst, hidden []byte) ([]byte, bool) {
-	return c.hasher.AppendPlainAscendSecret(dst, hidden, &c.authenticator)
+// Decrypt appends the plain form of an encrypted value. A value whose lengths do not
+// fit the encryption is an error; under a wrong secret it may come as garbage.
+func (c *Cipher) Decrypt(dst []byte, e dictionary.Encryption, encrypted []byte) ([]byte, error) {
+	ok := true
+	switch e {
+	case dictionary.EncryptUser:
+		dst, ok = c.hasher.AppendUserPassword(dst, encrypted, &c.authenticator)
+	case dictionary.EncryptTunnel:
+		dst, ok = c.hasher.AppendUnsalted(dst, encrypted, &c.authenticator)
+	case dictionary.EncryptAscend:
+		dst, ok = c.hasher.AppendPlainAscendSecret(dst, encrypted, &c.authenticator)
+	default:
+		dst = append(dst, encrypted...)
+	}
+	if !ok {
+		return dst, fmt.Errorf("radius: encrypted value of %d octets does not decrypt", len(encrypted))
+	}
+	return dst, nil
 }

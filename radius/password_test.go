@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"radiusd/dictionary"
 	"radiusd/radius"
 
 	"github.com/stretchr/testify/assert"
@@ -156,22 +157,29 @@ func TestCipherSalts(t *testing.T) {
 		require.False(t, seen[salt])
 		seen[salt] = true
 	}
-	plain, ok := c.AppendUnsalted(nil, must(c.AppendSalted(nil, []byte("key"))))
-	assert.True(t, ok)
-	assert.Equal(t, "key", string(plain))
-	plain, ok = c.AppendPlainUserPassword(nil, must(c.AppendUserPassword(nil, []byte("hello"))))
-	assert.True(t, ok)
-	assert.Equal(t, "hello", string(plain))
-	plain, ok = c.AppendPlainAscendSecret(nil, must(c.AppendAscendSecret(nil, []byte("ascend"))))
-	assert.True(t, ok)
-	assert.Equal(t, "ascend", string(plain))
 }
 
-func must(b []byte, err error) []byte {
-	if err != nil {
-		panic(err)
+// A value that is encrypted comes back, and what cannot be is an error.
+func TestCipher(t *testing.T) {
+	c := radius.NewCipher([]byte("xyzzy5461"), &requestAuthenticator)
+	for e, longest := range map[dictionary.Encryption]int{
+		dictionary.EncryptNone: 253, dictionary.EncryptUser: 128, dictionary.EncryptTunnel: 249, dictionary.EncryptAscend: 16,
+	} {
+		value := bytes.Repeat([]byte("v"), longest)
+		encrypted, err := c.Encrypt([]byte("before"), e, value)
+		require.NoError(t, err)
+		plain, err := c.Decrypt([]byte("before"), e, encrypted[6:])
+		require.NoError(t, err)
+		assert.Equal(t, "before"+string(value), string(plain))
+		assert.Equal(t, e == dictionary.EncryptNone, bytes.Equal(encrypted[6:], value))
+		if e != dictionary.EncryptNone {
+			_, err = c.Encrypt(nil, e, append(value, 'v'))
+			assert.Error(t, err)
+			plain, err = c.Decrypt([]byte("before"), e, []byte("x"))
+			assert.ErrorContains(t, err, "1 octets")
+			assert.Equal(t, "before", string(plain))
+		}
 	}
-	return b
 }
 
 func TestPasswordsDoNotAllocate(t *testing.T) {
@@ -186,7 +194,7 @@ func TestPasswordsDoNotAllocate(t *testing.T) {
 		got, good := h.AppendUserPassword(clear, encrypted, &requestAuthenticator)
 		ok = ok && good && bytes.Equal(got, plain)
 		encrypted, _ = c.AppendSalted(buffer, plain)
-		got, good = c.AppendUnsalted(clear, encrypted)
+		got, good = h.AppendUnsalted(clear, encrypted, &requestAuthenticator)
 		ok = ok && good && bytes.Equal(got, plain)
 		ok = ok && radius.VerifyCHAP(value[:], plain, challenge)
 	}))
