@@ -1,6 +1,10 @@
 package journal
 
-import "context"
+import (
+	"context"
+	"encoding/binary"
+	"hash/crc32"
+)
 
 // OpenStepped opens a journal without its committer goroutine: the test commits
 // and probes by Step, so that all that happens depends on its seed.
@@ -43,4 +47,20 @@ func SegmentName(base Position) string { return segmentName(base) }
 // NewSegment makes an empty segment.
 func NewSegment(fsys FS, dir string, base Position) (File, error) {
 	return createSegment(fsys, dir, base, 0)
+}
+
+// MendSums makes the checksums of a segment that begins at 0 right.
+func MendSums(b []byte) {
+	if len(b) >= segmentHeader {
+		binary.LittleEndian.PutUint32(b[segmentHeader-4:], crc32.Checksum(b[:segmentHeader-4], castagnoli))
+	}
+	for off := segmentHeader; off+frameHeader <= len(b); {
+		h := b[off:]
+		n := int(binary.LittleEndian.Uint32(h) & lengthMask)
+		if n <= len(h)-frameHeader && n > 0 {
+			binary.LittleEndian.PutUint32(h[8:], crc32.Checksum(h[frameHeader:frameHeader+n], castagnoli))
+		}
+		binary.LittleEndian.PutUint32(h[12:], headerSum(h, Position(off-segmentHeader)))
+		off += frameSize(n)
+	}
 }

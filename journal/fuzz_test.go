@@ -21,14 +21,14 @@ func seedSegments(f *testing.F) {
 	}
 	require.NoError(f, j.Close())
 	b := disk.Content(filepath.Join(dir, journal.SegmentName(0)))
-	f.Add(b)
-	f.Add(b[:len(b)-20])
-	f.Add(b[:journal.SegmentHeader])
-	f.Add(b[:3])
-	f.Add([]byte{})
+	for _, seed := range [][]byte{b, b[:len(b)-20], b[:journal.SegmentHeader], b[:3], {}} {
+		f.Add(seed, false)
+		f.Add(seed, true)
+	}
 	hurt := append([]byte(nil), b...)
 	hurt[journal.SegmentHeader+30] ^= 1
-	f.Add(hurt)
+	f.Add(hurt, false)
+	f.Add(hurt, true)
 }
 
 func diskWith(t *testing.T, name string, b []byte) *journaltest.Disk {
@@ -48,7 +48,10 @@ func diskWith(t *testing.T, name string, b []byte) *journaltest.Disk {
 // says CorruptError or a foreign version, and after SkipDamage it opens.
 func FuzzOpenSegment(f *testing.F) {
 	seedSegments(f)
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte, mend bool) {
+		if mend {
+			journal.MendSums(b) // the fuzzer does not guess a CRC
+		}
 		disk := diskWith(t, journal.SegmentName(0), b)
 		report, err := journal.VerifyFS(disk, dir)
 		if err != nil {
@@ -76,7 +79,10 @@ func FuzzOpenSegment(f *testing.F) {
 // FuzzReader reads a sealed segment of arbitrary content that a good one follows.
 func FuzzReader(f *testing.F) {
 	seedSegments(f)
-	f.Fuzz(func(t *testing.T, b []byte) {
+	f.Fuzz(func(t *testing.T, b []byte, mend bool) {
+		if mend {
+			journal.MendSums(b) // the fuzzer does not guess a CRC
+		}
 		disk := diskWith(t, journal.SegmentName(0), b)
 		size := max(int64(len(b))-journal.SegmentHeader, 8) &^ 7
 		good, err := journal.NewSegment(disk, dir, journal.Position(size))

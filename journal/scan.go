@@ -109,9 +109,10 @@ func (s *scanner) peek(pos Position, n int) ([]byte, error) {
 }
 
 // resync moves to the next place after the present one where a frame header
-// verifies and says whether there is one. Frames begin at multiples of eight.
+// verifies and says whether there is one; else to the limit. Frames begin at
+// multiples of eight.
 func (s *scanner) resync(ctx context.Context) (frame, bool, error) {
-	pos := (s.pos-s.base)&^7 + s.base + 8
+	pos := s.pos + frameHeader // no frame is shorter
 	for ; pos < s.limit && s.limit-pos >= frameHeader; pos += 8 {
 		if pos%scanWindow == 0 && ctx.Err() != nil {
 			return frame{}, false, ctx.Err()
