@@ -10,10 +10,10 @@
 // where the next one begins, whatever else its file holds.
 //
 //	lock
-//	0000000000000000.journal            [      0, 4000000)
-//	0000000004000000.journal            [4000000, 7ffff58)
-//	0000000007ffff58.journal            [7ffff58, …         the active one
-//	0000000004000000.journal.damaged    a quarantined copy, never read
+//	0000000000000000.journal            [      0, 3ffff58)
+//	0000000003ffff58.journal            [3ffff58, 7fffe10)
+//	0000000007fffe10.journal            [7fffe10, …         the active one
+//	0000000003ffff58.journal.damaged    a quarantined copy, never read
 //	*.journal.tmp                       a segment being made, removed by Open
 //
 // A segment is a header of 32 octets and frames, one for a record, each a
