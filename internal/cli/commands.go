@@ -14,5 +14,5 @@ func (a *app) dataCommands() []*cobra.Command {
 
 // toolCommands need no store.
 func (a *app) toolCommands() []*cobra.Command {
-	return []*cobra.Command{a.testCommand(), a.configCommand(), a.dictionaryCommand(), a.versionCommand()}
+	return []*cobra.Command{a.testCommand(), a.benchCommand(), a.configCommand(), a.dictionaryCommand(), a.versionCommand()}
 }

@@ -37,3 +37,8 @@ func hint(word string, names []string) string {
 	}
 	return ""
 }
+
+// completeUsers completes the name of a user.
+func (a *app) completeUsers(_ *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
