@@ -67,16 +67,17 @@ func NewResolver() *Resolver { return &Resolver{boots: make(map[nasKey][]bootEpo
 func (v *Resolver) Resolve(r *Record) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	switch r.Status {
-	case AcctOn, AcctOff:
+	if r.Status.boot() {
 		if i, ok := v.find(r); ok {
 			r.EventTime = v.boots[nasKey{r.NASAddr, r.NASIdentifier}][i].at
 		}
+		r.SessionID, r.ID = uuid.Nil, bootRecordID(r)
+		return
+	}
+	r.SessionID = v.sessionID(r)
+	r.ID = recordID(r)
+	if !r.Status.session() {
 		r.SessionID = uuid.Nil
-		r.ID = bootRecordID(r)
-	default:
-		r.SessionID = v.sessionID(r)
-		r.ID = recordID(r)
 	}
 }
 

@@ -11,40 +11,50 @@ import (
 // AcctStatus is the Acct-Status-Type of a record (RFC 2866 §5.1).
 type AcctStatus uint8
 
-// The statuses that are recorded.
+// The statuses that are recorded. Those of RFC 2867 and AcctFailed tell of tunnels
+// and of sessions that did not come about: they are kept as records and belong to
+// no Session.
 const (
-	AcctStart   AcctStatus = 1
-	AcctStop    AcctStatus = 2
-	AcctInterim AcctStatus = 3
-	AcctOn      AcctStatus = 7
-	AcctOff     AcctStatus = 8
+	AcctStart            AcctStatus = 1
+	AcctStop             AcctStatus = 2
+	AcctInterim          AcctStatus = 3
+	AcctOn               AcctStatus = 7
+	AcctOff              AcctStatus = 8
+	AcctTunnelStart      AcctStatus = 9
+	AcctTunnelStop       AcctStatus = 10
+	AcctTunnelReject     AcctStatus = 11
+	AcctTunnelLinkStart  AcctStatus = 12
+	AcctTunnelLinkStop   AcctStatus = 13
+	AcctTunnelLinkReject AcctStatus = 14
+	AcctFailed           AcctStatus = 15
 )
+
+var acctStatusNames = [...]string{
+	AcctStart: "start", AcctStop: "stop", AcctInterim: "interim", AcctOn: "on", AcctOff: "off",
+	AcctTunnelStart: "tunnel-start", AcctTunnelStop: "tunnel-stop", AcctTunnelReject: "tunnel-reject",
+	AcctTunnelLinkStart: "tunnel-link-start", AcctTunnelLinkStop: "tunnel-link-stop",
+	AcctTunnelLinkReject: "tunnel-link-reject", AcctFailed: "failed",
+}
 
 // session reports whether records of this status tell of a session.
 func (s AcctStatus) session() bool { return s == AcctStart || s == AcctInterim || s == AcctStop }
 
+// boot reports whether records of this status tell of a whole NAS.
+func (s AcctStatus) boot() bool { return s == AcctOn || s == AcctOff }
+
 // String returns the status as it stands in accounting_records.
 func (s AcctStatus) String() string {
-	switch s {
-	case AcctStart:
-		return "start"
-	case AcctStop:
-		return "stop"
-	case AcctInterim:
-		return "interim"
-	case AcctOn:
-		return "on"
-	case AcctOff:
-		return "off"
+	if int(s) < len(acctStatusNames) && acctStatusNames[s] != "" {
+		return acctStatusNames[s]
 	}
 	return fmt.Sprintf("status(%d)", uint8(s))
 }
 
 // ParseAcctStatus reads a status as String writes it.
 func ParseAcctStatus(s string) (AcctStatus, error) {
-	for _, status := range []AcctStatus{AcctStart, AcctStop, AcctInterim, AcctOn, AcctOff} {
-		if s == status.String() {
-			return status, nil
+	for status, name := range acctStatusNames {
+		if name == s && s != "" {
+			return AcctStatus(status), nil
 		}
 	}
 	return 0, fmt.Errorf("unknown accounting status %q", s)
@@ -54,7 +64,7 @@ func ParseAcctStatus(s string) (AcctStatus, error) {
 // (a retransmission with a new Acct-Delay-Time, RFC 2866 §5.2) have the same ID.
 type Record struct {
 	ID                 uuid.UUID // deterministic: the same meaning gives the same id
-	SessionID          uuid.UUID // zero for AcctOn and AcctOff
+	SessionID          uuid.UUID // zero unless Status is AcctStart, AcctInterim or AcctStop
 	Status             AcctStatus
 	AcctSessionID      string
 	AcctMultiSessionID string

@@ -113,7 +113,7 @@ func splitBoots(records []Record) ([]Boot, []Record) {
 	for i := range records {
 		r := &records[i]
 		switch {
-		case r.Status == AcctOn || r.Status == AcctOff:
+		case r.Status.boot():
 			boots = append(boots, Boot{NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime})
 		case r.Status.session():
 			rest = append(rest, *r)

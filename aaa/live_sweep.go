@@ -1,0 +1,79 @@
+package aaa
+
+import "time"
+
+// SweepInterval is how often Sweep wants to be called: every session is then
+// looked at once a minute.
+const SweepInterval = time.Minute / liveShards
+
+// Sweep looks at a small part of the sessions, the next one at each call: it ends
+// those that have lapsed, and returns them for the stores to end them too (see
+// [SessionCloser]), and forgets those that ended long ago. With a call every
+// [SweepInterval] each session is looked at once a minute.
+func (l *LiveSessions) Sweep() []Closing {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	now := l.opt.Now()
+	elapsed := l.elapsed(now)
+	shard, users := &l.sessions[l.swept], &l.users[l.swept]
+	l.swept = (l.swept + 1) % liveShards
+
+	var closings []Closing
+	var forgotten []*liveSession
+	for _, ls := range shard.m { // the writer alone changes the map
+		idle := time.Duration(elapsed-ls.seen) * time.Millisecond
+		switch {
+		case ls.open && idle >= l.timeout(ls):
+			var s Session
+			ls.load(&s)
+			s.Lapse()
+			l.put(ls, &s, false)
+			closings = append(closings, Closing{SessionID: s.ID, StoppedAt: s.StoppedAt})
+		case !ls.open && idle >= l.retention(ls):
+			forgotten = append(forgotten, ls)
+		}
+	}
+	for _, ls := range forgotten {
+		l.forget(shard, ls)
+	}
+	users.mu.Lock()
+	defer users.mu.Unlock()
+	for _, u := range users.m {
+		if len(u.reservations) > 0 {
+			u.lapse(now)
+		}
+		users.drop(u)
+	}
+	return closings
+}
+
+// timeout is how long the session may be silent.
+func (l *LiveSessions) timeout(ls *liveSession) time.Duration {
+	switch {
+	case l.opt.Liveness > 0:
+		return l.opt.Liveness
+	case ls.interval > 0:
+		return max(3*time.Duration(ls.interval)*time.Second, l.opt.MinLiveness)
+	default:
+		return l.opt.SilentLiveness
+	}
+}
+
+func (l *LiveSessions) retention(ls *liveSession) time.Duration {
+	if ls.inferred {
+		return l.opt.InferredRetention
+	}
+	return l.opt.ClosedRetention
+}
+
+func (l *LiveSessions) forget(shard *sessionShard, ls *liveSession) {
+	nas, user := ls.nas, ls.user
+	shard.mu.Lock()
+	delete(shard.m, ls.id)
+	ls.unlink()
+	shard.mu.Unlock()
+	if user != nil {
+		l.leave(user, ls)
+	}
+	l.forgetNAS(nas)
+}

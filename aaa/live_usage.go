@@ -1,0 +1,81 @@
+package aaa
+
+import "time"
+
+// liveUsage is what a user has used: ever, and in the day, week and month that
+// were current when last something was added. A start is when the span began, in
+// seconds since 1970.
+type liveUsage struct {
+	ever  Usage
+	spans [3]struct { // PeriodDay, PeriodWeek, PeriodMonth
+		start int64
+		Usage
+	}
+}
+
+// calendar is the present day and the beginnings of the periods that it lies in.
+type calendar struct {
+	from, until int64 // the day, in seconds since 1970
+	starts      [3]int64
+}
+
+// today returns the calendar of the time.
+func (l *LiveSessions) today(at time.Time) *calendar {
+	c := l.calendar.Load()
+	if now := at.Unix(); c == nil || now < c.from || now >= c.until {
+		day := startOfDay(at, l.opt.Location)
+		c = &calendar{from: day.Unix(), until: startOfDay(day.Add(36*time.Hour), l.opt.Location).Unix()}
+		for i := range c.starts {
+			c.starts[i] = startOfPeriod(PeriodDay+Period(i), at, l.opt.Location).Unix()
+		}
+		l.calendar.Store(c)
+	}
+	return c
+}
+
+// Used implements [Limits].
+func (l *LiveSessions) Used(username string, period Period, at time.Time) Usage {
+	c := l.today(at)
+	shard := l.userShard(username)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	u := shard.m[username]
+	if u == nil || u.usage == nil {
+		return Usage{}
+	}
+	if period < PeriodDay || period > PeriodMonth {
+		return u.usage.ever
+	}
+	span := &u.usage.spans[period-PeriodDay]
+	if span.start < c.starts[period-PeriodDay] {
+		return Usage{} // nothing yet in this one
+	}
+	return span.Usage
+}
+
+// addUsage puts usage of a day on the user's account. The zero day is any day
+// before the current periods; a day that has not begun yet is a clock that is
+// ahead, and counts as today.
+func (l *LiveSessions) addUsage(username string, day time.Time, u Usage) {
+	if username == "" || u == (Usage{}) {
+		return
+	}
+	c := l.today(l.opt.Now())
+	shard := l.userShard(username)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	user := shard.user(username)
+	if user.usage == nil {
+		user.usage = new(liveUsage)
+	}
+	user.usage.ever.add(u)
+	for i := range user.usage.spans {
+		span := &user.usage.spans[i]
+		if span.start < c.starts[i] {
+			span.start, span.Usage = c.starts[i], Usage{}
+		}
+		if !day.IsZero() && day.Unix() >= span.start {
+			span.add(u)
+		}
+	}
+}
