@@ -31,6 +31,7 @@ type writeTx struct {
 	*sql.Tx
 	conn     *sql.Conn
 	postgres bool
+	staged   map[string]bool // temporary tables this transaction has filled
 }
 
 func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error {

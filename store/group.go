@@ -1,0 +1,91 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+var groups = entity[aaa.Group]{
+	table: "groups", kind: "group", name: "name",
+	fields: func(_ *Store, g *aaa.Group) []field {
+		return []field{
+			{"id", id{&g.ID}},
+			{"name", text{&g.Name}},
+			{"created_at", moment{&g.CreatedAt}},
+			{"updated_at", moment{&g.UpdatedAt}},
+		}
+	},
+	head: func(g *aaa.Group) head { return head{&g.ID, g.Name, &g.CreatedAt, &g.UpdatedAt} },
+	load: func(ctx context.Context, q querier, g *aaa.Group) (err error) {
+		g.Items, err = readItems(ctx, q, "group_id", g.ID)
+		return err
+	},
+	save: func(ctx context.Context, tx *writeTx, g *aaa.Group) error {
+		return writeItems(ctx, tx, "group_id", g.ID, g.Items)
+	},
+}
+
+// CreateGroup adds a group and sets its times, and its ID if that is zero. It
+// fails with ErrExists if the name is taken.
+func (s *Store) CreateGroup(ctx context.Context, group *aaa.Group) error {
+	if err := checkName("group", group.Name); err != nil {
+		return err
+	}
+	return groups.create(ctx, s, group)
+}
+
+// UpdateGroup lets fn change the group and writes it whole. fn may be called
+// more than once. It may change the name, but not the ID.
+func (s *Store) UpdateGroup(ctx context.Context, name string, fn func(*aaa.Group) error) error {
+	return groups.change(ctx, s, name, func(group *aaa.Group) error {
+		if err := fn(group); err != nil {
+			return err
+		}
+		return checkName("group", group.Name)
+	})
+}
+
+// DeleteGroup fails with ErrInUse while the group has members.
+func (s *Store) DeleteGroup(ctx context.Context, name string) error {
+	var members int
+	if err := s.reader.QueryRowContext(ctx,
+		"SELECT count(*) FROM user_groups JOIN groups ON groups.id = user_groups.group_id WHERE groups.name = $1", name).Scan(&members); err != nil {
+		return fmt.Errorf("delete group %q: %w", name, s.explain(err))
+	}
+	if members > 0 {
+		return fmt.Errorf("group %q: %w: it has %d members", name, ErrInUse, members)
+	}
+	return groups.remove(ctx, s, name)
+}
+
+// GroupByName returns a group with its items.
+func (s *Store) GroupByName(ctx context.Context, name string) (*aaa.Group, error) {
+	return groups.get(ctx, s, "name", name)
+}
+
+// Groups returns all groups by name.
+func (s *Store) Groups(ctx context.Context) (list []aaa.Group, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		if list, err = groups.list(ctx, s, tx, "ORDER BY name", nil, nil); err != nil {
+			return err
+		}
+		byID := make(map[uuid.UUID]*aaa.Group, len(list))
+		for i := range list {
+			byID[list[i].ID] = &list[i]
+		}
+		return eachItem(ctx, tx, "group_id", "group_id IS NOT NULL", nil, func(owner uuid.UUID, item aaa.Item) {
+			if group := byID[owner]; group != nil {
+				group.Items = append(group.Items, item)
+			}
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list groups: %w", s.explain(err))
+	}
+	return list, nil
+}

@@ -1,0 +1,263 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+var users = entity[aaa.User]{
+	table: "users", kind: "user", name: "username",
+	fields: func(s *Store, u *aaa.User) []field {
+		return []field{
+			{"id", id{&u.ID}},
+			{"username", text{&u.Name}},
+			{"status", word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}},
+			{"credential_scheme", word[aaa.Scheme]{&u.Credential.Scheme, aaa.ParseScheme}},
+			{"credential", secret{p: &u.Credential.Secret, owner: &u.ID, column: "users.credential", sealer: s.sealer}},
+			{"plan_id", nullID{&u.PlanID}},
+			{"expires_at", moment{&u.ExpiresAt}},
+			{"simultaneous_use", whole[int]{&u.SimultaneousUse}},
+			{"created_at", moment{&u.CreatedAt}},
+			{"updated_at", moment{&u.UpdatedAt}},
+		}
+	},
+	head: func(u *aaa.User) head { return head{&u.ID, u.Name, &u.CreatedAt, &u.UpdatedAt} },
+	load: func(ctx context.Context, q querier, u *aaa.User) error {
+		list := []aaa.User{*u}
+		err := completeUsers(ctx, q, list, "= $1", []any{u.ID.String()})
+		*u = list[0]
+		return err
+	},
+	save: func(ctx context.Context, tx *writeTx, u *aaa.User) error {
+		if err := writeMemberships(ctx, tx, u.ID, u.Groups); err != nil {
+			return err
+		}
+		return writeItems(ctx, tx, "user_id", u.ID, u.Items)
+	},
+}
+
+// CreateUser adds a user and sets its times, and its ID if that is zero. It fails
+// with ErrExists if the name is taken.
+func (s *Store) CreateUser(ctx context.Context, user *aaa.User) error {
+	if err := checkName("user", user.Name); err != nil {
+		return err
+	}
+	return users.create(ctx, s, user)
+}
+
+// UpdateUser lets fn change the user and writes it whole. fn may be called more
+// than once. It may change the name, but not the ID.
+func (s *Store) UpdateUser(ctx context.Context, name string, fn func(*aaa.User) error) error {
+	return users.change(ctx, s, name, func(user *aaa.User) error {
+		if err := fn(user); err != nil {
+			return err
+		}
+		return checkName("user", user.Name)
+	})
+}
+
+// DeleteUser removes a user with its profile. Sessions and accounting records
+// stay: they are history.
+func (s *Store) DeleteUser(ctx context.Context, name string) error {
+	return users.remove(ctx, s, name)
+}
+
+// UserByName returns a user with its groups and items.
+func (s *Store) UserByName(ctx context.Context, name string) (*aaa.User, error) {
+	return users.get(ctx, s, "username", name)
+}
+
+// UserFilter selects users and one page of them. The zero value is the first
+// page of all.
+type UserFilter struct {
+	Prefix string // of the name
+	Status *aaa.UserStatus
+	PlanID uuid.UUID
+	After  string // the last name of the page before
+	Limit  int    // zero: 1000
+}
+
+const pageSize = 1000
+
+func (f UserFilter) conditions() conditions {
+	var c conditions
+	if f.Prefix != "" {
+		// A range rather than LIKE, which the index of both engines serves.
+		c.add("username >= $%d", f.Prefix)
+		c.add("username < $%d", f.Prefix+"\U0010FFFF")
+	}
+	if f.Status != nil {
+		c.add("status = $%d", f.Status.String())
+	}
+	if f.PlanID != uuid.Nil {
+		c.add("plan_id = $%d", f.PlanID.String())
+	}
+	return c
+}
+
+// ListUsers returns a page of users by name, with their groups and items.
+func (s *Store) ListUsers(ctx context.Context, filter UserFilter) (list []aaa.User, err error) {
+	c := filter.conditions()
+	if filter.After != "" {
+		c.add("username > $%d", filter.After)
+	}
+	limit := filter.Limit
+	if limit <= 0 {
+		limit = pageSize
+	}
+	rest := c.where() + " ORDER BY username LIMIT " + fmt.Sprint(limit)
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		if list, err = users.list(ctx, s, tx, rest, c.args, s.logDamage); err != nil {
+			return err
+		}
+		return completeUsersByID(ctx, tx, list)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list users: %w", s.explain(err))
+	}
+	return list, nil
+}
+
+// CountUsers counts the users that the filter selects, on all pages.
+func (s *Store) CountUsers(ctx context.Context, filter UserFilter) (n int, err error) {
+	c := filter.conditions()
+	if err := s.reader.QueryRowContext(ctx, "SELECT count(*) FROM users"+c.where(), c.args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count users: %w", s.explain(err))
+	}
+	return n, nil
+}
+
+// UsersByID returns those of the users that exist, with their groups and items,
+// in no particular order.
+func (s *Store) UsersByID(ctx context.Context, ids []uuid.UUID) (list []aaa.User, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		for chunk := range slices.Chunk(ids, inListSize) {
+			found, err := users.list(ctx, s, tx, "WHERE id IN ("+placeholders(1, len(chunk))+")", arguments(texts(chunk)), s.logDamage)
+			if err != nil {
+				return err
+			}
+			if err := completeUsersByID(ctx, tx, found); err != nil {
+				return err
+			}
+			list = append(list, found...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read users: %w", s.explain(err))
+	}
+	return list, nil
+}
+
+// eachUserPage is how many users EachUser reads at once.
+const eachUserPage = 5000
+
+// EachUser calls fn for every user in the order of their ids. It reads page by
+// page from one state of the database: three range scans over sorted indexes for
+// each page, and memory for one page. The user belongs to fn only during the
+// call; its slices may be kept. A credential that cannot be opened is logged and
+// left empty, so that one damaged row does not keep out everybody.
+func (s *Store) EachUser(ctx context.Context, fn func(*aaa.User) error) error {
+	return s.read(ctx, func(tx *sql.Tx) error {
+		last := uuid.Nil
+		for {
+			page, err := users.list(ctx, s, tx, "WHERE id > $1 ORDER BY id LIMIT "+fmt.Sprint(eachUserPage), []any{last.String()}, s.logDamage)
+			if err != nil {
+				return fmt.Errorf("read users: %w", s.explain(err))
+			}
+			if len(page) == 0 {
+				return nil
+			}
+			first := page[0].ID
+			last = page[len(page)-1].ID
+			if err := completeUsers(ctx, tx, page, "BETWEEN $1 AND $2", []any{first.String(), last.String()}); err != nil {
+				return fmt.Errorf("read users: %w", s.explain(err))
+			}
+			for i := range page {
+				if err := fn(&page[i]); err != nil {
+					return err
+				}
+			}
+			if len(page) < eachUserPage {
+				return nil
+			}
+		}
+	})
+}
+
+// inListSize is how many values an IN list holds at most.
+const inListSize = 500
+
+func completeUsersByID(ctx context.Context, q querier, list []aaa.User) error {
+	for chunk := range slices.Chunk(list, inListSize) {
+		ids := make([]any, len(chunk))
+		for i := range chunk {
+			ids[i] = chunk[i].ID.String()
+		}
+		if err := completeUsers(ctx, q, chunk, "IN ("+placeholders(1, len(ids))+")", ids); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completeUsers adds groups and items to users that were read. which says, of
+// user_id, which rows belong to them.
+func completeUsers(ctx context.Context, q querier, list []aaa.User, which string, args []any) error {
+	byID := make(map[uuid.UUID]*aaa.User, len(list))
+	for i := range list {
+		byID[list[i].ID] = &list[i]
+	}
+	var userID uuid.UUID
+	var m aaa.Membership
+	err := eachRow(ctx, q, "SELECT user_id, group_id, priority FROM user_groups WHERE user_id "+which+" ORDER BY user_id, priority, group_id",
+		args, []any{id{&userID}, id{&m.GroupID}, whole[int]{&m.Priority}}, func() error {
+			if user := byID[userID]; user != nil {
+				user.Groups = append(user.Groups, m)
+			}
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	return eachItem(ctx, q, "user_id", "user_id "+which, args, func(owner uuid.UUID, item aaa.Item) {
+		if user := byID[owner]; user != nil {
+			user.Items = append(user.Items, item)
+		}
+	})
+}
+
+// writeMemberships makes the user's groups the given ones.
+func writeMemberships(ctx context.Context, tx *writeTx, userID uuid.UUID, memberships []aaa.Membership) error {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM user_groups WHERE user_id = $1", userID.String()); err != nil {
+		return err
+	}
+	for i := range memberships {
+		if err := insert(ctx, tx.Tx, "user_groups", membershipFields(&userID, &memberships[i])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func membershipFields(userID *uuid.UUID, m *aaa.Membership) []field {
+	return []field{
+		{"user_id", id{userID}},
+		{"group_id", id{&m.GroupID}},
+		{"priority", whole[int]{&m.Priority}},
+	}
+}
+
+func texts(ids []uuid.UUID) []string {
+	list := make([]string, len(ids))
+	for i, u := range ids {
+		list[i] = u.String()
+	}
+	return list
+}
