@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"hash/crc32"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -53,24 +55,25 @@ func resolveRows(ctx context.Context, tx *writeTx, table, conflict string, rows 
 		return executeRows(ctx, tx, insertion(table, rows[0])+" "+conflict, rows)
 	}
 	columns := names(rows[0])
-	stage := "stage_" + table
-	if err := tx.stage(ctx, stage, table, columns); err != nil {
+	stage, err := tx.stage(ctx, table, columns)
+	if err != nil {
 		return err
 	}
 	if err := copyRows(ctx, tx, stage, rows); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx,
+	_, err = tx.ExecContext(ctx,
 		"INSERT INTO "+table+" ("+columns+") SELECT "+columns+" FROM "+stage+" "+conflict)
 	return err
 }
 
-// stage provides an empty temporary table with columns of another one. It lives
-// as long as the connection, for the next batch; a commit empties it.
-func (tx *writeTx) stage(ctx context.Context, stage, table, columns string) error {
+// stage provides an empty temporary table with some columns of another one. It
+// lives as long as the connection, for the next batch; a commit empties it.
+func (tx *writeTx) stage(ctx context.Context, table, columns string) (stage string, err error) {
+	stage = fmt.Sprintf("stage_%s_%08x", table, crc32.ChecksumIEEE([]byte(columns)))
 	if tx.staged[stage] {
 		_, err := tx.ExecContext(ctx, "TRUNCATE "+stage)
-		return err
+		return stage, err
 	}
 	if tx.staged == nil {
 		tx.staged = map[string]bool{}
@@ -78,10 +81,10 @@ func (tx *writeTx) stage(ctx context.Context, stage, table, columns string) erro
 	tx.staged[stage] = true
 	var exists bool
 	if err := tx.QueryRowContext(ctx, "SELECT to_regclass('pg_temp.' || $1) IS NOT NULL", stage).Scan(&exists); err != nil || exists {
-		return err
+		return stage, err
 	}
-	_, err := tx.ExecContext(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DELETE ROWS AS SELECT "+columns+" FROM "+table+" WITH NO DATA")
-	return err
+	_, err = tx.ExecContext(ctx, "CREATE TEMPORARY TABLE "+stage+" ON COMMIT DELETE ROWS AS SELECT "+columns+" FROM "+table+" WITH NO DATA")
+	return stage, err
 }
 
 func insertion(table string, fields []field) string {

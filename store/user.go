@@ -13,21 +13,8 @@ import (
 
 var users = entity[aaa.User]{
 	table: "users", kind: "user", name: "username",
-	fields: func(s *Store, u *aaa.User) []field {
-		return []field{
-			{"id", id{&u.ID}},
-			{"username", text{&u.Name}},
-			{"status", word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}},
-			{"credential_scheme", word[aaa.Scheme]{&u.Credential.Scheme, aaa.ParseScheme}},
-			{"credential", secret{p: &u.Credential.Secret, owner: &u.ID, column: "users.credential", sealer: s.sealer}},
-			{"plan_id", nullID{&u.PlanID}},
-			{"expires_at", moment{&u.ExpiresAt}},
-			{"simultaneous_use", whole[int]{&u.SimultaneousUse}},
-			{"created_at", moment{&u.CreatedAt}},
-			{"updated_at", moment{&u.UpdatedAt}},
-		}
-	},
-	head: func(u *aaa.User) head { return head{&u.ID, u.Name, &u.CreatedAt, &u.UpdatedAt} },
+	fields: usersFields,
+	head:   func(u *aaa.User) head { return head{&u.ID, u.Name, &u.CreatedAt, &u.UpdatedAt} },
 	load: func(ctx context.Context, q querier, u *aaa.User) error {
 		list := []aaa.User{*u}
 		err := completeUsers(ctx, q, list, "= $1", []any{u.ID.String()})
@@ -40,6 +27,21 @@ var users = entity[aaa.User]{
 		}
 		return writeItems(ctx, tx, "user_id", u.ID, u.Items)
 	},
+}
+
+func usersFields(s *Store, u *aaa.User) []field {
+	return []field{
+		{"id", id{&u.ID}},
+		{"username", text{&u.Name}},
+		{"status", word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}},
+		{"credential_scheme", word[aaa.Scheme]{&u.Credential.Scheme, aaa.ParseScheme}},
+		{"credential", secret{p: &u.Credential.Secret, owner: &u.ID, column: "users.credential", sealer: s.sealer}},
+		{"plan_id", nullID{&u.PlanID}},
+		{"expires_at", moment{&u.ExpiresAt}},
+		{"simultaneous_use", whole[int]{&u.SimultaneousUse}},
+		{"created_at", moment{&u.CreatedAt}},
+		{"updated_at", moment{&u.UpdatedAt}},
+	}
 }
 
 // CreateUser adds a user and sets its times, and its ID if that is zero. It fails

@@ -1,0 +1,30 @@
+package testserver
+
+import (
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+func TestMain(m *testing.M) { os.Exit(Main(m)) }
+
+func TestPostgresDatabasesAreApart(t *testing.T) {
+	first := Postgres(t)
+	conn, err := pgx.Connect(t.Context(), first)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), "CREATE TABLE mark (n int)")
+	require.NoError(t, err)
+	require.NoError(t, conn.Close(t.Context()))
+
+	tables := func(databaseURL string) (n int) {
+		conn, err := pgx.Connect(t.Context(), databaseURL)
+		require.NoError(t, err)
+		defer conn.Close(t.Context())
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_tables WHERE tablename = 'mark'").Scan(&n))
+		return n
+	}
+	require.Equal(t, 0, tables(Postgres(t)), "a new database is empty")
+	require.Equal(t, 1, tables(PostgresFrom(t, DatabaseName(t, first))), "a copy is not")
+}

@@ -1,0 +1,335 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+// ImportRow is one user of an import. What is nil is not given: a new user gets
+// the default, an existing one keeps what it has.
+type ImportRow struct {
+	Line       int // in the file, for messages
+	Username   string
+	Credential *aaa.Credential
+	Plan       *string // name; empty: no plan
+	Status     *aaa.UserStatus
+	ExpiresAt  *time.Time // zero: never
+	// SimultaneousUse is as in aaa.User.
+	SimultaneousUse *int
+	// Groups are names; they apply in this order.
+	Groups *[]string
+
+	FullName, Email, Phone, Address, Note *string
+}
+
+// ImportOptions says how to import.
+type ImportOptions struct {
+	Update    bool      // change users that exist; else they are errors
+	DryRun    bool      // check everything, write nothing
+	MaxErrors int       // how many lines to report at most; zero: 100
+	Progress  func(int) // called now and then with the number of rows done; may be nil
+}
+
+// ImportResult counts what an import did, or would do.
+type ImportResult struct {
+	Created, Updated int
+}
+
+// LineError is what is wrong with one line of an import.
+type LineError struct {
+	Line int
+	Err  error
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
+
+// Unwrap returns what is wrong.
+func (e *LineError) Unwrap() error { return e.Err }
+
+// errDryRun rolls a dry run back.
+var errDryRun = errors.New("dry run")
+
+// importBatch is how many rows are written at once.
+const importBatch = 5000
+
+// ImportUsers adds and changes users, all of them or none. rows may yield errors
+// (a LineError, if the row could not be read) in place of rows. What is wrong
+// with the rows comes back as joined LineErrors, up to a number; any other error
+// ends the import at once. It holds one name of each row in memory.
+func (s *Store) ImportUsers(ctx context.Context, rows iter.Seq2[ImportRow, error], options ImportOptions) (ImportResult, error) {
+	if options.MaxErrors <= 0 {
+		options.MaxErrors = 100
+	}
+	var result ImportResult
+	// Not write: rows can be read once only, so there is no second attempt.
+	err := s.writeOnce(ctx, func(tx *writeTx) error {
+		job := importJob{s: s, tx: tx, options: options, seen: map[string]int{}}
+		if err := job.run(ctx, rows); err != nil {
+			return err
+		}
+		result = job.result
+		if options.DryRun {
+			return errDryRun
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errDryRun) {
+		return ImportResult{}, fmt.Errorf("import users: %w", s.explain(err))
+	}
+	return result, nil
+}
+
+// importJob is one import that runs.
+type importJob struct {
+	s       *Store
+	tx      *writeTx
+	options ImportOptions
+	plans   map[string]uuid.UUID
+	groups  map[string]uuid.UUID
+	seen    map[string]int // name to line
+	batch   []ImportRow
+	done    int
+	result  ImportResult
+	wrong   []error // LineErrors
+}
+
+// errTooManyErrors ends an import early.
+var errTooManyErrors = errors.New("there are more errors than are shown")
+
+func (j *importJob) run(ctx context.Context, rows iter.Seq2[ImportRow, error]) (err error) {
+	if j.plans, err = j.byName(ctx, "plans"); err != nil {
+		return err
+	}
+	if j.groups, err = j.byName(ctx, "groups"); err != nil {
+		return err
+	}
+	j.batch = make([]ImportRow, 0, importBatch)
+	for row, err := range rows {
+		if line := (*LineError)(nil); errors.As(err, &line) {
+			if err := j.reject(line.Line, line.Err); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := j.admit(row); err != nil {
+			return err
+		}
+		if len(j.batch) == importBatch {
+			if err := j.flush(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if err := j.flush(ctx); err != nil {
+		return err
+	}
+	return errors.Join(j.wrong...)
+}
+
+// reject notes what is wrong with a line. It returns an error when it is enough.
+func (j *importJob) reject(line int, err error) error {
+	j.wrong = append(j.wrong, &LineError{line, err})
+	if len(j.wrong) >= j.options.MaxErrors {
+		return errors.Join(append(j.wrong, errTooManyErrors)...)
+	}
+	return nil
+}
+
+// admit checks what can be told from the row alone and queues it.
+func (j *importJob) admit(row ImportRow) error {
+	if err := checkName("user", row.Username); err != nil {
+		return j.reject(row.Line, err)
+	}
+	if earlier, twice := j.seen[row.Username]; twice {
+		return j.reject(row.Line, fmt.Errorf("user %q is on line %d already", row.Username, earlier))
+	}
+	j.seen[row.Username] = row.Line
+	j.batch = append(j.batch, row)
+	return nil
+}
+
+// flush writes the queued rows.
+func (j *importJob) flush(ctx context.Context) error {
+	existing, err := j.existing(ctx)
+	if err != nil {
+		return err
+	}
+	var users, profiles, memberships [][]field
+	var regrouped []any
+	for i := range j.batch {
+		row := &j.batch[i]
+		user, exists := existing[row.Username]
+		if exists && !j.options.Update {
+			if err := j.reject(row.Line, fmt.Errorf("user %q: %w", row.Username, ErrExists)); err != nil {
+				return err
+			}
+			continue
+		}
+		if !exists {
+			user = &aaa.User{Name: row.Username, CreatedAt: j.s.timestamp()}
+			if user.ID, err = uuid.NewV7(); err != nil {
+				return err
+			}
+		}
+		groups, err := j.apply(row, user)
+		if err != nil {
+			if err := j.reject(row.Line, err); err != nil {
+				return err
+			}
+			continue
+		}
+		if exists {
+			j.result.Updated++
+		} else {
+			j.result.Created++
+		}
+		users = append(users, usersFields(j.s, user))
+		if fields := row.profileFields(user); len(fields) > 0 {
+			profiles = append(profiles, fields)
+		}
+		if row.Groups != nil {
+			if exists {
+				regrouped = append(regrouped, user.ID.String())
+			}
+			for n := range groups {
+				memberships = append(memberships, membershipFields(&user.ID, &groups[n]))
+			}
+		}
+	}
+	j.done += len(j.batch)
+	j.batch = j.batch[:0]
+	if len(j.wrong) == 0 { // else nothing will be kept, and the rest is only checked
+		if err := upsert(ctx, j.tx, "users", "id", users); err != nil {
+			return err
+		}
+		if err := j.writeProfiles(ctx, profiles); err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(regrouped, inListSize) {
+			if _, err := j.tx.ExecContext(ctx, "DELETE FROM user_groups WHERE user_id IN ("+placeholders(1, len(chunk))+")", chunk...); err != nil {
+				return err
+			}
+		}
+		if err := insertRows(ctx, j.tx, "user_groups", memberships); err != nil {
+			return err
+		}
+	}
+	if j.options.Progress != nil {
+		j.options.Progress(j.done)
+	}
+	return nil
+}
+
+// apply changes the user as the row says and returns the row's groups.
+func (j *importJob) apply(row *ImportRow, user *aaa.User) (groups []aaa.Membership, err error) {
+	if row.Credential != nil {
+		user.Credential = *row.Credential
+	}
+	if row.Plan != nil {
+		planID, ok := j.plans[*row.Plan]
+		if !ok && *row.Plan != "" {
+			return nil, notFound("plan", *row.Plan)
+		}
+		user.PlanID = planID
+	}
+	if row.Status != nil {
+		user.Status = *row.Status
+	}
+	if row.ExpiresAt != nil {
+		user.ExpiresAt = *row.ExpiresAt
+	}
+	if row.SimultaneousUse != nil {
+		user.SimultaneousUse = *row.SimultaneousUse
+	}
+	user.UpdatedAt = j.s.timestamp()
+	if row.Groups == nil {
+		return nil, nil
+	}
+	for i, name := range *row.Groups {
+		groupID, ok := j.groups[name]
+		if !ok {
+			return nil, notFound("group", name)
+		}
+		if slices.ContainsFunc(groups, func(m aaa.Membership) bool { return m.GroupID == groupID }) {
+			return nil, fmt.Errorf("group %q is named twice", name)
+		}
+		groups = append(groups, aaa.Membership{GroupID: groupID, Priority: i})
+	}
+	return groups, nil
+}
+
+// profileFields returns the key and those columns of user_profiles that the row
+// gives; nothing if it gives none.
+func (row *ImportRow) profileFields(user *aaa.User) []field {
+	fields := []field{{"user_id", id{&user.ID}}, {"updated_at", moment{&user.UpdatedAt}}}
+	for _, f := range []struct {
+		name  string
+		value *string
+	}{
+		{"full_name", row.FullName}, {"email", row.Email}, {"phone", row.Phone}, {"address", row.Address}, {"note", row.Note},
+	} {
+		if f.value != nil {
+			fields = append(fields, field{f.name, text{f.value}})
+		}
+	}
+	if len(fields) == 2 {
+		return nil
+	}
+	return fields
+}
+
+// writeProfiles writes profiles, those with the same columns together.
+func (j *importJob) writeProfiles(ctx context.Context, profiles [][]field) error {
+	byColumns := map[string][][]field{}
+	for _, fields := range profiles {
+		columns := names(fields)
+		byColumns[columns] = append(byColumns[columns], fields)
+	}
+	for _, rows := range byColumns {
+		if err := upsert(ctx, j.tx, "user_profiles", "user_id", rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// existing reads and locks those of the queued users that exist.
+func (j *importJob) existing(ctx context.Context) (map[string]*aaa.User, error) {
+	found := map[string]*aaa.User{}
+	for chunk := range slices.Chunk(j.batch, inListSize) {
+		args := make([]any, len(chunk))
+		for i := range chunk {
+			args[i] = chunk[i].Username
+		}
+		list, err := users.list(ctx, j.s, j.tx, "WHERE username IN ("+placeholders(1, len(args))+") ORDER BY id"+j.tx.forUpdate(), args, nil)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			found[list[i].Name] = &list[i]
+		}
+	}
+	return found, nil
+}
+
+func (j *importJob) byName(ctx context.Context, table string) (map[string]uuid.UUID, error) {
+	byName := map[string]uuid.UUID{}
+	var name string
+	var rowID uuid.UUID
+	err := eachRow(ctx, j.tx, "SELECT name, id FROM "+table, nil, []any{&name, id{&rowID}}, func() error {
+		byName[name] = rowID
+		return nil
+	})
+	return byName, err
+}

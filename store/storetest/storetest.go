@@ -1,0 +1,109 @@
+// Package storetest is the conformance suite of package store: what every engine
+// must do, and do alike.
+package storetest
+
+import (
+	"database/sql"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/store"
+	"radiusd/store/seal"
+)
+
+// Key is the master key of the suite's databases.
+var Key = seal.Key([]byte(strings.Repeat("test key", 4)))
+
+// Database makes a new, empty database and returns the options that open it;
+// calling store.Open with them twice gives two nodes on one database.
+type Database func(t testing.TB) store.Options
+
+// Run runs the whole suite, each test on a database of its own.
+func Run(t *testing.T, database Database) {
+	for name, test := range map[string]func(*testing.T, Database){
+		"Users":          testUsers,
+		"UserErrors":     testUserErrors,
+		"UserLists":      testUserLists,
+		"Plans":          testPlans,
+		"Groups":         testGroups,
+		"NAS":            testNAS,
+		"Profiles":       testProfiles,
+		"EachUser":       testEachUser,
+		"Changes":        testChanges,
+		"ChangesByHand":  testChangesByHand,
+		"ChangesExpire":  testChangesExpire,
+		"WrongMasterKey": testWrongMasterKey,
+		"DamagedSecret":  testDamagedSecret,
+		"TwoNodes":       testTwoNodes,
+		"Unusual":        testUnusualText,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, database) })
+	}
+}
+
+// Open makes a new database and opens it.
+func Open(t testing.TB, database Database) *store.Store {
+	t.Helper()
+	s, _ := openWith(t, database)
+	return s
+}
+
+func openWith(t testing.TB, database Database) (*store.Store, store.Options) {
+	t.Helper()
+	options := database(t)
+	options.Sealer = seal.New(Key)
+	options.AutoMigrate = true
+	return reopen(t, options), options
+}
+
+func reopen(t testing.TB, options store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Close()) })
+	return s
+}
+
+// Raw opens the database without package store, as an operator's psql or sqlite3
+// does.
+func Raw(t testing.TB, options store.Options) *sql.DB {
+	t.Helper()
+	driver, source := "pgx", options.URL
+	if options.URL == "" {
+		driver, source = "sqlite", "file:"+options.Path+"?_pragma=busy_timeout(15000)&_pragma=foreign_keys(1)"
+	}
+	db, err := sql.Open(driver, source)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	return db
+}
+
+func execute(t testing.TB, db *sql.DB, statement string, args ...any) {
+	t.Helper()
+	_, err := db.ExecContext(t.Context(), statement, args...)
+	require.NoError(t, err, statement)
+}
+
+// A canary is a secret that must not be found in the clear in any file.
+const canary = "canary-in-the-database"
+
+func newUser(name string) *aaa.User {
+	return &aaa.User{Name: name, Credential: aaa.Credential{Scheme: aaa.SchemeCleartext, Secret: []byte(canary)}}
+}
+
+func newNAS(prefix string) *aaa.NAS {
+	return &aaa.NAS{Prefix: netip.MustParsePrefix(prefix), Secret: []byte(canary)}
+}
+
+func at(text string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
