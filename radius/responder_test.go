@@ -123,7 +123,7 @@ func (r *responder) answer(request radius.Packet) radius.Packet {
 
 // radclient verifies what we sign and reads what we encrypt, and we verify and read
 // what it sends.
-func TestRadclient(t *testing.T) {
+func TestRadclientAgainstResponder(t *testing.T) {
 	tests := []struct {
 		name, kind, attributes string
 		ok                     bool
@@ -158,7 +158,7 @@ func TestRadclient(t *testing.T) {
 }
 
 // That radclient takes our responses means something: it refuses broken ones.
-func TestRadclientRefusesBrokenResponses(t *testing.T) {
+func TestRadclientRefusesBrokenResponders(t *testing.T) {
 	for name, mangle := range map[string]func(request, response radius.Packet){
 		"Response Authenticator": func(_, p radius.Packet) { p[4] ^= 1 },
 		"Message-Authenticator": func(request, p radius.Packet) {
