@@ -60,7 +60,7 @@ func (w *decoder) raw(value []byte, oid ...uint32) {
 
 func (w *decoder) attribute(attrs []byte) int {
 	t, n := attrs[0], int(attrs[1])
-	value := attrs[2:n]
+	value := attrs[2:n:n]
 	a := w.d.standard[t]
 	switch {
 	case a == nil:
@@ -74,7 +74,7 @@ func (w *decoder) attribute(attrs []byte) int {
 	case a.Concat:
 		return w.concat(a, attrs)
 	default:
-		w.value(a, value, a.OID)
+		w.value(a, value)
 	}
 	return n
 }
@@ -89,21 +89,22 @@ func (w *decoder) concat(a *Attribute, attrs []byte) int {
 		value = append(value, attrs[n+2:n+next]...)
 		n += next
 	}
-	w.value(a, value, a.OID)
+	w.value(a, value)
 	return n
 }
 
-// value reads the value of an attribute, which may be a TLV; oid is the number
-// to show it under if it is malformed.
-func (w *decoder) value(a *Attribute, wire []byte, oid OID) {
-	if a.Type == TLV {
-		if !w.tlv(a, wire) {
-			w.raw(wire, oid...)
-		}
-		return
+// value reads the value of an attribute, which may be a TLV.
+func (w *decoder) value(a *Attribute, wire []byte) {
+	ok := false
+	switch {
+	case a.Internal:
+	case a.Type == TLV:
+		ok = w.tlv(a, wire)
+	case !a.Type.container():
+		ok = w.leaf(a, wire)
 	}
-	if a.Internal || a.Type.container() || !w.leaf(a, wire) {
-		w.raw(wire, oid...)
+	if !ok {
+		w.raw(wire, a.OID...)
 	}
 }
 
@@ -166,9 +167,9 @@ func (w *decoder) tlv(parent *Attribute, data []byte) bool {
 	for len(data) > 0 {
 		t, n := uint32(data[0]), int(data[1])
 		if a := w.d.byKey[key{parent: parent, number: t}]; a != nil {
-			w.value(a, data[2:n], a.OID)
+			w.value(a, data[2:n:n])
 		} else {
-			w.raw(data[2:n], childOID(parent.OID, t)...)
+			w.raw(data[2:n:n], childOID(parent.OID, t)...)
 		}
 		data = data[n:]
 	}
@@ -200,30 +201,20 @@ func (w *decoder) extended(a *Attribute, value []byte) {
 }
 
 func (w *decoder) extendedValue(a *Attribute, t uint32, value []byte) {
-	oid := childOID(a.OID, t)
 	sub := w.d.byKey[key{parent: a, number: t}]
 	switch {
 	case sub == nil:
-		w.raw(value, oid...)
-	case sub.Type == EVS:
+		w.raw(value, childOID(a.OID, t)...)
+	case sub.Type == EVS && len(value) >= 5:
 		// RFC 6929 section 2.4: vendor, vendor type, value.
-		if len(value) < 5 {
-			w.raw(value, oid...)
-			return
-		}
 		vendor, number := binary.BigEndian.Uint32(value), uint32(value[4])
-		oid = childOID(oid, vendor, number)
-		var va *Attribute
-		if vendor != 0 {
-			va = w.d.byKey[key{sub, vendor, number}]
+		if va := w.d.byKey[key{sub, vendor, number}]; va != nil && vendor != 0 {
+			w.value(va, value[5:])
+		} else {
+			w.raw(value[5:], childOID(sub.OID, vendor, number)...)
 		}
-		if va == nil {
-			w.raw(value[5:], oid...)
-			return
-		}
-		w.value(va, value[5:], oid)
 	default:
-		w.value(sub, value, oid)
+		w.value(sub, value)
 	}
 }
 
@@ -292,12 +283,11 @@ func (w *decoder) vendorSpecific(attrs []byte) int {
 }
 
 func (w *decoder) vendorValue(id, number uint32, value []byte) {
-	oid := OID{26, id, number}
 	if a := w.d.byKey[key{nil, id, number}]; a != nil && id != 0 {
-		w.value(a, value, oid)
+		w.value(a, value)
 		return
 	}
-	w.raw(value, oid...)
+	w.raw(value, 26, id, number)
 }
 
 // continued joins a WiMAX attribute that is split over several
