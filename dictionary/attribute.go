@@ -178,7 +178,7 @@ type Attribute struct {
 
 	Tagged   bool // a tag groups it with others, RFC 2868 section 3
 	Internal bool // known to servers only, never in a packet
-	Array    bool // one attribute may hold several values of a fixed length
+	Array    bool // one attribute may hold several values, if of a type of fixed length
 	Concat   bool // values longer than one attribute are split over several (EAP-Message)
 	Secret   bool // not to be shown in logs
 	Unknown  bool // not in the dictionary: named Attr-… after its number, type octets

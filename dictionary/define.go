@@ -111,8 +111,6 @@ func (a *Attribute) checkFlags() error {
 		return errors.New("a tagged integer cannot be encrypted")
 	case a.Encrypt != EncryptNone && (a.Type.container() || a.Array || a.Concat):
 		return errors.New("encrypt does not go with array, concat or types that hold attributes")
-	case a.Array && a.Type.size() == 0:
-		return fmt.Errorf("array is for types of a fixed length, not %s", a.Type)
 	case a.Concat && a.Type != Octets && a.Type != String:
 		return fmt.Errorf("concat is for octets and string, not %s", a.Type)
 	}
@@ -214,27 +212,30 @@ func (a *Attribute) checkPlace(k key) error {
 func (l *loader) define(s *scope, a *Attribute, k key) error {
 	d := l.d
 	name := lower(a.Name)
-	old := d.byName[name]
-	switch {
-	case old == nil:
-	case slices.Equal(old.OID, a.OID):
-		if old.Type.container() && old.Type != a.Type && l.hasChildren(old) {
-			return fmt.Errorf("ATTRIBUTE %s is a %s that holds attributes already, now %s", a.Name, old.Type, a.Type)
+	if old := d.byName[name]; old != nil {
+		internal := old.Internal && a.Internal && old.Parent == nil && k.parent == nil && k.vendor == 0
+		switch {
+		case slices.Equal(old.OID, a.OID):
+			if old.Type.container() && old.Type != a.Type && l.hasChildren(old) {
+				return fmt.Errorf("ATTRIBUTE %s is of type %s and holds attributes, now %s", a.Name, old.Type, a.Type)
+			}
+		case old.weak && !a.weak, internal:
+			if d.byKey[old.key()] == old {
+				delete(d.byKey, old.key())
+			}
+			if n := old.OID[0]; len(old.OID) == 1 && n <= 255 && d.standard[n] == old {
+				d.standard[n] = nil
+			}
+		default:
+			return fmt.Errorf("ATTRIBUTE %s has number %s already, now %s", a.Name, old.OID, a.OID)
 		}
-		if old.values != nil && !a.Type.number() {
-			a.values = nil
-		} else {
+		if a.Type.number() {
 			a.values = old.values
 		}
 		a.order = old.order
-		*old = *a
+		*old = *a // whoever points to it goes on doing so
 		a = old
-	case old.weak && !a.weak:
-	case old.Internal && a.Internal && k.parent == nil && k.vendor == 0:
-	default:
-		return fmt.Errorf("ATTRIBUTE %s has number %s already, now %s", a.Name, old.OID, a.OID)
-	}
-	if a != old {
+	} else {
 		a.order = len(d.attributes)
 		d.attributes = append(d.attributes, a)
 		d.byName[name] = a
@@ -348,11 +349,7 @@ func (l *loader) shareValues(a *Attribute) {
 	if a.values != nil {
 		return
 	}
-	k := key{parent: a.Parent, number: a.Number()}
-	if a.Vendor != nil && (a.Parent == nil || a.Parent.Type == EVS) {
-		k.vendor = a.Vendor.ID
-	}
-	main := l.d.byKey[k]
+	main := l.d.byKey[a.key()]
 	if main != nil && main != a && main.Type == a.Type {
 		if main.values == nil {
 			main.values = &enumeration{}

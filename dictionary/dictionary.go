@@ -36,6 +36,15 @@ type key struct {
 	number uint32
 }
 
+// key is where an attribute is filed.
+func (a *Attribute) key() key {
+	k := key{parent: a.Parent, number: a.Number()}
+	if a.Vendor != nil && (a.Parent == nil || a.Parent.Type == EVS) {
+		k.vendor = a.Vendor.ID
+	}
+	return k
+}
+
 var loadEmbedded = sync.OnceValue(func() *Dictionary {
 	d, err := parseFS(New(), tables, "tables/dictionary")
 	if err != nil {

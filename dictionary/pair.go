@@ -97,14 +97,14 @@ func (d *Dictionary) resolveTagged(name string) (*Attribute, uint8, error) {
 //	User-Name = "bob", Tunnel-Type:1 = VLAN
 //	Class = 0x0102   # a comment
 //
-// Values are bare words or stand in "double quotes", with the escapes \n, \r,
+// Values are bare words, without white space, commas or quotes, or stand in "double quotes", with the escapes \n, \r,
 // \t, \", \\, \xHH and \ooo (octal), or in 'single quotes' with \' and \\.
 // An error gives line and column.
 func (d *Dictionary) ParsePairs(text string) ([]Pair, error) {
 	s := &scanner{text: text}
 	var pairs []Pair
 	for {
-		s.skip(", \t\r\n;", true)
+		s.skip(", \t\r\n", true)
 		if s.end() {
 			return pairs, nil
 		}
@@ -115,7 +115,7 @@ func (d *Dictionary) ParsePairs(text string) ([]Pair, error) {
 		}
 		pairs = append(pairs, p)
 		s.skip(" \t", true)
-		if !s.end() && strings.IndexByte(",\r\n;", s.text[s.pos]) < 0 {
+		if !s.end() && strings.IndexByte(",\r\n", s.text[s.pos]) < 0 {
 			return nil, s.fail(s.pos, fmt.Errorf("after %s: expected a comma or the end of the line", p.Attr.Name))
 		}
 	}
@@ -169,7 +169,7 @@ func (s *scanner) fail(at int, err error) error {
 
 func (s *scanner) pair(d *Dictionary) (Pair, error) {
 	s.bad = s.pos
-	name := s.until(" \t\r\n=<>!+~*,;#\"'")
+	name := s.until(" \t\r\n=<>!+~*,#\"'")
 	// The tag's colon is part of the name, that of := is not.
 	if n := len(name); n > 0 && name[n-1] == ':' {
 		name = name[:n-1]
@@ -217,8 +217,8 @@ func (s *scanner) value() (string, error) {
 		s.pos = len(s.text) - len(rest)
 		return text, nil
 	}
-	text := s.until(" \t\r\n,;#\"'`")
-	if text == "" {
+	text := s.until(" \t\r\n,\"'`")
+	if text == "" || text[0] == '#' {
 		return "", fmt.Errorf("expected a value; an empty one is written as \"\"")
 	}
 	return text, nil
@@ -304,7 +304,7 @@ func (p Pair) append(dst []byte) []byte {
 	}
 	start := len(dst)
 	dst = p.Attr.AppendValue(dst, p.Value)
-	if word := dst[start:]; len(word) == 0 || bytes.ContainsAny(word, " \t\r\n,;#\"'`\\") {
+	if word := dst[start:]; len(word) == 0 || bytes.ContainsAny(word, " \t\r\n,#\"'`\\") {
 		return appendQuoted(dst[:start], bytes.Clone(word))
 	}
 	return dst

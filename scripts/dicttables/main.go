@@ -35,7 +35,7 @@ var skipped = []string{
 var weak = []string{"rfc5090"}
 
 // dropped are attributes of one table that contradict another table.
-var dropped = map[string][]string{"compat": {"Digest-Response", "Digest-Attributes"}, "iana": {"Digest-Response", "Digest-Attributes"}}
+var dropped = map[string][]string{"iana": {"Digest-Response"}}
 
 func main() {
 	if len(os.Args) != 3 {
@@ -228,7 +228,7 @@ func write(name string, vendors []string, blocks []*block, values []value) []byt
 }
 
 // writeIndex includes all tables: old names first, so that later ones are
-// preferred, then the RFCs in order, then vendors, then the server's own.
+// preferred, then the RFCs in order, then vendors (further names of theirs first), then the server's own.
 func writeIndex(target string) error {
 	entries, err := os.ReadDir(target)
 	if err != nil {
@@ -242,10 +242,12 @@ func writeIndex(target string) error {
 			return 1
 		case name == "iana":
 			return 2
+		case name == "vendors":
+			return 3
 		case name == "radiusd":
-			return 4
+			return 5
 		}
-		return 3
+		return 4
 	}
 	var names []string
 	for _, e := range entries {
