@@ -136,7 +136,7 @@ func appendLower(b []byte, s string) []byte {
 	return b
 }
 
-func lower(s string) string { return string(appendLower(nil, s)) }
+func lower(s string) string { return strings.ToLower(s) }
 
 // ByType finds an attribute of the standard space.
 func (d *Dictionary) ByType(t uint8) (*Attribute, bool) {
@@ -310,17 +310,16 @@ func (d *Dictionary) rawAttribute(oid OID) *Attribute {
 
 // parseOID reads numbers separated by dots; each may be decimal or 0x hexadecimal.
 func parseOID(text string) (OID, error) {
-	parts := strings.Split(text, ".")
-	if len(parts) > maxOID {
+	oid := make(OID, 0, strings.Count(text, ".")+1)
+	if cap(oid) > maxOID {
 		return nil, fmt.Errorf("number %q is nested deeper than %d", text, maxOID)
 	}
-	oid := make(OID, len(parts))
-	for i, p := range parts {
+	for p := range strings.SplitSeq(text, ".") {
 		n, err := parseNumber(p, 32)
 		if err != nil {
 			return nil, fmt.Errorf("number %q: %w", text, err)
 		}
-		oid[i] = uint32(n)
+		oid = append(oid, uint32(n))
 	}
 	return oid, nil
 }

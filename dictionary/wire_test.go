@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/hex"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -371,4 +372,97 @@ func TestTunnelPassword(t *testing.T) {
 	back, err = d.ParseWire([]byte{69, 6, 1, 0, 0, 0}, c)
 	require.NoError(t, err)
 	assert.Equal(t, "Attr-69 = 0x01000000", string(AppendPairs(nil, back, "")))
+}
+
+// Every attribute of every table goes out and comes back, as text and on the wire.
+func TestEveryAttributeBothWays(t *testing.T) {
+	d := Embedded()
+	sent := 0
+	for a := range d.Attributes() {
+		if a.Internal || a.Type.container() {
+			continue
+		}
+		size := max(a.Size, a.Type.size())
+		if size == 0 {
+			size = map[DataType]int{ComboIP: 16, IPv6Prefix: 18}[a.Type]
+		}
+		value := bytes.Repeat([]byte{0x21}, max(size, 1))
+		if a.Type == IPv6Prefix || a.Type == IPv4Prefix || a.Tagged && a.Type == Integer {
+			value[0], value[1] = 0, 24
+			maskBits(value[2:], 24)
+		}
+		p := Pair{Attr: a, Op: OpEq, Value: value}
+		if a.Tagged {
+			p.Tag = 1
+		}
+		back, err := d.ParsePairs(p.String())
+		require.NoError(t, err, a.Name)
+		require.Equal(t, []Pair{p}, back)
+		wire, err := d.AppendWire(nil, back, fuzzCipher{})
+		require.NoError(t, err, a.Name)
+		back, err = d.ParseWire(wire, fuzzCipher{})
+		require.NoError(t, err, a.Name)
+		require.Len(t, back, 1, a.Name)
+		main := d.find(a.OID)
+		if main.Type == a.Type && main.Tagged == a.Tagged && main.Encrypt == a.Encrypt {
+			p.Attr = main // of several names of one number the preferred one
+			require.Equal(t, p, back[0])
+		}
+		sent++
+	}
+	require.Greater(t, sent, 6500)
+}
+
+// What an Accounting-Request holds, for benchmarks.
+const accounting = `User-Name = "alice@example.net", NAS-IP-Address = 10.0.0.1, NAS-Port = 15728640, NAS-Port-Type = Ethernet
+Service-Type = Framed-User, Framed-Protocol = PPP, Framed-IP-Address = 100.64.1.2, Calling-Station-Id = "00:1A:2B:3C:4D:5E"
+Called-Station-Id = "pppoe1", Acct-Status-Type = Interim-Update, Acct-Session-Id = "81a00001", Acct-Session-Time = 3600
+Acct-Input-Octets = 123456, Acct-Output-Octets = 654321, Acct-Input-Gigawords = 1, Acct-Output-Gigawords = 2
+Event-Timestamp = 1893456000, NAS-Identifier = "bras-1", Class = 0x0102030405060708, Framed-IPv6-Prefix = 2001:db8::/64
+Mikrotik-Rate-Limit = "10M/20M", ERX-Virtual-Router-Name = "default", Acct-Delay-Time = 0`
+
+func BenchmarkParseWire(b *testing.B) {
+	d := Embedded()
+	pairs, err := d.ParsePairs(accounting)
+	require.NoError(b, err)
+	wire, err := d.AppendWire(nil, pairs, nil)
+	require.NoError(b, err)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(wire)))
+	for b.Loop() {
+		if _, err := d.ParseWire(wire, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAppendWire(b *testing.B) {
+	d := Embedded()
+	pairs, err := d.ParsePairs(accounting)
+	require.NoError(b, err)
+	dst := make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.AppendWire(dst, pairs, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A full packet of the smallest attributes costs little memory.
+func TestParseWireMemory(t *testing.T) {
+	d := written(t, formats)
+	for name, unit := range map[string]string{
+		"unknown": "fa02", "vendor": "1a08 0000fa03 0902", "fragments": "f504 c880", "wimax": "1a09 000060b5 040380",
+		"sub": "f1fd c9" + strings.Repeat("0902", 125),
+	} {
+		one := unhex(t, unit)
+		wire := bytes.Repeat(one, MaxAttributes/len(one))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := d.ParseWire(wire, nil)
+		runtime.ReadMemStats(&after)
+		require.NoError(t, err, name)
+		assert.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20), name)
+	}
 }

@@ -84,7 +84,6 @@ type block struct {
 type attribute struct {
 	name, oid, rest string
 	number          []uint64
-	values          []value
 }
 
 type value struct {
