@@ -84,12 +84,13 @@ func (d *delays) run() {
 	}
 }
 
-// takeDue appends the replies that are due to dst, all of them once it is closed,
-// and tells when to look again.
+// takeDue appends replies that are due to dst, all of them once it is closed, and
+// tells when to look again. It takes few at a time, so that many that are due at
+// once keep nobody from adding.
 func (d *delays) takeDue(dst []*Reply, now time.Time) (due []*Reply, next time.Duration, closed bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for len(d.heap) > 0 && (d.closed || !d.heap[0].due.After(now)) {
+	for len(d.heap) > 0 && (d.closed || len(dst) < batchSize && !d.heap[0].due.After(now)) {
 		first := heap.Pop(&d.heap).(delayed)
 		d.shares.remove(first.source)
 		dst = append(dst, first.reply)

@@ -188,3 +188,9 @@ func request(code radius.Code, identifier uint8, secret []byte, options ...optio
 	h.SignRequest(r.packet)
 	return r.packet
 }
+
+// What happens on the server's side is awaited, never slept for.
+const (
+	waitLimit = 10 * time.Second
+	tick      = time.Millisecond
+)

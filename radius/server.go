@@ -24,6 +24,10 @@ const (
 	defaultQueueLength      = 1024
 	defaultDelayLength      = 1 << 16
 	defaultSocketBuffer     = 4 << 20
+
+	// lastWrites is how long a socket that does not take the last replies can
+	// hold up Shutdown.
+	lastWrites = time.Second
 )
 
 // A Server answers RADIUS requests over UDP. Its zero value with a Handler, NASes
@@ -236,9 +240,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.delays.close()
 	for _, l := range s.listeners {
 		l.outbox.close()
-	}
-	if err != nil {
-		s.closeSockets() // a sender may be waiting for one
+		_ = l.conn.SetWriteDeadline(time.Now().Add(lastWrites))
 	}
 	s.senders.Wait()
 	s.closeSockets()
