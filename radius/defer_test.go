@@ -1,0 +1,306 @@
+package radius_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/radius"
+)
+
+// The deferred function gets a copy of the request, whatever comes in meanwhile.
+func TestDeferCopiesTheRequest(t *testing.T) {
+	names := make(chan string, 1)
+	started, proceed := make(chan struct{}), make(chan struct{})
+	s := serve(t, radius.HandlerFunc(func(w *radius.Reply, r *radius.Request) {
+		if r.Packet.Identifier() != 1 {
+			w.Send()
+			return
+		}
+		w.AddSalted(311, 16, []byte("key"))
+		w.Defer(func(w *radius.Reply, r *radius.Request) {
+			close(started)
+			<-proceed
+			plain, _ := r.AppendUserPassword(nil)
+			name, _ := r.Packet.Attributes().String(radius.TypeUserName)
+			names <- name + ":" + string(plain)
+			w.SetCode(radius.AccessAccept)
+			w.AddSalted(311, 17, []byte("key"))
+			w.Send()
+		})
+	}))
+	p := dial(t, s.auth)
+	r := request(radius.AccessRequest, 1, testSecret, with(radius.TypeUserName, "alice"), password("secret"), with(radius.TypeProxyState, "p"), signed)
+	p.send(r)
+	<-started
+	for i := range 100 { // these take the place of its datagram
+		p.exchange(request(radius.AccessRequest, uint8(2+i), testSecret, with(radius.TypeUserName, "bobby"), password("public"), signed))
+	}
+	p.send(r) // in progress
+	p.silent()
+	close(proceed)
+	require.Equal(t, "alice:secret", <-names)
+	reply := p.receive()
+	p.verify(r, reply)
+	require.Equal(t, []string{"p"}, values(reply, radius.TypeProxyState))
+	a, _ := reply.Attributes().Vendor(311, 16)
+	b, _ := reply.Attributes().Vendor(311, 17)
+	require.NotEqual(t, a[:2], b[:2], "salts")
+	require.EqualValues(t, 1, s.Stats().Discards[radius.DiscardDuplicateInProgress])
+}
+
+// A deferred function may defer again, or hold.
+func TestDeferFurther(t *testing.T) {
+	s := serve(t, radius.HandlerFunc(func(w *radius.Reply, _ *radius.Request) {
+		w.Defer(func(w *radius.Reply, r *radius.Request) {
+			w.Defer(func(w *radius.Reply, r *radius.Request) {
+				class, _ := r.Packet.Attributes().Get(radius.TypeUserName)
+				w.Add(radius.TypeClass, class)
+				w.Hold()
+				go w.Send()
+			})
+		})
+	}))
+	p := dial(t, s.auth)
+	reply := p.exchange(request(radius.AccessRequest, 1, testSecret, with(radius.TypeUserName, "alice"), signed))
+	require.Equal(t, []string{"alice"}, values(reply, radius.TypeClass))
+	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
+}
+
+// plug occupies the only worker of a pool until it is pulled.
+type plug struct{ started, pull chan struct{} }
+
+// deferring is a handler that defers everything behind the plug, which is the
+// request with Identifier 0, and notes in which order the rest is done.
+func deferring(p plug, mu *sync.Mutex, done *[]string) radius.Handler {
+	return radius.HandlerFunc(func(w *radius.Reply, _ *radius.Request) {
+		w.Defer(func(w *radius.Reply, r *radius.Request) {
+			if r.Packet.Identifier() == 0 {
+				close(p.started)
+				<-p.pull
+			} else {
+				mu.Lock()
+				*done = append(*done, fmt.Sprintf("%v/%d", r.Source.Addr(), r.Packet.Identifier()))
+				mu.Unlock()
+			}
+			w.Send()
+		})
+	})
+}
+
+// dialFrom is dial from an address of ours.
+func dialFrom(t testing.TB, server netip.AddrPort, from string) *peer {
+	t.Helper()
+	c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(from)}, net.UDPAddrFromAddrPort(server))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return &peer{c, t, testSecret}
+}
+
+// At a multiple of what it can do the pool sheds fresh requests in silence, brings
+// logins that have begun to their end, and serves the sources evenly.
+func TestOverload(t *testing.T) {
+	var mu sync.Mutex
+	var done []string
+	stopper := plug{make(chan struct{}), make(chan struct{})}
+	s := serve(t, deferring(stopper, &mu, &done), func(s *radius.Server) {
+		s.Workers, s.QueueLength = 1, 16
+		nas := &radius.NAS{Name: "test", Secrets: [][]byte{testSecret}}
+		s.NASes = nasTable{}
+		for _, a := range []string{"127.0.0.1", "127.0.0.2", "127.0.0.3"} {
+			s.NASes.(nasTable)[netip.MustParseAddr(a)] = nas
+		}
+	})
+	flood, other, late := dialFrom(t, s.auth, "127.0.0.1"), dialFrom(t, s.auth, "127.0.0.2"), dialFrom(t, s.auth, "127.0.0.3")
+	flood.send(request(radius.AccessRequest, 0, testSecret, signed))
+	<-stopper.started
+
+	for i := 1; i <= 48; i++ { // three times the queue, from one source
+		flood.send(request(radius.AccessRequest, uint8(i), testSecret, signed))
+	}
+	flood.silent()
+	require.Equal(t, 8, s.Stats().Queued, "one source gets half of the queue")
+	require.EqualValues(t, 40, s.Stats().Discards[radius.DiscardOverload])
+	for i := 1; i <= 8; i++ {
+		other.send(request(radius.AccessRequest, uint8(i), testSecret, signed))
+	}
+	other.silent()
+	require.Equal(t, 16, s.Stats().Queued)
+	// It is full. One that has nothing in it displaces the newest of another, and a
+	// login that has begun displaces a fresh one.
+	late.send(request(radius.AccessRequest, 1, testSecret, signed))
+	late.send(request(radius.AccessRequest, 2, testSecret, with(radius.TypeState, "s"), signed))
+	late.silent()
+	require.Equal(t, 16, s.Stats().Queued)
+	require.EqualValues(t, 42, s.Stats().Discards[radius.DiscardOverload])
+
+	// What was shed was forgotten: a retransmission may have more luck.
+	close(stopper.pull)
+	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
+	mu.Lock()
+	order := append([]string(nil), done...)
+	mu.Unlock()
+	require.Equal(t, []string{
+		"127.0.0.3/2",                               // has a State
+		"127.0.0.1/1", "127.0.0.2/1", "127.0.0.3/1", // then each in turn
+		"127.0.0.1/2", "127.0.0.2/2",
+		"127.0.0.1/3", "127.0.0.2/3",
+		"127.0.0.1/4", "127.0.0.2/4",
+		"127.0.0.1/5", "127.0.0.2/5",
+		"127.0.0.1/6", "127.0.0.2/6",
+		"127.0.0.1/7", "127.0.0.2/7",
+	}, order)
+	shed := request(radius.AccessRequest, 48, testSecret, signed)
+	for range 1 + 7 {
+		flood.receive()
+	}
+	flood.exchange(shed)
+}
+
+// A flood of logins that have begun does not push each other out.
+func TestOverloadOfBegunLogins(t *testing.T) {
+	var mu sync.Mutex
+	var done []string
+	stopper := plug{make(chan struct{}), make(chan struct{})}
+	s := serve(t, deferring(stopper, &mu, &done), func(s *radius.Server) { s.Workers, s.QueueLength = 1, 8 })
+	p := dial(t, s.auth)
+	p.send(request(radius.AccessRequest, 0, testSecret, signed))
+	<-stopper.started
+	for i := 1; i <= 12; i++ {
+		p.send(request(radius.AccessRequest, uint8(i), testSecret, with(radius.TypeState, "s"), signed))
+	}
+	p.silent()
+	require.Equal(t, 4, s.Stats().Queued)
+	require.EqualValues(t, 8, s.Stats().Discards[radius.DiscardOverload])
+	close(stopper.pull)
+	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
+	require.Equal(t, []string{"127.0.0.1/1", "127.0.0.1/2", "127.0.0.1/3", "127.0.0.1/4"}, done)
+}
+
+// A request that has been replaced while it waited is not worked on.
+func TestReplacedWhileQueued(t *testing.T) {
+	var mu sync.Mutex
+	var done []string
+	stopper := plug{make(chan struct{}), make(chan struct{})}
+	s := serve(t, deferring(stopper, &mu, &done), func(s *radius.Server) { s.Workers = 1 })
+	p := dial(t, s.auth)
+	p.send(request(radius.AccessRequest, 0, testSecret, signed))
+	<-stopper.started
+	p.send(request(radius.AccessRequest, 1, testSecret, authenticator(1), signed))
+	newer := request(radius.AccessRequest, 1, testSecret, authenticator(2), signed)
+	p.send(newer)
+	p.silent()
+	close(stopper.pull)
+	p.receive()
+	p.verify(newer, p.receive())
+	require.Equal(t, []string{"127.0.0.1/1"}, done)
+	require.Equal(t, map[radius.Discard]uint64{radius.DiscardReplaced: 1}, s.Stats().Discards)
+}
+
+// A delay is a floor, and silence to repeats until then.
+func TestDelay(t *testing.T) {
+	const delay = 200 * time.Millisecond
+	slow, slower := make(chan *radius.Reply, 1), 3*delay
+	s := serve(t, radius.HandlerFunc(func(w *radius.Reply, r *radius.Request) {
+		w.DelayUntil(delay)
+		switch r.Packet.Identifier() {
+		case 1:
+			w.Send()
+		case 2:
+			w.Hold()
+			slow <- w
+		case 3:
+			w.DelayUntil(0)
+			w.Send()
+		}
+	}))
+	p := dial(t, s.auth)
+	sent := time.Now()
+	r := request(radius.AccessRequest, 1, testSecret, signed)
+	p.send(r)
+	p.send(r)
+	p.silent()
+	p.exchange(request(radius.AccessRequest, 3, testSecret, signed))
+	require.Equal(t, 1, s.Stats().Delayed)
+	reply := p.receive()
+	p.verify(r, reply)
+	require.GreaterOrEqual(t, time.Since(sent), delay)
+	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
+	require.Equal(t, reply, p.exchange(r), "a repeat does not wait again")
+
+	late := request(radius.AccessRequest, 2, testSecret, signed)
+	sent = time.Now()
+	p.send(late)
+	w := <-slow
+	timer := time.NewTimer(slower)
+	defer timer.Stop()
+	<-timer.C
+	w.Send()
+	require.Zero(t, s.Stats().Delayed, "it has taken longer than the delay")
+	p.verify(late, p.receive())
+	require.GreaterOrEqual(t, time.Since(sent), slower)
+}
+
+// Ten thousand rejects that wait do not hold up an accept.
+func TestAcceptsAmongDelayedRejects(t *testing.T) {
+	const rejects, accepts = 10000, 1000
+	s := serve(t, radius.HandlerFunc(func(w *radius.Reply, r *radius.Request) {
+		if r.Packet.Attributes().Has(radius.TypeUserName) {
+			w.SetCode(radius.AccessAccept)
+		} else {
+			w.DelayUntil(2 * time.Second)
+		}
+		w.Send()
+	}))
+	p := dial(t, s.auth)
+	measure := func() time.Duration {
+		began := time.Now()
+		for i := range accepts {
+			p.exchange(request(radius.AccessRequest, uint8(i), testSecret, authenticator(uint64(time.Now().UnixNano())), with(radius.TypeUserName, "alice"), signed))
+		}
+		return time.Since(began)
+	}
+	alone := measure()
+	peers := make([]*peer, 0, rejects/200)
+	for len(peers) < cap(peers) {
+		q := dial(t, s.auth)
+		peers = append(peers, q)
+		for i := range 200 {
+			q.send(request(radius.AccessRequest, uint8(i), testSecret, signed))
+		}
+		q.silent()
+	}
+	among := measure()
+	t.Logf("%d accepts take %v alone, %v among %d rejects", accepts, alone, among, s.Stats().Delayed)
+	require.Less(t, among, 5*alone+time.Second)
+	for _, q := range peers {
+		for range 200 {
+			require.Equal(t, radius.AccessReject, q.receive().Code())
+		}
+	}
+	require.Empty(t, s.Stats().Discards)
+	require.EqualValues(t, rejects, s.Stats().Answers[radius.AccessRequest][radius.AccessReject])
+}
+
+// No more replies wait than there is room for; one source has half of it.
+func TestDelayedRepliesAreBounded(t *testing.T) {
+	s := serve(t, radius.HandlerFunc(func(w *radius.Reply, _ *radius.Request) {
+		w.DelayUntil(500 * time.Millisecond)
+		w.Send()
+	}), func(s *radius.Server) { s.DelayLength = 20 })
+	p := dial(t, s.auth)
+	for i := range 30 {
+		p.send(request(radius.AccessRequest, uint8(i), testSecret, signed))
+	}
+	p.silent()
+	require.Equal(t, map[radius.Discard]uint64{radius.DiscardOverload: 20}, s.Stats().Discards)
+	require.Equal(t, 10, s.Stats().Delayed)
+	for range 10 {
+		p.receive()
+	}
+}
