@@ -108,21 +108,18 @@ func (l *listener) receive(d *datagram) {
 		l.counters.discards[reason].Add(1)
 		return
 	}
-	secret, signed, reason := l.verify(p, nas)
+	secret, reason := l.verify(p, nas)
 	if reason != 0 {
 		l.counters.discardRequest(p.Code(), reason)
 		l.server.logs.unverified(nas, d.way.peer.Addr(), p.Code(), reason, l.now)
 		return
 	}
-	// Message-Authenticator goes into every reply on the authentication port
-	// (CVE-2024-3596), and into others if the request had one.
-	signed = signed || l.service == authService
 	if p.Code() == StatusServer {
-		l.answerStatus(l.request(p, nas, d), d.way, secret, signed)
+		l.answerStatus(l.request(p, nas, d), d.way, secret)
 		return
 	}
 	if w := l.unseen(p, d); w != nil {
-		if !w.start(l, l.request(p, nas, d), d.way, secret, signed) {
+		if !w.start(l, l.request(p, nas, d), d.way, secret) {
 			w.drop(true, DiscardReplyTooLong)
 			return
 		}
@@ -153,11 +150,11 @@ func (l *listener) admit(d *datagram) (Packet, *NAS, Discard) {
 	return p, nas, 0
 }
 
-// verify finds the secret that made the packet's authenticators, and whether it
-// has a Message-Authenticator. An Access-Request without one proves nothing, so no
-// secret can be found: it gets the current one, with which the password of a NAS
-// that has another deciphers to garbage.
-func (l *listener) verify(p Packet, nas *NAS) (secret []byte, signed bool, reason Discard) {
+// verify finds the secret that made the packet's authenticators. An Access-Request
+// without Message-Authenticator proves nothing, so no secret can be found: it gets
+// the current one, with which the password of a NAS that has another deciphers to
+// garbage.
+func (l *listener) verify(p Packet, nas *NAS) (secret []byte, reason Discard) {
 	reason = DiscardAuthenticatorInvalid // if there is no secret
 	for _, secret := range nas.Secrets {
 		if len(secret) == 0 {
@@ -171,15 +168,15 @@ func (l *listener) verify(p Packet, nas *NAS) (secret []byte, signed bool, reaso
 		case p.Code().hashedRequest() && !h.VerifyRequestAuthenticator(p):
 			reason = DiscardAuthenticatorInvalid
 		case result == MessageAuthenticatorAbsent:
-			return secret, false, mayLackMessageAuthenticator(p, nas)
+			return secret, mayLackMessageAuthenticator(p, nas)
 		default:
 			if p.Code() == AccessRequest && nas.learn() {
 				l.server.logs.learned(nas)
 			}
-			return secret, true, 0
+			return secret, 0
 		}
 	}
-	return nil, false, reason
+	return nil, reason
 }
 
 // mayLackMessageAuthenticator applies the rules for a packet without one.
@@ -341,14 +338,14 @@ func (l *listener) sendBatch(writer *batchWriter, hashers *hashers, replies []*R
 // handler: on the authentication port with Access-Accept, on the accounting port
 // with Accounting-Response as long as records can be stored. It is not entered
 // into the duplicate table: to answer again is as cheap and more truthful.
-func (l *listener) answerStatus(r Request, way way, secret []byte, signed bool) {
+func (l *listener) answerStatus(r Request, way way, secret []byte) {
 	if l.service == acctService && !l.server.acctReady() {
 		l.counters.discardRequest(StatusServer, DiscardNotReady)
 		return
 	}
 	w := l.table.take()
 	w.key = keyOf(&way, r.Packet)
-	if !w.start(l, r, way, secret, signed) {
+	if !w.start(l, r, way, secret) {
 		l.counters.discardRequest(StatusServer, DiscardReplyTooLong)
 		l.table.retire(w)
 		return

@@ -35,7 +35,7 @@ func (l *listener) pending(i int, received time.Time) *Reply {
 	if w == nil {
 		return nil
 	}
-	w.start(l, Request{Packet: p, NAS: &NAS{Name: "test"}, Source: source, Received: received}, d, []byte("secret"), true)
+	w.start(l, Request{Packet: p, NAS: &NAS{Name: "test"}, Source: source, Received: received}, d, []byte("secret"))
 	w.turn = &l.turn
 	w.Hold()
 	return w

@@ -261,7 +261,7 @@ func (w *Reply) lost() {
 
 // start makes w the reply to a request. It reports false if the request has more
 // Proxy-State than a reply can carry.
-func (w *Reply) start(l *listener, request Request, way way, secret []byte, signed bool) bool {
+func (w *Reply) start(l *listener, request Request, way way, secret []byte) bool {
 	p := request.Packet
 	w.listener, w.request, w.way, w.secret = l, request, way, secret
 	w.request.reply = w
@@ -271,12 +271,17 @@ func (w *Reply) start(l *listener, request Request, way way, secret []byte, sign
 	if p.Code() == AccountingRequest {
 		w.code = AccountingResponse
 	}
-	w.overflow, w.delay, w.cipher, w.signed = false, 0, Cipher{}, signed
+	// Message-Authenticator goes first into every reply to an Access-Request
+	// (CVE-2024-3596) and to a Status-Server. In an Accounting-Response it would
+	// add nothing to the Response Authenticator, no RFC asks for it, and none says
+	// what it is computed over, so that clients differ.
+	w.signed = p.Code() != AccountingRequest
+	w.overflow, w.delay, w.cipher = false, 0, Cipher{}
 	if w.buf == nil {
 		w.buf = make([]byte, 0, 128)
 	}
 	w.buf = AppendHeader(w.buf[:0], w.code, p.Identifier(), &zeroAuthenticator)
-	if signed {
+	if w.signed {
 		w.buf = AppendMessageAuthenticator(w.buf)
 	}
 	// "Any Proxy-State attributes MUST be copied in order" (RFC 2865 section

@@ -200,7 +200,7 @@ func TestProxyStateThatDoesNotFit(t *testing.T) {
 	for range 15 {
 		options = append(options, with(radius.TypeProxyState, strings.Repeat("p", 253)))
 	}
-	fits := request(radius.AccountingRequest, 1, testSecret, append(options, with(radius.TypeProxyState, strings.Repeat("p", 231)), signed)...)
+	fits := request(radius.AccountingRequest, 1, testSecret, append(options, with(radius.TypeProxyState, strings.Repeat("p", 249)))...)
 	require.Len(t, fits, radius.MaxLength)
 	require.Len(t, p.exchange(fits), radius.MaxLength)
 
