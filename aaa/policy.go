@@ -1,0 +1,247 @@
+package aaa
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"radiusd/dictionary"
+	"radiusd/radius"
+)
+
+// policy is the items of one user, group or plan, compiled.
+type policy struct {
+	items    []Item // as stored
+	checks   []check
+	controls controls
+	replies  []dictionary.Pair // with the operators =, := and +=
+	last     bool              // Fall-Through = No: no group after this level applies
+	err      error             // what did not compile; such a policy refuses
+}
+
+// CompileError says which item cannot be used, and why.
+type CompileError struct {
+	Item Item
+	Err  error
+}
+
+// Error names the item without its value, which may be a password by mistake.
+func (e *CompileError) Error() string {
+	return fmt.Sprintf("%s item %s %s: %v", e.Item.Kind, e.Item.Attribute, e.Item.Op, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *CompileError) Unwrap() error { return e.Err }
+
+// ValidateItems reports all items that could not be used, joined; each is a
+// [*CompileError]. Whoever stores items calls it first: an item that does not
+// compile when it reaches a directory refuses its user.
+func ValidateItems(dict *dictionary.Dictionary, items []Item) error {
+	p := compilePolicy(dict, items)
+	return p.err
+}
+
+// ValidatePlan reports everything about a plan that could not be used, joined:
+// its items and its login hours.
+func ValidatePlan(dict *dictionary.Dictionary, plan *Plan) error {
+	_, err := planControls(plan)
+	if plan.IPv6Pool != "" && plan.IPv6Pool == plan.DelegatedIPv6Pool {
+		err = errors.Join(err, errors.New("the pools for IPv6 and for delegated IPv6 prefixes must differ"))
+	}
+	return errors.Join(err, ValidateItems(dict, plan.Items))
+}
+
+// compilePolicy compiles items. The result always has the items that compile;
+// err says what is wrong with the others.
+func compilePolicy(dict *dictionary.Dictionary, items []Item) policy {
+	p := policy{items: items}
+	var errs []error
+	for _, item := range items {
+		var err error
+		switch item.Kind {
+		case CheckItem:
+			err = p.addCheck(dict, item)
+		case ReplyItem:
+			err = p.addReply(dict, item)
+		default:
+			err = fmt.Errorf("unknown kind %d", item.Kind)
+		}
+		if err != nil {
+			errs = append(errs, &CompileError{item, err})
+		}
+	}
+	p.err = errors.Join(errs...)
+	return p
+}
+
+func (p *policy) addCheck(dict *dictionary.Dictionary, item Item) error {
+	known, err := p.controls.readControl(dict, item)
+	if known || err != nil {
+		return err
+	}
+	c, err := compileCheck(dict, item)
+	if c == nil || err != nil {
+		return err
+	}
+	p.checks = append(p.checks, *c)
+	return nil
+}
+
+func (p *policy) addReply(dict *dictionary.Dictionary, item Item) error {
+	pair, err := dict.ParsePair(item.Attribute, item.Op, item.Value)
+	if err != nil {
+		return err
+	}
+	switch pair.Op {
+	case dictionary.OpEq, dictionary.OpSet, dictionary.OpAdd:
+	case dictionary.OpCmpEq:
+		pair.Op = dictionary.OpEq // FreeRADIUS takes it so, with a warning
+	default:
+		return fmt.Errorf("operator %s does not reply: want =, := or +=", pair.Op)
+	}
+	if pair.Attr.Name == "Fall-Through" {
+		n, _ := pair.Uint()
+		p.last = n == 0
+		return nil
+	}
+	if err := replyAllowed(pair.Attr); err != nil {
+		return err
+	}
+	if pair.Attr.Internal {
+		return fmt.Errorf("%s never goes into a packet", pair.Attr.Name)
+	}
+	// What cannot be encoded is found now, not when the user logs in.
+	if _, err := dict.AppendWire(nil, []dictionary.Pair{pair}, discardCipher{}); err != nil {
+		return err
+	}
+	p.replies = append(p.replies, pair)
+	return nil
+}
+
+// replyAllowed refuses attributes that the protocol itself puts into a reply, or
+// that have no business in an Access-Accept (RFC 2865 §5.44).
+func replyAllowed(a *dictionary.Attribute) error {
+	if len(a.OID) != 1 {
+		return nil
+	}
+	switch radius.Type(a.OID[0]) {
+	case radius.TypeUserPassword, radius.TypeCHAPPassword, radius.TypeCHAPChallenge,
+		radius.TypeMessageAuthenticator, radius.TypeProxyState, radius.TypeEAPMessage, radius.TypeState,
+		radius.TypeNASIPAddress, radius.TypeNASIdentifier, radius.TypeNASIPv6Address:
+		return fmt.Errorf("%s does not belong into an Access-Accept (RFC 2865 section 5.44)", a.Name)
+	}
+	return nil
+}
+
+// discardCipher stands in for a packet's cipher when an item is tried out.
+type discardCipher struct{}
+
+func (discardCipher) Encrypt(dst []byte, e dictionary.Encryption, plain []byte) ([]byte, error) {
+	// As long as the real one would be: padded to 16 octets, a salt and a length.
+	size := (len(plain) + 15) / 16 * 16
+	if e == dictionary.EncryptTunnel {
+		size = 2 + (len(plain)+16)/16*16
+	}
+	return append(dst, make([]byte, size)...), nil
+}
+
+func (discardCipher) Decrypt(dst []byte, _ dictionary.Encryption, wire []byte) ([]byte, error) {
+	return append(dst, wire...), nil
+}
+
+// failed returns the first check that the request does not satisfy, or nil.
+func (p *policy) failed(q *query) *check {
+	for i := range p.checks {
+		if !p.checks[i].holds(q) {
+			return &p.checks[i]
+		}
+	}
+	return nil
+}
+
+// empty reports whether the policy neither checks nor replies anything.
+func (p *policy) empty() bool {
+	return len(p.checks) == 0 && len(p.replies) == 0 && p.controls.set == 0 && p.err == nil && !p.last
+}
+
+// replyList collects the attributes of an Access-Accept from the levels of
+// policy, the highest precedence first.
+//
+// An attribute of a higher level wins over lower ones: "=" adds where no level
+// has set the attribute yet, "+=" adds another value unless a higher level
+// replaced the attribute with ":=", and ":=" replaces what its own level has and
+// shuts out the lower levels, but does not touch what a higher level has.
+type replyList struct {
+	pairs  []dictionary.Pair
+	levels []uint8 // of each pair
+	closed []closedAttribute
+	level  uint8
+}
+
+type closedAttribute struct {
+	attr  *dictionary.Attribute
+	tag   uint8
+	level uint8
+}
+
+// add merges the replies of the next lower level.
+func (l *replyList) add(pairs []dictionary.Pair) {
+	l.level++
+	for _, pair := range pairs {
+		if l.isClosed(pair) {
+			continue
+		}
+		switch pair.Op {
+		case dictionary.OpEq:
+			if l.index(pair, 0) >= 0 {
+				continue
+			}
+		case dictionary.OpSet:
+			if l.hasHigher(pair) {
+				continue
+			}
+			for i := l.index(pair, 0); i >= 0; i = l.index(pair, i) {
+				l.pairs = append(l.pairs[:i], l.pairs[i+1:]...)
+				l.levels = append(l.levels[:i], l.levels[i+1:]...)
+			}
+			l.closed = append(l.closed, closedAttribute{pair.Attr, pair.Tag, l.level})
+		}
+		pair.Op = dictionary.OpEq
+		l.pairs = append(l.pairs, pair)
+		l.levels = append(l.levels, l.level)
+	}
+}
+
+// index finds the first pair from start on with the attribute and tag, or -1.
+func (l *replyList) index(pair dictionary.Pair, start int) int {
+	for i := start; i < len(l.pairs); i++ {
+		if l.pairs[i].Attr == pair.Attr && l.pairs[i].Tag == pair.Tag {
+			return i
+		}
+	}
+	return -1
+}
+
+func (l *replyList) hasHigher(pair dictionary.Pair) bool {
+	i := l.index(pair, 0)
+	return i >= 0 && l.levels[i] < l.level
+}
+
+func (l *replyList) isClosed(pair dictionary.Pair) bool {
+	for _, c := range l.closed {
+		if c.attr == pair.Attr && c.tag == pair.Tag && c.level < l.level {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted writes an item for a Detail, as an operator would write it.
+func (i Item) quoted() string {
+	var b strings.Builder
+	b.WriteString(i.Attribute + " " + i.Op)
+	if i.Op != "=*" && i.Op != "!*" {
+		fmt.Fprintf(&b, " %q", i.Value)
+	}
+	return b.String()
+}

@@ -1,0 +1,2 @@
+package aaa
+type planReply struct{}
