@@ -17,9 +17,10 @@ const (
 	MethodMSCHAPv2
 	MethodMAC
 	MethodEAP
+	methodCount
 )
 
-var methodNames = [...]string{"none", "pap", "chap", "mschap", "mschapv2", "mac", "eap"}
+var methodNames = [methodCount]string{"none", "pap", "chap", "mschap", "mschapv2", "mac", "eap"}
 
 // String returns the method as it stands in auth_records and settings.
 func (m Method) String() string {

@@ -1,0 +1,180 @@
+package aaa
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"radiusd/dictionary"
+	"radiusd/radius"
+)
+
+// AccessOptions are what an Access needs. Directory, Dictionary and Templates are
+// required.
+type AccessOptions struct {
+	Directory  *Directory
+	Dictionary *dictionary.Dictionary
+	Templates  *Templates
+	// Limits counts sessions and usage. Without it, users with a limit or a
+	// quota are refused.
+	Limits Limits
+	// Records takes the decisions; nil: they are not recorded.
+	Records *AuthRecorder
+	// Location is the time zone of login hours; nil: UTC.
+	Location *time.Location
+	// RejectDelay is how long after the request an Access-Reject leaves at the
+	// earliest; zero: 1 s; negative: at once.
+	RejectDelay time.Duration
+	// RejectMessages are sent as Reply-Message when a user with the right password
+	// is refused for the reason. Others are told nothing.
+	RejectMessages map[Reason]string
+	// VerifiedCache is how many passwords that were right against a slow hash are
+	// remembered, as keyed digests; zero: 10,000; negative: none.
+	VerifiedCache int
+	Rand          io.Reader             // nil: crypto/rand
+	Now           func() time.Time      // nil: the time the request was received
+	Registerer    prometheus.Registerer // nil: no metrics
+	Logger        *slog.Logger          // nil: discards
+}
+
+// Access answers Access-Requests from the directory. It implements
+// [radius.Handler].
+type Access struct {
+	options   AccessOptions
+	log       *slog.Logger
+	hasher    *hasher
+	verified  *verifiedCache // nil: none
+	decisions [methodCount][reasonCount]prometheus.Counter
+	watches   watches
+	exchanges sync.Pool // *exchange
+	deferred  func(w *radius.Reply, r *radius.Request)
+}
+
+// Decision is whether an Access-Request is accepted, and why.
+type Decision struct {
+	Reason Reason // ReasonAccepted: accepted
+	Method Method
+	Detail string // for the operator, no secret; may be empty
+}
+
+// Accepted reports whether the user gets in.
+func (d Decision) Accepted() bool { return d.Reason == ReasonAccepted }
+
+// NewAccess returns a handler for Access-Requests.
+func NewAccess(options AccessOptions) (*Access, error) {
+	if options.Directory == nil || options.Dictionary == nil || options.Templates == nil {
+		return nil, errors.New("access: a directory, a dictionary and templates are required")
+	}
+	if options.Location == nil {
+		options.Location = time.UTC
+	}
+	if options.RejectDelay == 0 {
+		options.RejectDelay = time.Second
+	}
+	if options.VerifiedCache == 0 {
+		options.VerifiedCache = 10_000
+	}
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &Access{options: options, log: options.Logger}
+	a.exchanges.New = func() any { return new(exchange) }
+	a.deferred = func(w *radius.Reply, r *radius.Request) { a.serve(w, r, true) }
+	var err error
+	if a.hasher, err = newHasher(); err != nil {
+		return nil, err
+	}
+	if options.VerifiedCache > 0 {
+		if a.verified, err = newVerifiedCache(options.VerifiedCache); err != nil {
+			return nil, err
+		}
+	}
+	return a, a.register(options.Registerer)
+}
+
+// register makes a counter for each method and reason, so that counting a
+// decision looks nothing up.
+func (a *Access) register(r prometheus.Registerer) error {
+	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "radiusd_auth_decisions_total",
+		Help: "Decisions about Access-Requests by authentication method and reason.",
+	}, []string{"method", "reason"})
+	for m := range a.decisions {
+		for reason := range a.decisions[m] {
+			a.decisions[m][reason] = decisions.WithLabelValues(Method(m).String(), Reason(reason).String())
+		}
+	}
+	if r == nil {
+		return nil
+	}
+	if err := r.Register(decisions); err != nil {
+		return fmt.Errorf("register metrics of access: %w", err)
+	}
+	return nil
+}
+
+// ServeRADIUS answers an Access-Request.
+func (a *Access) ServeRADIUS(w *radius.Reply, r *radius.Request) { a.serve(w, r, false) }
+
+// serve decides and answers. What takes long is put off unless mayBlock; then the
+// whole decision is made again, off the listener.
+func (a *Access) serve(w *radius.Reply, r *radius.Request, mayBlock bool) {
+	if r.Packet.Code() != radius.AccessRequest {
+		w.Discard(radius.DiscardHandler)
+		return
+	}
+	x := a.exchanges.Get().(*exchange)
+	defer a.exchanges.Put(x)
+	defer x.release()
+	x.begin(a, r, mayBlock)
+	decision := a.decide(x)
+	if x.deferred {
+		w.Defer(a.deferred)
+		return
+	}
+	if decision.Accepted() {
+		if err := a.accept(w, x); err != nil {
+			decision = x.refuse(ReasonInternal, err.Error())
+			a.log.Error("reply cannot be made: refused", "user", x.account.name(), "nas", r.NAS.Name, "error", err)
+		}
+	}
+	if !decision.Accepted() {
+		a.reject(w, x, decision)
+	}
+	a.decisions[decision.Method][decision.Reason].Inc()
+	if a.options.Records != nil {
+		a.options.Records.add(x, decision)
+	}
+	if a.watches.active.Load() {
+		a.watches.publish(a, w, x, decision)
+	}
+	w.Send()
+}
+
+// decide is the way of an Access-Request from top to bottom.
+func (a *Access) decide(x *exchange) Decision {
+	if d := a.identify(x); !d.Accepted() {
+		return d
+	}
+	a.gather(x)
+	if d := a.authenticate(x); !d.Accepted() || x.deferred {
+		return d
+	}
+	return a.authorize(x)
+}
+
+// nonce fills in the session's nonce.
+func (a *Access) nonce(x *exchange) error {
+	if a.options.Rand == nil {
+		_, err := rand.Read(x.nonce[:])
+		return err
+	}
+	_, err := io.ReadFull(a.options.Rand, x.nonce[:])
+	return err
+}

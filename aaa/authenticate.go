@@ -1,0 +1,296 @@
+package aaa
+
+import (
+	"crypto/subtle"
+
+	"radiusd/radius"
+)
+
+const serviceTypeCallCheck = 10 // RFC 2865 §5.6
+
+// identify finds the method and the account. An unknown user goes on, so that the
+// work for a refusal does not tell who exists.
+func (a *Access) identify(x *exchange) Decision {
+	var problem string
+	x.method, problem = x.proof()
+	username, ok := x.attributes.Get(radius.TypeUserName)
+	if !ok && x.isCallCheck() {
+		// The device is what is asked about (RFC 2865 §5.6).
+		username, ok = x.attributes.Get(radius.TypeCallingStationID)
+	}
+	x.username = username
+	if problem != "" {
+		return x.refuse(ReasonMalformedRequest, problem)
+	}
+	if !ok || len(username) == 0 {
+		return x.refuse(ReasonMalformedRequest, "no User-Name")
+	}
+	users := a.options.Directory.users.Load()
+	x.catalog = a.options.Directory.catalog.Load()
+	x.account = users.get(username)
+	if x.account == nil {
+		if mac, ok := AppendMAC(x.macBuffer[:0], username); ok {
+			x.account = users.get(mac)
+		}
+	}
+	if x.account == nil {
+		return x.goOn()
+	}
+	x.renamed = x.account.name() != string(username)
+	if x.account.scheme == SchemeMAC {
+		x.method = MethodMAC
+	}
+	x.plan = x.catalog.plan(x.account.plan)
+	return x.goOn()
+}
+
+// proof finds what the request carries to be checked.
+func (x *exchange) proof() (method Method, problem string) {
+	count := 0
+	found := func(m Method) {
+		method = m
+		count++
+	}
+	var hasEAP bool
+	for t, value := range x.attributes.All() {
+		switch t {
+		case radius.TypeUserPassword:
+			found(MethodPAP)
+		case radius.TypeCHAPPassword:
+			found(MethodCHAP)
+			if len(value) != 17 {
+				problem = "CHAP-Password is not of 17 octets"
+			}
+		case radius.TypeEAPMessage:
+			hasEAP = true
+		case radius.TypeVendorSpecific:
+			if len(value) < 4 || value[0] != 0 || value[1] != 0 || value[2] != vendorMicrosoft>>8 || value[3] != vendorMicrosoft&0xff {
+				continue
+			}
+			for t, value := range x.attributes.AllVendor(vendorMicrosoft) {
+				switch t {
+				case msCHAPChallenge:
+					x.mschap.challenge = value
+				case msCHAPResponse, msCHAP2Response:
+					x.mschap.response = value
+				}
+			}
+		}
+	}
+	if _, ok := x.attributes.Vendor(vendorMicrosoft, msCHAPResponse); ok {
+		found(MethodMSCHAP)
+	}
+	if _, ok := x.attributes.Vendor(vendorMicrosoft, msCHAP2Response); ok {
+		found(MethodMSCHAPv2)
+	}
+	if hasEAP {
+		found(MethodEAP)
+	}
+	if count > 1 {
+		// "An Access-Request MUST NOT contain both" (RFC 2865 §4.1).
+		return method, "more than one of User-Password, CHAP-Password, MS-CHAP and EAP"
+	}
+	if problem == "" && method == MethodMSCHAP {
+		problem = x.mschap.problem(msCHAPChallengeLength)
+	}
+	if problem == "" && method == MethodMSCHAPv2 {
+		problem = x.mschap.problem(msCHAP2ChallengeLength)
+	}
+	return method, problem
+}
+
+// problem says what is wrong with the attributes, if anything.
+func (m *msCHAP) problem(challengeLength int) string {
+	if len(m.response) != msCHAPResponseLength {
+		return "the MS-CHAP response is not of 50 octets"
+	}
+	if len(m.challenge) != challengeLength {
+		return "MS-CHAP-Challenge is absent or of wrong length"
+	}
+	return ""
+}
+
+func (x *exchange) isCallCheck() bool {
+	service, _ := x.attributes.Uint32(radius.TypeServiceType)
+	return service == serviceTypeCallCheck
+}
+
+// authenticate checks the proof against the account's credential.
+func (a *Access) authenticate(x *exchange) Decision {
+	if x.account != nil && x.controls.authType == authTypeAccept {
+		return x.goOn() // Auth-Type := Accept: the password does not matter
+	}
+	switch x.method {
+	case MethodPAP:
+		return a.authenticatePAP(x)
+	case MethodCHAP:
+		return x.authenticateCHAP()
+	case MethodMSCHAP, MethodMSCHAPv2:
+		return x.authenticateMSCHAP()
+	case MethodMAC:
+		return x.authenticateMAC()
+	case MethodEAP:
+		return x.unlessUnknown(ReasonMethodUnavailable, "EAP is not available")
+	default:
+		return x.unlessUnknown(ReasonNoCredential, "the request carries nothing to check")
+	}
+}
+
+// unlessUnknown refuses for the reason if the user exists.
+func (x *exchange) unlessUnknown(reason Reason, detail string) Decision {
+	if x.account == nil {
+		return x.refuse(ReasonUnknownUser, "")
+	}
+	return x.refuse(reason, detail)
+}
+
+// checked is the decision once a password was compared.
+func (x *exchange) checked(match bool) Decision {
+	switch {
+	case x.account == nil:
+		return x.refuse(ReasonUnknownUser, "")
+	case !match:
+		return x.refuse(ReasonWrongPassword, "")
+	}
+	x.authentic = true
+	return x.goOn()
+}
+
+// authenticatePAP checks User-Password (RFC 2865 §5.2).
+func (a *Access) authenticatePAP(x *exchange) Decision {
+	password, ok := x.request.AppendUserPassword(x.passwordBuff[:0])
+	if !ok {
+		return x.refuse(ReasonMalformedRequest, "User-Password is not of 16 to 128 octets in blocks of 16")
+	}
+	if x.account == nil {
+		return x.checked(false)
+	}
+	secret := x.account.secret()
+	switch x.account.scheme {
+	case SchemeCleartext:
+		return x.checked(secret != "" && equalString(password, secret))
+	case SchemeNTHash:
+		return x.checked(len(secret) == 16 && equalString(ntHash(password), secret))
+	case SchemeHash:
+		return a.authenticateHash(x, secret, password)
+	}
+	return x.refuse(ReasonNoCredential, "the user has no password")
+}
+
+// authenticateHash checks a password against a hash; a slow one off the listener.
+func (a *Access) authenticateHash(x *exchange, stored string, password []byte) Decision {
+	slow := a.hasher.slow(stored)
+	if slow && a.verified != nil && a.verified.has(stored, password) {
+		return x.checked(true)
+	}
+	if slow && !x.mayBlock {
+		x.deferred = true
+		return x.goOn()
+	}
+	match, err := a.hasher.verify(stored, password)
+	if err != nil {
+		return x.refuse(ReasonInternal, err.Error())
+	}
+	if match && slow && a.verified != nil {
+		a.verified.add(stored, password)
+	}
+	return x.checked(match)
+}
+
+// authenticateCHAP checks CHAP-Password against CHAP-Challenge, or else the
+// Request Authenticator (RFC 2865 §5.3, §2.2).
+func (x *exchange) authenticateCHAP() Decision {
+	response, _ := x.attributes.Get(radius.TypeCHAPPassword)
+	challenge := x.request.Packet.CHAPChallenge()
+	if x.account == nil {
+		return x.checked(false)
+	}
+	switch x.account.scheme {
+	case SchemeCleartext:
+		secret := append(x.passwordBuff[:0], x.account.secret()...)
+		return x.checked(len(secret) > 0 && radius.VerifyCHAP(response, secret, challenge))
+	case SchemeNone:
+		return x.refuse(ReasonNoCredential, "the user has no password")
+	}
+	return x.refuse(ReasonMethodUnavailable, "CHAP needs the password in clear, the user has only a hash")
+}
+
+// authenticateMSCHAP checks MS-CHAP-Response or MS-CHAP2-Response.
+func (x *exchange) authenticateMSCHAP() Decision {
+	if x.method == MethodMSCHAP && x.mschap.response[1] != msCHAPUseNTResponse {
+		return x.unlessUnknown(ReasonMethodUnavailable, "MS-CHAP with an LM response only")
+	}
+	if x.account == nil {
+		return x.checked(false)
+	}
+	var hash []byte
+	secret := append(x.passwordBuff[:0], x.account.secret()...)
+	switch x.account.scheme {
+	case SchemeCleartext:
+		if len(secret) > 0 {
+			hash = ntHash(secret)
+		}
+	case SchemeNTHash:
+		hash = append([]byte(nil), secret...)
+	case SchemeNone:
+		return x.refuse(ReasonNoCredential, "the user has no password")
+	default:
+		return x.refuse(ReasonMethodUnavailable, "MS-CHAP needs the password in clear or an NT hash, the user has another hash")
+	}
+	if len(hash) != 16 {
+		return x.checked(false)
+	}
+	if x.method == MethodMSCHAP {
+		return x.checked(x.mschap.verifyMSCHAP(hash))
+	}
+	return x.checked(x.mschap.verifyMSCHAPv2(hash, x.username))
+}
+
+// authenticateMAC lets a device in that is known by its address alone. The
+// Calling-Station-Id must be that address if it is sent. The password must be the
+// address in any spelling; it may be empty or absent if the address is confirmed
+// by Calling-Station-Id or the request is a Call-Check.
+func (x *exchange) authenticateMAC() Decision {
+	address := x.account.name()
+	var buffer [17]byte
+	is := func(raw []byte) bool {
+		mac, ok := AppendMAC(buffer[:0], raw)
+		return ok && string(mac) == address
+	}
+	station, confirmed := x.attributes.Get(radius.TypeCallingStationID)
+	if confirmed && !is(station) {
+		return x.refuse(ReasonStationNotAllowed, "Calling-Station-Id is another address than the device's")
+	}
+	bare := confirmed || x.isCallCheck()
+	password, isPAP := x.request.AppendUserPassword(x.passwordBuff[:0])
+	response, isCHAP := x.attributes.Get(radius.TypeCHAPPassword)
+	_, hasPAP := x.attributes.Get(radius.TypeUserPassword)
+	switch {
+	case isPAP && len(password) > 0:
+		return x.checked(is(password))
+	case hasPAP && !isPAP:
+		return x.refuse(ReasonMalformedRequest, "User-Password is not of 16 to 128 octets in blocks of 16")
+	case isCHAP:
+		// The password is the address as the NAS spells it in User-Name.
+		challenge := x.request.Packet.CHAPChallenge()
+		return x.checked(radius.VerifyCHAP(response, x.username, challenge) ||
+			bare && radius.VerifyCHAP(response, nil, challenge))
+	case len(x.mschap.response) > 0:
+		return x.refuse(ReasonMethodUnavailable, "MAC authentication goes by PAP or CHAP")
+	case bare:
+		return x.checked(true)
+	}
+	return x.refuse(ReasonNoCredential, "no password, and neither Calling-Station-Id nor Call-Check confirms the address")
+}
+
+// equalString compares in time that depends on the length of a only.
+func equalString(a []byte, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	var different byte
+	for i := range a {
+		different |= a[i] ^ b[i]
+	}
+	return subtle.ConstantTimeByteEq(different, 0) == 1
+}

@@ -1,0 +1,226 @@
+package aaa
+
+import (
+	"strconv"
+	"time"
+
+	"radiusd/radius"
+)
+
+// gather collects the policy that applies, from user over groups to plan. It
+// decides nothing: it is pure, and the same for a decision and for explaining one.
+func (a *Access) gather(x *exchange) {
+	account := x.account
+	if account == nil {
+		return
+	}
+	if account.simultaneous > 0 {
+		x.controls.simultaneousUse = int(account.simultaneous)
+		x.controls.set |= controlSimultaneousUse
+	}
+	if rules := account.rules; rules != nil {
+		x.controls.inherit(&rules.policy.controls)
+		x.require("user", &rules.policy)
+		x.gatherGroups(rules)
+	}
+	switch {
+	case x.plan != nil:
+		x.controls.inherit(&x.plan.policy.controls)
+		x.require("plan", &x.plan.policy)
+	case account.plan != 0 && x.broken == nil:
+		x.broken = errNoPlan
+	}
+}
+
+// require takes a policy whose checks must all hold.
+func (x *exchange) require(level string, p *policy) {
+	if p.err != nil && x.broken == nil {
+		x.broken = p.err
+	}
+	if x.failed == nil && len(p.checks) > 0 {
+		if x.failed = p.failed(&x.query); x.failed != nil {
+			x.failedLevel = level
+		}
+	}
+}
+
+// gatherGroups takes the groups whose checks hold; others do not apply, as in
+// FreeRADIUS. Fall-Through = No ends the list.
+func (x *exchange) gatherGroups(rules *accountRules) {
+	if rules.policy.last {
+		return
+	}
+	for _, place := range rules.groups {
+		group := x.catalog.group(place)
+		if group == nil {
+			continue // deleted
+		}
+		p := &group.policy
+		if p.err != nil && x.broken == nil {
+			x.broken = p.err
+		}
+		if p.failed(&x.query) != nil {
+			continue
+		}
+		x.controls.inherit(&p.controls)
+		x.groups = append(x.groups, p)
+		if p.last {
+			return
+		}
+	}
+}
+
+// authorize decides whether a user who is authentic may come in now, and for how
+// long.
+func (a *Access) authorize(x *exchange) Decision {
+	account := x.account
+	if x.broken != nil {
+		return x.refuse(ReasonInternal, x.broken.Error())
+	}
+	switch account.status {
+	case UserActive:
+	case UserSuspended:
+		return x.refuse(ReasonSuspended, "")
+	default:
+		return x.refuse(ReasonDisabled, "")
+	}
+	if x.controls.authType == authTypeReject {
+		return x.refuse(ReasonCheckFailed, "Auth-Type := Reject")
+	}
+	if x.controls.set&controlMethods != 0 && !x.controls.methods.Has(x.method) {
+		return x.refuse(ReasonMethodNotAllowed, "allowed: "+x.controls.methods.String())
+	}
+	x.allowance.now = x.now
+	if d := x.checkExpiry(); !d.Accepted() {
+		return d
+	}
+	if x.failed != nil {
+		return x.refuse(x.failed.reason, x.failedLevel+": "+x.failed.item.quoted())
+	}
+	if d := a.checkLoginHours(x); !d.Accepted() {
+		return d
+	}
+	if d := a.checkQuotas(x); !d.Accepted() {
+		return d
+	}
+	if err := a.nonce(x); err != nil {
+		return x.refuse(ReasonInternal, "no random numbers: "+err.Error())
+	}
+	// The last step: a place that is taken is one that is used.
+	return a.reserve(x)
+}
+
+func (x *exchange) checkExpiry() Decision {
+	expires := x.account.expiresAt()
+	if x.controls.set&controlExpiration != 0 && (expires.IsZero() || x.controls.expiration.Before(expires)) {
+		expires = x.controls.expiration
+	}
+	if expires.IsZero() {
+		return x.goOn()
+	}
+	if !x.limitUntil(expires) {
+		return x.refuse(ReasonExpired, expires.UTC().Format(time.RFC3339))
+	}
+	return x.goOn()
+}
+
+func (a *Access) checkLoginHours(x *exchange) Decision {
+	if x.controls.loginHours == nil {
+		return x.goOn()
+	}
+	end, allowed := x.controls.loginHours.Until(x.now.In(a.options.Location))
+	if !allowed || !end.IsZero() && !x.limitUntil(end) {
+		return x.refuse(ReasonOutsideLoginHours, "")
+	}
+	return x.goOn()
+}
+
+// checkQuotas asks for what the user has used in each period that has a quota.
+func (a *Access) checkQuotas(x *exchange) Decision {
+	c := &x.controls
+	if c.set < controlSeconds {
+		return x.goOn()
+	}
+	for p := range periodCount {
+		limitsTime, limitsData := c.set&(controlSeconds<<p) != 0, c.set&(controlOctets<<p) != 0
+		if !limitsTime && !limitsData {
+			continue
+		}
+		if a.options.Limits == nil {
+			return x.refuse(ReasonInternal, "usage is not counted here")
+		}
+		period := Period(p)
+		used := a.options.Limits.Used(x.account.name(), period, x.now)
+		if limitsTime {
+			if used.Seconds >= c.seconds[p] {
+				return x.refuse(ReasonTimeQuotaExhausted, quotaDetail(used.Seconds, c.seconds[p], "s", period))
+			}
+			left := min(c.seconds[p]-used.Seconds, maxSessionSeconds)
+			x.limitUntil(x.now.Add(time.Duration(left) * time.Second))
+		}
+		if limitsData {
+			if used.Octets() >= c.octets[p] {
+				return x.refuse(ReasonDataQuotaExhausted, quotaDetail(used.Octets(), c.octets[p], "octets", period))
+			}
+			left := c.octets[p] - used.Octets()
+			if !x.allowance.hasOctets || left < x.allowance.octets {
+				x.allowance.octets, x.allowance.hasOctets = left, true
+			}
+		}
+	}
+	return x.goOn()
+}
+
+// maxSessionSeconds is the longest Session-Timeout.
+const maxSessionSeconds = 1<<32 - 1
+
+func quotaDetail(used, limit uint64, unit string, period Period) string {
+	return strconv.FormatUint(used, 10) + " of " + strconv.FormatUint(limit, 10) + " " + unit + " used, period " + period.String()
+}
+
+// limitUntil cuts the session to end at a time, and reports whether that is at
+// least a second away.
+func (x *exchange) limitUntil(end time.Time) bool {
+	if end.Sub(x.now) < time.Second {
+		return false
+	}
+	if x.allowance.until.IsZero() || end.Before(x.allowance.until) {
+		x.allowance.until = end
+	}
+	return true
+}
+
+// reserve takes one of the user's places for simultaneous sessions.
+func (a *Access) reserve(x *exchange) Decision {
+	limit := x.controls.simultaneousUse
+	if limit == 0 {
+		return x.goOn()
+	}
+	if a.options.Limits == nil {
+		return x.refuse(ReasonInternal, "sessions are not counted here")
+	}
+	station, _ := x.attributes.String(radius.TypeCallingStationID)
+	if !a.options.Limits.Reserve(Reservation{
+		Username:         x.account.name(),
+		Limit:            limit,
+		Nonce:            x.nonce,
+		NASAddr:          x.nasAddr(),
+		NASPortID:        x.nasPort(),
+		CallingStationID: NormalizeStation(station),
+		At:               x.now,
+	}) {
+		return x.refuse(ReasonSimultaneousUse, "limit "+strconv.Itoa(limit))
+	}
+	return x.goOn()
+}
+
+// nasPort is NAS-Port-Id, or NAS-Port in decimal.
+func (x *exchange) nasPort() string {
+	if port, ok := x.attributes.String(radius.TypeNASPortID); ok {
+		return port
+	}
+	if port, ok := x.attributes.Uint32(radius.TypeNASPort); ok {
+		return strconv.FormatUint(uint64(port), 10)
+	}
+	return ""
+}

@@ -1,2 +1,0 @@
-package aaa
-type planReply struct{}
