@@ -2,6 +2,7 @@ package aaa
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -73,6 +74,10 @@ func (d *Directory) Refresh(ctx context.Context) error {
 	}
 	for {
 		changes, next, err := d.options.Store.Changes(ctx, d.cursor)
+		if errors.Is(err, ErrCursorExpired) {
+			d.log.Warn("the change feed has moved on: loading the directory anew")
+			return d.loadStore(ctx)
+		}
 		if err != nil {
 			return fmt.Errorf("read the change feed: %w", err)
 		}

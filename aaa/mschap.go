@@ -11,6 +11,7 @@ import (
 	"layeh.com/radius/rfc2759"
 	"layeh.com/radius/rfc3079"
 
+	"radiusd/dictionary"
 	"radiusd/radius"
 )
 
@@ -103,7 +104,7 @@ func (m *msCHAP) addMSCHAP(w *radius.Reply) {
 	// The LM key, which only 40-bit encryption used, stays zero.
 	var keys [32]byte
 	copy(keys[8:24], rfc2759.NTPasswordHash(m.hash))
-	hidden, err := w.Request().Cipher().AppendUserPassword(nil, keys[:])
+	hidden, err := w.Request().Cipher().Encrypt(nil, dictionary.EncryptUser, keys[:])
 	if err != nil {
 		return // 32 octets always fit
 	}

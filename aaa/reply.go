@@ -98,7 +98,7 @@ func (a *Access) addPairs(w *radius.Reply, x *exchange, pairs []dictionary.Pair)
 	var cipher dictionary.Cipher
 	for i := range pairs {
 		if pairs[i].Attr.Encrypt != dictionary.EncryptNone {
-			cipher = replyCipher{x.request.Cipher()}
+			cipher = x.request.Cipher()
 			break
 		}
 	}

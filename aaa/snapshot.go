@@ -15,11 +15,11 @@ import (
 )
 
 // Sealer encrypts what is kept on disk under the master key. Open returns what
-// Seal was given only for the same context, which is authenticated and not kept.
-// Both may be called from several goroutines.
+// Seal was given only for the same place, which is authenticated and not kept. Both
+// may be called from several goroutines.
 type Sealer interface {
-	Seal(plain, context []byte) ([]byte, error)
-	Open(sealed, context []byte) ([]byte, error)
+	Seal(plain []byte, place string) []byte
+	Open(sealed []byte, place string) ([]byte, error)
 }
 
 const (
@@ -190,7 +190,7 @@ func (d *Directory) loadSnapshot() (savedAt time.Time, err error) {
 	return header.SavedAt, nil
 }
 
-// sealedWriter seals a stream in chunks. Each chunk's context names the stream,
+// sealedWriter seals a stream in chunks. Each chunk's place names the stream,
 // its number and whether it is the last, so that none can be changed, moved, left
 // out or cut off.
 type sealedWriter struct {
@@ -233,10 +233,7 @@ func (s *sealedWriter) Write(p []byte) (int, error) {
 func (s *sealedWriter) Close() error { return s.seal(true) }
 
 func (s *sealedWriter) seal(last bool) error {
-	sealed, err := s.sealer.Seal(s.plain, chunkContext(s.stream, s.number, last))
-	if err != nil {
-		return fmt.Errorf("seal: %w", err)
-	}
+	sealed := s.sealer.Seal(s.plain, chunkPlace(s.stream, s.number, last))
 	s.plain = s.plain[:0]
 	s.number++
 	var head [5]byte
@@ -247,17 +244,12 @@ func (s *sealedWriter) seal(last bool) error {
 	if _, err := s.w.Write(head[:]); err != nil {
 		return err
 	}
-	_, err = s.w.Write(sealed)
+	_, err := s.w.Write(sealed)
 	return err
 }
 
-func chunkContext(stream [16]byte, number uint64, last bool) []byte {
-	b := append([]byte("directory snapshot "), stream[:]...)
-	b = binary.BigEndian.AppendUint64(b, number)
-	if last {
-		return append(b, 1)
-	}
-	return append(b, 0)
+func chunkPlace(stream [16]byte, number uint64, last bool) string {
+	return fmt.Sprintf("directory snapshot %x chunk %d last %t", stream, number, last)
 }
 
 // sealedReader reads what sealedWriter has written.
@@ -312,7 +304,7 @@ func (s *sealedReader) open() error {
 		return fmt.Errorf("chunk %d: %w", s.number, io.ErrUnexpectedEOF)
 	}
 	last := head[4] == 1
-	plain, err := s.sealer.Open(sealed, chunkContext(s.stream, s.number, last))
+	plain, err := s.sealer.Open(sealed, chunkPlace(s.stream, s.number, last))
 	if err != nil {
 		return fmt.Errorf("chunk %d: %w", s.number, err)
 	}

@@ -176,24 +176,3 @@ func takeSessionTimeout(pairs []dictionary.Pair) (rest []dictionary.Pair, second
 	}
 	return rest, seconds
 }
-
-// replyCipher lets the dictionary encrypt attributes of a reply.
-type replyCipher struct{ c *radius.Cipher }
-
-// Encrypt implements dictionary.Cipher.
-func (r replyCipher) Encrypt(dst []byte, e dictionary.Encryption, plain []byte) ([]byte, error) {
-	switch e {
-	case dictionary.EncryptUser:
-		return r.c.AppendUserPassword(dst, plain)
-	case dictionary.EncryptTunnel:
-		return r.c.AppendSalted(dst, plain)
-	case dictionary.EncryptAscend:
-		return r.c.AppendAscendSecret(dst, plain)
-	}
-	return dst, fmt.Errorf("unknown encryption %d", e)
-}
-
-// Decrypt implements dictionary.Cipher; nothing in a reply is deciphered.
-func (r replyCipher) Decrypt(dst []byte, e dictionary.Encryption, _ []byte) ([]byte, error) {
-	return dst, fmt.Errorf("encryption %d is not deciphered in replies", e)
-}
