@@ -203,3 +203,15 @@ func (c *Config) Settings() []Setting {
 	}
 	return list
 }
+
+// Changed lists the keys whose values differ from those in old, except the given
+// ones.
+func (c *Config) Changed(old *Config, except ...string) []string {
+	var keys []string
+	for _, f := range fields() {
+		if !slices.Contains(except, f.key) && formatValue(f.value(c)) != formatValue(f.value(old)) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}

@@ -314,3 +314,13 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestChanged(t *testing.T) {
+	c := Default()
+	c.Auth.Listen = []string{":1812", ":1645"}
+	c.Log.Level = slog.LevelDebug
+	c.Store.URL = "postgres://u:other@h/db"
+	assert.Equal(t, []string{"auth.listen", "store.url", "log.level"}, c.Changed(Default()))
+	assert.Equal(t, []string{"auth.listen"}, c.Changed(Default(), "log.level", "store.url"))
+	assert.Empty(t, Default().Changed(Default()))
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"radiusd/aaa"
 	"radiusd/config"
 )
 
@@ -39,8 +40,10 @@ code is 2 if there is one.`,
 			if err != nil && !errors.As(err, &problems) {
 				return err
 			}
-			if _, err := openDictionary(c); err != nil {
+			if d, err := openDictionary(c); err != nil {
 				problems = append(problems, &config.Problem{Origin: c.Origin("dictionary.files"), Key: "dictionary.files", Err: err})
+			} else if _, err := aaa.LoadTemplates(d, c.Templates.Files...); err != nil {
+				problems = append(problems, &config.Problem{Origin: c.Origin("templates.files"), Key: "templates.files", Err: err})
 			}
 			if len(problems) > 0 {
 				return problems

@@ -10,15 +10,15 @@ import (
 // version is set by the linker in a release; see the Makefile.
 var version = ""
 
-// buildInfo is what this binary was built from.
-type buildInfo struct {
+// build is what this binary was built from.
+type build struct {
 	Version, Commit, CommitTime, GoVersion, Platform string
 	Modified                                         bool
 }
 
-// readBuildInfo reads what the Go tool has put into the binary.
-func readBuildInfo() buildInfo {
-	b := buildInfo{Version: version, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+// readBuild reads what the Go tool has put into the binary.
+func readBuild() build {
+	b := build{Version: version, GoVersion: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if ok {
 		for _, s := range info.Settings {
@@ -41,6 +41,9 @@ func readBuildInfo() buildInfo {
 	return b
 }
 
+// buildVersion is the version of this binary.
+func buildVersion() string { return readBuild().Version }
+
 func (a *app) versionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "version",
@@ -49,14 +52,14 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
-			info := readBuildInfo()
-			return writeOne(a, []column[buildInfo]{
-				{name: "version", value: func(b *buildInfo) any { return b.Version }},
-				{name: "commit", value: func(b *buildInfo) any { return b.Commit }},
-				{name: "commit_time", value: func(b *buildInfo) any { return b.CommitTime }},
-				{name: "modified", value: func(b *buildInfo) any { return b.Modified }},
-				{name: "go_version", value: func(b *buildInfo) any { return b.GoVersion }},
-				{name: "platform", value: func(b *buildInfo) any { return b.Platform }},
+			info := readBuild()
+			return writeOne(a, []column[build]{
+				{name: "version", value: func(b *build) any { return b.Version }},
+				{name: "commit", value: func(b *build) any { return b.Commit }},
+				{name: "commit_time", value: func(b *build) any { return b.CommitTime }},
+				{name: "modified", value: func(b *build) any { return b.Modified }},
+				{name: "go_version", value: func(b *build) any { return b.GoVersion }},
+				{name: "platform", value: func(b *build) any { return b.Platform }},
 			}, &info)
 		},
 	}
