@@ -75,18 +75,34 @@ func TestDeferFurther(t *testing.T) {
 // plug occupies the only worker of a pool until it is pulled.
 type plug struct{ started, pull chan struct{} }
 
+// order is what has been done, as source and Identifier.
+type order struct {
+	mu   sync.Mutex
+	done []string
+}
+
+func (o *order) add(r *radius.Request) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.done = append(o.done, fmt.Sprintf("%v/%d", r.Source.Addr(), r.Packet.Identifier()))
+}
+
+func (o *order) list() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.done...)
+}
+
 // deferring is a handler that defers everything behind the plug, which is the
 // request with Identifier 0, and notes in which order the rest is done.
-func deferring(p plug, mu *sync.Mutex, done *[]string) radius.Handler {
+func deferring(p plug, done *order) radius.Handler {
 	return radius.HandlerFunc(func(w *radius.Reply, _ *radius.Request) {
 		w.Defer(func(w *radius.Reply, r *radius.Request) {
 			if r.Packet.Identifier() == 0 {
 				close(p.started)
 				<-p.pull
 			} else {
-				mu.Lock()
-				*done = append(*done, fmt.Sprintf("%v/%d", r.Source.Addr(), r.Packet.Identifier()))
-				mu.Unlock()
+				done.add(r)
 			}
 			w.Send()
 		})
@@ -105,10 +121,9 @@ func dialFrom(t testing.TB, server netip.AddrPort, from string) *peer {
 // At a multiple of what it can do the pool sheds fresh requests in silence, brings
 // logins that have begun to their end, and serves the sources evenly.
 func TestOverload(t *testing.T) {
-	var mu sync.Mutex
-	var done []string
+	var done order
 	stopper := plug{make(chan struct{}), make(chan struct{})}
-	s := serve(t, deferring(stopper, &mu, &done), func(s *radius.Server) {
+	s := serve(t, deferring(stopper, &done), func(s *radius.Server) {
 		s.Workers, s.QueueLength = 1, 16
 		nas := &radius.NAS{Name: "test", Secrets: [][]byte{testSecret}}
 		s.NASes = nasTable{}
@@ -142,9 +157,6 @@ func TestOverload(t *testing.T) {
 	// What was shed was forgotten: a retransmission may have more luck.
 	close(stopper.pull)
 	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
-	mu.Lock()
-	order := append([]string(nil), done...)
-	mu.Unlock()
 	require.Equal(t, []string{
 		"127.0.0.3/2",                               // has a State
 		"127.0.0.1/1", "127.0.0.2/1", "127.0.0.3/1", // then each in turn
@@ -154,7 +166,7 @@ func TestOverload(t *testing.T) {
 		"127.0.0.1/5", "127.0.0.2/5",
 		"127.0.0.1/6", "127.0.0.2/6",
 		"127.0.0.1/7", "127.0.0.2/7",
-	}, order)
+	}, done.list())
 	shed := request(radius.AccessRequest, 48, testSecret, signed)
 	for range 1 + 7 {
 		flood.receive()
@@ -164,10 +176,9 @@ func TestOverload(t *testing.T) {
 
 // A flood of logins that have begun does not push each other out.
 func TestOverloadOfBegunLogins(t *testing.T) {
-	var mu sync.Mutex
-	var done []string
+	var done order
 	stopper := plug{make(chan struct{}), make(chan struct{})}
-	s := serve(t, deferring(stopper, &mu, &done), func(s *radius.Server) { s.Workers, s.QueueLength = 1, 8 })
+	s := serve(t, deferring(stopper, &done), func(s *radius.Server) { s.Workers, s.QueueLength = 1, 8 })
 	p := dial(t, s.auth)
 	p.send(request(radius.AccessRequest, 0, testSecret, signed))
 	<-stopper.started
@@ -179,15 +190,14 @@ func TestOverloadOfBegunLogins(t *testing.T) {
 	require.EqualValues(t, 8, s.Stats().Discards[radius.DiscardOverload])
 	close(stopper.pull)
 	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
-	require.Equal(t, []string{"127.0.0.1/1", "127.0.0.1/2", "127.0.0.1/3", "127.0.0.1/4"}, done)
+	require.Equal(t, []string{"127.0.0.1/1", "127.0.0.1/2", "127.0.0.1/3", "127.0.0.1/4"}, done.list())
 }
 
 // A request that has been replaced while it waited is not worked on.
 func TestReplacedWhileQueued(t *testing.T) {
-	var mu sync.Mutex
-	var done []string
+	var done order
 	stopper := plug{make(chan struct{}), make(chan struct{})}
-	s := serve(t, deferring(stopper, &mu, &done), func(s *radius.Server) { s.Workers = 1 })
+	s := serve(t, deferring(stopper, &done), func(s *radius.Server) { s.Workers = 1 })
 	p := dial(t, s.auth)
 	p.send(request(radius.AccessRequest, 0, testSecret, signed))
 	<-stopper.started
@@ -198,7 +208,7 @@ func TestReplacedWhileQueued(t *testing.T) {
 	close(stopper.pull)
 	p.receive()
 	p.verify(newer, p.receive())
-	require.Equal(t, []string{"127.0.0.1/1"}, done)
+	require.Equal(t, []string{"127.0.0.1/1"}, done.list())
 	require.Equal(t, map[radius.Discard]uint64{radius.DiscardReplaced: 1}, s.Stats().Discards)
 }
 
