@@ -1,6 +1,7 @@
 package radius_test
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"os/exec"
@@ -88,7 +89,11 @@ func (r *responder) answer(request radius.Packet) radius.Packet {
 		if ok && string(plain) == "hello" || radius.VerifyCHAP(chap, []byte("hello"), request.CHAPChallenge()) {
 			code = radius.AccessAccept
 			c := h.Cipher(request.Authenticator())
-			tunnel, _ := c.AppendSalted([]byte{1}, []byte("tunnel secret of more than sixteen"))
+			secret := []byte("tunnel secret of more than sixteen")
+			if user, _ := request.Attributes().String(radius.TypeUserName); user == "longest" {
+				secret = bytes.Repeat([]byte("z"), radius.MaxSaltedLength)
+			}
+			tunnel, _ := c.AppendSalted([]byte{1}, secret)
 			key, _ := c.AppendSalted(nil, []byte("0123456789abcdef"))
 			attributes = radius.AppendAttribute(attributes, radius.TypeTunnelPassword, tunnel)
 			attributes = radius.AppendVendor(attributes, 311, 17, key)
@@ -133,6 +138,8 @@ func TestRadclientAgainstResponder(t *testing.T) {
 			"Received Access-Accept", "Message-Authenticator = 0x", `Tunnel-Password:1 = "tunnel secret of more than sixteen"`,
 			"MS-MPPE-Recv-Key = 0x30313233343536373839616263646566", `Mikrotik-Rate-Limit = "1M/2M"`}},
 		{"PAP with Message-Authenticator", "auth", "User-Name=alice,User-Password=hello,Message-Authenticator=0x00", true, []string{"Received Access-Accept"}},
+		{"longest Tunnel-Password", "auth", "User-Name=longest,User-Password=hello", true, []string{
+			`Tunnel-Password:1 = "` + strings.Repeat("z", 249) + `"`}},
 		{"PAP, wrong", "auth", "User-Name=alice,User-Password=hellO", false, []string{"Received Access-Reject", "Message-Authenticator = 0x"}},
 		{"CHAP", "auth", "User-Name=alice,CHAP-Password=hello", true, []string{"Received Access-Accept"}},
 		{"CHAP with CHAP-Challenge", "auth", "User-Name=alice,CHAP-Password=hello,CHAP-Challenge=0x0102030405060708090a0b0c0d0e0f10", true, []string{"Received Access-Accept"}},
