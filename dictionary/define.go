@@ -93,7 +93,7 @@ func (a *Attribute) parseFlag(flag string) error {
 		a.Secret = true
 	case "virtual", "internal":
 		a.Internal = true
-	case "weak":
+	case "weak": // our own: a later file may give the name to another number
 		a.weak = true
 	default:
 		return fmt.Errorf("unknown flag %q", flag)

@@ -54,13 +54,16 @@ func (s fsSource) open(name string) (io.ReadCloser, error) { return s.Open(name)
 func (fsSource) include(from, name string) string { return path.Join(path.Dir(from), name) }
 
 // WithFiles gives a new dictionary: this one and, on top, files in
-// FreeRADIUS's dictionary syntax, in order. $INCLUDE is relative to the file
-// it stands in.
+// FreeRADIUS's dictionary syntax, in order: ATTRIBUTE, VALUE, VENDOR,
+// BEGIN-VENDOR (also with parent=), BEGIN-TLV, ALIAS, $INCLUDE, and $INCLUDE-
+// for a file that may be missing. Included names are relative to the file that
+// includes them.
 //
 // A file may define an attribute again with the same number, and so change
 // its type and flags; it may give a number a further name, which is then the
-// one that is shown. To give a name another number, or an enumerated name
-// another value, is an error. All errors are reported, joined, each a
+// one that is shown; an internal attribute may get another internal number. To
+// give any other name another number, or an enumerated name another value, is
+// an error. All errors are reported, joined, each a
 // *ParseError with file and line; the dictionary is nil then.
 func (d *Dictionary) WithFiles(paths ...string) (*Dictionary, error) {
 	l := newLoader(d.clone(), diskSource{})

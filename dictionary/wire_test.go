@@ -382,16 +382,7 @@ func TestEveryAttributeBothWays(t *testing.T) {
 		if a.Internal || a.Type.container() {
 			continue
 		}
-		size := max(a.Size, a.Type.size())
-		if size == 0 {
-			size = map[DataType]int{ComboIP: 16, IPv6Prefix: 18}[a.Type]
-		}
-		value := bytes.Repeat([]byte{0x21}, max(size, 1))
-		if a.Type == IPv6Prefix || a.Type == IPv4Prefix || a.Tagged && a.Type == Integer {
-			value[0], value[1] = 0, 24
-			maskBits(value[2:], 24)
-		}
-		p := Pair{Attr: a, Op: OpEq, Value: value}
+		p := Pair{Attr: a, Op: OpEq, Value: sampleValue(a)}
 		if a.Tagged {
 			p.Tag = 1
 		}
