@@ -1,5 +1,3 @@
-// Package ingest carries accounting from the journal to where it is used: the
-// live sessions in memory and the sinks (SQL, ClickHouse), each at its own pace.
 package ingest
 
 import (
@@ -9,8 +7,9 @@ import (
 	"radiusd/journal"
 )
 
-// Batch is a run of consecutive journal records, decoded.
+// Batch is a run of consecutive journal records, decoded and resolved.
 type Batch struct {
+	// Records may be empty: the batch then only moves the cursor.
 	Records []aaa.Record
 	// End is the journal position after the last record. A sink stores it with
 	// the records, in one transaction if it has transactions.
@@ -19,11 +18,18 @@ type Batch struct {
 
 // Sink takes accounting records into a store. Write may be called again with
 // records it has already taken, in other batches, and must then change nothing.
+//
+// A Write that fails is repeated, later and later. A record is given up on when it
+// fails alone, again and again, while an empty batch is taken: it then goes into
+// the quarantine and the sink goes on behind it.
+//
+// A sink that is an [aaa.SessionCloser] as well is told of the sessions that
+// lapsed, when it has all their records.
 type Sink interface {
 	// Name is the sink's name in metrics, logs and the journal's cursors.
 	Name() string
 	// Cursor returns the End of the last batch that was taken; zero for none.
 	Cursor(ctx context.Context) (journal.Position, error)
-	// Write takes a batch whole or not at all.
+	// Write takes a batch whole or not at all. It must not keep or change it.
 	Write(ctx context.Context, batch *Batch) error
 }

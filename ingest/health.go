@@ -1,0 +1,25 @@
+package ingest
+
+import "log/slog"
+
+// health logs when something stops working and when it works again, and not each
+// failure in between.
+type health struct {
+	log    *slog.Logger
+	what   string
+	failed bool
+}
+
+func (h *health) failure(err error) {
+	if !h.failed {
+		h.failed = true
+		h.log.Error("accounting is held up, trying again", "where", h.what, "error", err)
+	}
+}
+
+func (h *health) recovered() {
+	if h.failed {
+		h.failed = false
+		h.log.Info("accounting goes on", "where", h.what)
+	}
+}

@@ -1,0 +1,132 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"radiusd/aaa"
+	"radiusd/journal"
+)
+
+// liveChunk is after how many records the sinks hear that they were applied.
+const liveChunk = 256
+
+// runLive loads the live sessions and applies the journal to them. wait ends when
+// the process is to stop, work when it must.
+func (i *Ingest) runLive(wait, work context.Context) {
+	from, ok := i.load(wait)
+	if !ok {
+		return
+	}
+	tries := backoff{max: i.opt.MaxBackoff}
+	h := &health{log: i.log, what: "live sessions"}
+	for work.Err() == nil {
+		pos, err := i.apply(wait, work, from, h, &tries)
+		if from = pos; err == nil {
+			return
+		}
+		h.failure(err)
+		if tries.wait(work) != nil {
+			return
+		}
+	}
+}
+
+// load fills the live sessions from the store and returns where to go on from.
+func (i *Ingest) load(ctx context.Context) (journal.Position, bool) {
+	if i.opt.Sessions == nil || len(i.sinks) == 0 {
+		return i.opt.Journal.Stats().Oldest, true
+	}
+	tries := backoff{max: i.opt.MaxBackoff}
+	h := &health{log: i.log, what: "live sessions"}
+	for {
+		cursor, err := i.sinks[0].sink.Cursor(ctx)
+		if err == nil {
+			if err = i.opt.Live.Load(ctx, i.opt.Sessions); err == nil {
+				h.recovered()
+				return cursor, true
+			}
+		}
+		if ctx.Err() != nil {
+			return 0, false
+		}
+		h.failure(fmt.Errorf("load from the store: %w", err))
+		if tries.wait(ctx) != nil {
+			return 0, false
+		}
+	}
+}
+
+// apply reads from a position until the process is to stop (nil) or the journal
+// cannot be read.
+func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *health, tries *backoff) (journal.Position, error) {
+	r, from, err := i.reader("live", from)
+	if err != nil {
+		return from, err
+	}
+	defer r.Close()
+	i.applied.set(from)
+	for count := 0; ; {
+		envelope, end, ok, err := r.TryNext()
+		if err == nil && !ok {
+			i.applied.set(from)
+			i.loaded.Store(true)
+			if wait.Err() != nil {
+				return from, nil
+			}
+			envelope, end, err = r.Next(wait)
+			if err != nil && wait.Err() != nil {
+				continue // what came meanwhile is drained by TryNext
+			}
+		}
+		if err != nil {
+			i.applied.set(from)
+			return from, err
+		}
+		h.recovered()
+		tries.reset()
+		i.applyOne(envelope)
+		from = end
+		if count++; count%liveChunk == 0 {
+			i.applied.set(from)
+			if work.Err() != nil {
+				return from, nil
+			}
+		}
+	}
+}
+
+func (i *Ingest) applyOne(envelope []byte) {
+	var r aaa.Record
+	malformed, err := i.opt.Decoder.Decode(envelope, &r)
+	i.metrics.malformed.Add(float64(malformed))
+	if err == nil {
+		i.opt.Live.Apply(&r)
+	}
+}
+
+// sweep ends sessions of which nothing is heard any more, a few at a time, and
+// tells the sinks.
+func (i *Ingest) sweep(ctx context.Context) {
+	ticker := time.NewTicker(aaa.SweepInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if !i.Loaded() {
+			continue
+		}
+		closings := i.opt.Live.Sweep()
+		if len(closings) == 0 {
+			continue
+		}
+		pos := i.applied.get()
+		for _, s := range i.sinks {
+			s.close(pos, closings)
+		}
+	}
+}

@@ -1,0 +1,340 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"radiusd/aaa"
+	"radiusd/journal"
+)
+
+// triesBeforeBisection is how often a batch may fail before a record of it is
+// suspected, and triesBeforeQuarantine how often a single record, while the sink
+// takes an empty batch.
+const (
+	triesBeforeBisection  = 5
+	triesBeforeQuarantine = 3
+)
+
+// sinkLoop carries the journal to one sink.
+type sinkLoop struct {
+	in     *Ingest
+	sink   Sink
+	first  bool // it alone quarantines what cannot be decoded
+	health health
+	tries  backoff
+	gauge  sinkMetrics
+
+	pos      journal.Position // what the sink has taken
+	passed   journal.Position // the end of what was read
+	isolated journal.Position // the end of the last record in quarantine
+	records  []aaa.Record     // the batch in hand
+	ends     []journal.Position
+	raw      []byte // the envelopes of the batch
+	offsets  []int  // where each ends in raw
+
+	// For those who collect metrics.
+	oldest    atomic.Int64  // receipt of the first record in hand, µs since 1970; zero: none
+	taken     atomic.Uint64 // pos
+	read      atomic.Uint64 // records read
+	readBytes atomic.Uint64 // and their length in the journal
+
+	waiting sync.Mutex
+	lapsed  []lapsed // closings that the sink is to hear of
+}
+
+// lapsed is a closing, and what the sink must have taken before it hears of it.
+type lapsed struct {
+	closing aaa.Closing
+	after   journal.Position
+}
+
+// run goes on until the process is to stop (wait) and everything is written, or
+// it must stop (work).
+func (s *sinkLoop) run(wait, work context.Context) {
+	s.health = health{log: s.in.log, what: s.sink.Name()}
+	s.tries = backoff{max: s.in.opt.MaxBackoff}
+	for work.Err() == nil {
+		err := s.carry(wait, work)
+		if err == nil || wait.Err() != nil {
+			return
+		}
+		s.fail(err)
+		if s.tries.wait(wait) != nil {
+			return
+		}
+	}
+}
+
+func (s *sinkLoop) fail(err error) {
+	s.gauge.errors.Inc()
+	s.health.failure(err)
+}
+
+// carry reads from the sink's cursor on and writes batches. It returns nil when
+// the process is to stop and everything is written.
+func (s *sinkLoop) carry(wait, work context.Context) error {
+	cursor, err := s.sink.Cursor(wait)
+	if err != nil {
+		return fmt.Errorf("read the cursor: %w", err)
+	}
+	r, cursor, err := s.in.reader(s.sink.Name(), cursor)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	s.moved(cursor)
+	s.passed = cursor
+	for {
+		if err := s.fill(wait, work, r); err != nil {
+			return err
+		}
+		if len(s.records) == 0 && s.passed <= s.pos && wait.Err() != nil {
+			return nil
+		}
+		if err := s.write(wait, work); err != nil {
+			return err
+		}
+		if err := s.tell(work); err != nil {
+			return fmt.Errorf("close sessions: %w", err)
+		}
+	}
+}
+
+// idleWait is how long fill waits for a first record, so that closings get their
+// turn.
+const idleWait = time.Second
+
+// fill takes the next records in hand: as many as there are, up to a full batch.
+// It waits a little for more when there are few, and returns none now and then
+// when there are none.
+func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
+	s.records, s.ends, s.raw, s.offsets = s.records[:0], s.ends[:0], s.raw[:0], s.offsets[:0]
+	s.oldest.Store(0)
+	deadline := time.Now().Add(idleWait)
+	for len(s.records) < s.in.opt.BatchRecords {
+		envelope, end, ok, err := r.TryNext()
+		if err == nil && !ok {
+			left := time.Until(deadline)
+			if left <= 0 || wait.Err() != nil {
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(wait, left)
+			envelope, end, err = r.Next(ctx)
+			cancel()
+			if err != nil && ctx.Err() != nil {
+				continue
+			}
+		}
+		if err != nil && len(s.records) > 0 {
+			return nil // write what could be read; the error comes again
+		}
+		if err != nil {
+			return fmt.Errorf("read the journal: %w", err)
+		}
+		if err := s.in.applied.wait(work, end); err != nil {
+			return err
+		}
+		s.read.Add(1)
+		s.readBytes.Add(uint64(end - s.passed))
+		if err := s.take(envelope, end); err != nil {
+			return err
+		}
+		if len(s.records) == 1 {
+			deadline = time.Now().Add(s.in.opt.BatchDelay)
+		}
+	}
+	return nil
+}
+
+// take puts one record into the batch in hand, or into quarantine.
+func (s *sinkLoop) take(envelope []byte, end journal.Position) error {
+	var r aaa.Record
+	if _, err := s.in.opt.Decoder.Decode(envelope, &r); err != nil {
+		if s.first {
+			if err := s.isolate("", envelope, end, err); err != nil {
+				return err
+			}
+		}
+		s.passed = end
+		return nil
+	}
+	s.in.opt.Live.Resolver().Resolve(&r)
+	if len(s.records) == 0 {
+		s.oldest.Store(r.ReceivedAt.UnixMicro())
+	}
+	s.records, s.ends = append(s.records, r), append(s.ends, end)
+	s.raw = append(s.raw, envelope...)
+	s.offsets = append(s.offsets, len(s.raw))
+	s.passed = end
+	return nil
+}
+
+// write gives the batch in hand to the sink, however long that takes. It returns
+// an error when the process is to stop or a record could not be quarantined.
+func (s *sinkLoop) write(wait, work context.Context) error {
+	if len(s.records) == 0 && s.passed <= s.pos {
+		return nil
+	}
+	from, to, failures := 0, len(s.records), 0
+	for s.pos < s.passed {
+		end := s.passed
+		if to < len(s.records) {
+			end = s.ends[to-1]
+		}
+		err := s.try(work, s.records[from:to], end)
+		if err == nil {
+			s.health.recovered()
+			s.tries.reset()
+			// After a bisection the rest is tried whole again.
+			from, to, failures = to, len(s.records), 0
+			continue
+		}
+		if wait.Err() != nil {
+			return err // nobody waits for a sink that is down
+		}
+		s.fail(err)
+		failures++
+		switch {
+		case to-from > 1 && failures >= triesBeforeBisection && s.well(work):
+			to = from + (to-from)/2
+			if failures = triesBeforeBisection - 1; to-from == 1 {
+				failures = 0
+			}
+		case to-from == 1 && failures >= triesBeforeQuarantine && s.well(work):
+			if err := s.isolate(s.sink.Name(), s.envelope(from), s.ends[from], err); err != nil {
+				return err
+			}
+			if err := s.try(work, nil, end); err != nil {
+				return err
+			}
+			from, to, failures = to, len(s.records), 0
+			continue
+		}
+		if err := s.tries.wait(wait); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// well reports whether the sink takes a batch without records: then it is the
+// records that it does not take.
+func (s *sinkLoop) well(ctx context.Context) bool {
+	return s.sink.Write(ctx, &Batch{End: s.pos}) == nil
+}
+
+// try writes once.
+func (s *sinkLoop) try(ctx context.Context, records []aaa.Record, end journal.Position) error {
+	began := time.Now()
+	if err := s.sink.Write(ctx, &Batch{Records: records, End: end}); err != nil {
+		return err
+	}
+	s.gauge.seconds.Observe(time.Since(began).Seconds())
+	s.gauge.batches.Inc()
+	s.gauge.size.Observe(float64(len(records)))
+	s.gauge.records.Add(float64(len(records)))
+	s.moved(end)
+	return nil
+}
+
+// moved notes what the sink has taken; the journal may delete it.
+func (s *sinkLoop) moved(pos journal.Position) {
+	s.pos = pos
+	s.taken.Store(uint64(pos))
+	s.in.opt.Journal.Retain(s.sink.Name(), pos)
+}
+
+func (s *sinkLoop) envelope(n int) []byte {
+	from := 0
+	if n > 0 {
+		from = s.offsets[n-1]
+	}
+	return s.raw[from:s.offsets[n]]
+}
+
+// isolate puts a record into quarantine. It must not be passed over before.
+func (s *sinkLoop) isolate(sink string, envelope []byte, end journal.Position, reason error) error {
+	if end <= s.isolated {
+		return nil // before the journal had to be read again
+	}
+	if err := s.in.quarantine.add(Quarantined{At: time.Now().UTC(), Sink: sink, End: end, Reason: reason.Error(), Envelope: envelope}); err != nil {
+		return err
+	}
+	s.isolated = end
+	s.gauge.quarantined.Inc()
+	s.in.log.Error("accounting record quarantined", "sink", sink, "end", uint64(end), "reason", reason, "file", s.in.quarantine.path)
+	return nil
+}
+
+// closingsKept bounds how many closings wait for a sink that is down. Those that
+// are dropped are found again when the live sessions are next loaded.
+const closingsKept = 1 << 20
+
+// close notes sessions that lapsed, for a sink that can be told.
+func (s *sinkLoop) close(after journal.Position, closings []aaa.Closing) {
+	if _, ok := s.sink.(aaa.SessionCloser); !ok {
+		return
+	}
+	s.waiting.Lock()
+	defer s.waiting.Unlock()
+	for _, c := range closings {
+		if len(s.lapsed) < closingsKept {
+			s.lapsed = append(s.lapsed, lapsed{c, after})
+		}
+	}
+}
+
+// closingsAtOnce is how many closings a sink gets in one call.
+const closingsAtOnce = 1000
+
+// tell tells the sink of the sessions that lapsed and of which it has all records.
+func (s *sinkLoop) tell(ctx context.Context) error {
+	closer, ok := s.sink.(aaa.SessionCloser)
+	if !ok {
+		return nil
+	}
+	for {
+		s.waiting.Lock()
+		var due []aaa.Closing
+		for _, l := range s.lapsed[:min(len(s.lapsed), closingsAtOnce)] {
+			if l.after > s.pos {
+				break
+			}
+			due = append(due, l.closing)
+		}
+		s.waiting.Unlock()
+		if len(due) == 0 {
+			return nil
+		}
+		if err := closer.CloseSessions(ctx, due); err != nil {
+			return err
+		}
+		s.waiting.Lock()
+		s.lapsed = s.lapsed[len(due):]
+		s.waiting.Unlock()
+	}
+}
+
+// typicalLength is the length of a record in the journal where none was read yet.
+const typicalLength = 320
+
+// meanLength is the mean length in the journal of the records that were read.
+func (s *sinkLoop) meanLength() float64 {
+	if n := s.read.Load(); n > 0 {
+		return float64(s.readBytes.Load()) / float64(n)
+	}
+	return typicalLength
+}
+
+// lag is how long the first record in hand has waited since its receipt.
+func (s *sinkLoop) lag(now time.Time) time.Duration {
+	oldest := s.oldest.Load()
+	if oldest == 0 {
+		return 0
+	}
+	return max(now.Sub(time.UnixMicro(oldest)), 0)
+}
