@@ -70,7 +70,7 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.stderr, err)
 		return exitUsage
 	case errors.As(err, &usage):
-		fmt.Fprintf(a.stderr, "radiusd: %v\n", err)
+		fmt.Fprintf(a.stderr, "radiusd: %v\n", usage)
 		return exitUsage
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(a.stderr, "radiusd: interrupted")

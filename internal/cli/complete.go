@@ -1,11 +1,17 @@
 package cli
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"radiusd/aaa"
 	"radiusd/internal/spelling"
+	"radiusd/store"
 )
 
 // completeFlag completes a flag from fixed words.
@@ -38,7 +44,65 @@ func hint(word string, names []string) string {
 	return ""
 }
 
+// completeNames completes from names in the store. It never makes a store, and
+// says nothing if there is none.
+func (a *app) completeNames(c *cobra.Command, toComplete string, names func(context.Context, *store.Store) []string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); cfg.Store.URL == "" && err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	s, err := openStore(c.Context(), cfg, "", false, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	defer s.Close()
+	var found []cobra.Completion
+	for _, name := range names(c.Context(), s) {
+		if strings.HasPrefix(name, toComplete) {
+			found = append(found, name)
+		}
+	}
+	return found, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completionLimit is how many users a completion offers at most.
+const completionLimit = 200
+
 // completeUsers completes the name of a user.
-func (a *app) completeUsers(_ *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	return nil, cobra.ShellCompDirectiveNoFileComp
+func (a *app) completeUsers(c *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeNames(c, toComplete, func(ctx context.Context, s *store.Store) []string {
+		list, _ := s.ListUsers(ctx, store.UserFilter{Prefix: toComplete, Limit: completionLimit})
+		return namesOf(list, func(u *aaa.User) string { return u.Name })
+	})
+}
+
+// completePlans completes the name of a plan.
+func (a *app) completePlans(c *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeNames(c, toComplete, planNames)
+}
+
+// completeGroups completes the name of a group.
+func (a *app) completeGroups(c *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeNames(c, toComplete, groupNames)
+}
+
+// completeNASes completes the name or address of a NAS.
+func (a *app) completeNASes(c *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeNames(c, toComplete, nasNames)
+}
+
+// completeTemplates completes the name of a reply template.
+func (a *app) completeTemplates(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	cfg, err := a.loadConfig()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names, err := templateNames(cfg)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return append(names, "none"), cobra.ShellCompDirectiveNoFileComp
 }

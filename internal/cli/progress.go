@@ -42,6 +42,14 @@ func (p *progress) set(n int64) {
 	}
 }
 
+// of says how much is done of a total that is known by now.
+func (p *progress) of(n, total int64) {
+	if p.bar != nil {
+		p.bar.ChangeMax64(total)
+		p.set(n)
+	}
+}
+
 // done ends it and says how much was done in what time.
 func (p *progress) done(n int64) {
 	if p.bar != nil {

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"radiusd/journal"
+)
+
+func (a *app) journalCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "journal",
+		Short: "Look into the accounting journal",
+		Long: `The journal holds accounting records that were acknowledged, until every store has
+them. These commands only read, and work while the server runs.`,
+		Example: `  radiusd journal info
+  radiusd journal verify`,
+	}
+	c.AddCommand(a.journalInfoCommand(), a.journalVerifyCommand())
+	return c
+}
+
+// journalPath is the folder of the configured journal.
+func (a *app) journalPath() (string, error) {
+	c, err := a.loadConfig()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(c.DataDir, journalDir), nil
+}
+
+// errNoJournal is for a journal without a segment.
+func errNoJournal(dir string) error {
+	return fmt.Errorf("there is no journal in %s: is data_dir right, and has the server run?", dir)
+}
+
+func (a *app) journalInfoCommand() *cobra.Command {
+	segments := false
+	c := &cobra.Command{
+		Use:   "info",
+		Short: "Show size, positions and state of the journal",
+		Example: `  radiusd journal info
+  radiusd journal info --segments -o csv`,
+		Args:              arguments(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(*cobra.Command, []string) error {
+			dir, err := a.journalPath()
+			if err != nil {
+				return err
+			}
+			info, err := journal.Inspect(dir)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			if len(info.Segments) == 0 {
+				return errNoJournal(dir)
+			}
+			if segments {
+				return writeList(a, segmentColumns, sliceRows(info.Segments))
+			}
+			if err := writeOne(a, journalColumns(dir), &info); err != nil {
+				return err
+			}
+			if info.Damage != nil {
+				return fmt.Errorf("the journal is damaged: %w", info.Damage)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&segments, "segments", false, "list the segments")
+	a.outputFlag(c)
+	return c
+}
+
+func journalColumns(dir string) []column[journal.Info] {
+	return []column[journal.Info]{
+		{name: "path", value: func(*journal.Info) any { return dir }},
+		{name: "segments", value: func(i *journal.Info) any { return len(i.Segments) }},
+		{name: "bytes", value: func(i *journal.Info) any { return i.Bytes }},
+		{name: "oldest_position", value: func(i *journal.Info) any { return uint64(i.Oldest) }},
+		{name: "end_position", value: func(i *journal.Info) any { return uint64(i.End) }},
+		{name: "closed", value: func(i *journal.Info) any { return i.Closed }},
+		{name: "torn_bytes", value: func(i *journal.Info) any { return i.Torn }},
+		{name: "damage", value: func(i *journal.Info) any {
+			if i.Damage == nil {
+				return nil
+			}
+			return i.Damage.Error()
+		}},
+	}
+}
+
+var segmentColumns = []column[journal.SegmentInfo]{
+	{name: "name", value: func(s *journal.SegmentInfo) any { return s.Name }},
+	{name: "base_position", value: func(s *journal.SegmentInfo) any { return uint64(s.Base) }},
+	{name: "end_position", value: func(s *journal.SegmentInfo) any { return uint64(s.End) }},
+	{name: "bytes", value: func(s *journal.SegmentInfo) any { return s.Bytes }},
+}
+
+func (a *app) journalVerifyCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Read the whole journal and check every record",
+		Long: `Reads the whole journal, checks every record's checksum and place and that the
+segments join, and names all damage. The exit code is 1 if there is any.`,
+		Example:           "  radiusd journal verify -o json",
+		Args:              arguments(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := a.journalPath()
+			if err != nil {
+				return err
+			}
+			p := a.newProgress("octets", -1)
+			read := int64(0)
+			report, err := journal.Verify(c.Context(), dir, func(done, total int64) {
+				read = done
+				p.of(done, total)
+			})
+			p.done(read)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			if report.Segments == 0 {
+				return errNoJournal(dir)
+			}
+			if err := writeOne(a, reportColumns, &report); err != nil {
+				return err
+			}
+			var damage []error
+			for i := range report.Damage {
+				damage = append(damage, &report.Damage[i].CorruptError)
+			}
+			if len(damage) > 0 {
+				return fmt.Errorf("the journal is damaged in %d places: %w", len(damage), errors.Join(damage...))
+			}
+			return nil
+		},
+	}
+	a.outputFlag(c)
+	return c
+}
+
+var reportColumns = []column[journal.Report]{
+	{name: "segments", value: func(r *journal.Report) any { return r.Segments }},
+	{name: "records", value: func(r *journal.Report) any { return r.Records }},
+	{name: "oldest_position", value: func(r *journal.Report) any { return uint64(r.Oldest) }},
+	{name: "end_position", value: func(r *journal.Report) any { return uint64(r.End) }},
+	{name: "closed", value: func(r *journal.Report) any { return r.Closed }},
+	{name: "torn_bytes", value: func(r *journal.Report) any { return r.Torn }},
+	{name: "skipped_bytes", value: func(r *journal.Report) any { return r.Skipped }},
+	{name: "damaged_places", value: func(r *journal.Report) any { return len(r.Damage) }},
+}
