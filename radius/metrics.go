@@ -161,10 +161,10 @@ var (
 		"Requests from known NASes by code and result, duplicates not counted.", []string{"code", "result"}, nil)
 	receivedDesc = prometheus.NewDesc("radiusd_received_packets_total",
 		"Datagrams read from the sockets.", []string{"service"}, nil)
-	sentDesc = prometheus.NewDesc("radiusd_sent_packets_total",
-		"Replies written to the sockets, those to duplicates included.", []string{"service"}, nil)
+	responsesDesc = prometheus.NewDesc("radiusd_responses_total",
+		"Responses written to the sockets, those to duplicates included.", []string{"service"}, nil)
 	sendErrorsDesc = prometheus.NewDesc("radiusd_send_errors_total",
-		"Replies that the network did not take.", []string{"service"}, nil)
+		"Responses that the network did not take.", []string{"service"}, nil)
 	socketDropsDesc = prometheus.NewDesc("radiusd_socket_drops_total",
 		"Datagrams that the kernel threw away because a receive buffer was full.", []string{"service"}, nil)
 	discardsDesc = prometheus.NewDesc("radiusd_discards_total",
@@ -194,7 +194,7 @@ var (
 // Describe implements prometheus.Collector.
 func (collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		requestsDesc, receivedDesc, sentDesc, sendErrorsDesc, socketDropsDesc, discardsDesc, durationDesc,
+		requestsDesc, receivedDesc, responsesDesc, sendErrorsDesc, socketDropsDesc, discardsDesc, durationDesc,
 		duplicatesDesc, tableEntriesDesc, tableBytesDesc, inFlightDesc, panicsDesc,
 		queueLengthDesc, queueLimitDesc, busyDesc, delayedDesc,
 	} {
@@ -227,7 +227,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 			continue
 		}
 		counter(receivedDesc, t.received, name)
-		counter(sentDesc, t.sent, name)
+		counter(responsesDesc, t.sent, name)
 		counter(sendErrorsDesc, t.sendErrors, name)
 		counter(socketDropsDesc, t.dropped, name)
 		counter(duplicatesDesc, t.repeated, name, "answered")

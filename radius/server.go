@@ -33,8 +33,8 @@ const (
 // A Server answers RADIUS requests over UDP. Its zero value with a Handler, NASes
 // and at least one address works; the fields must not change after Start.
 type Server struct {
-	// Handler answers what passes verification. Status-Server aside, which the
-	// server answers itself.
+	// Handler answers what passes verification, except for Status-Server, which
+	// the server answers itself.
 	Handler Handler
 
 	// NASes knows who may ask.

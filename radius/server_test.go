@@ -332,7 +332,7 @@ radiusd_duplicate_table_entries{service="auth"} 2
 			require.EqualValues(t, 1, total)
 		}
 	}
-	for _, name := range []string{"radiusd_deferred_queue_length", "radiusd_socket_drops_total", "radiusd_requests_in_flight", "radiusd_handler_panics_total"} {
+	for _, name := range []string{"radiusd_deferred_queue_length", "radiusd_responses_total", "radiusd_socket_drops_total", "radiusd_requests_in_flight", "radiusd_handler_panics_total"} {
 		require.True(t, seen[name], name)
 	}
 }
