@@ -38,8 +38,8 @@ func upsert(ctx context.Context, tx *writeTx, table, key string, rows [][]field)
 }
 
 // insertNew adds those rows whose key does not exist.
-func insertNew(ctx context.Context, tx *writeTx, table, key string, rows [][]field) error {
-	return resolveRows(ctx, tx, table, "ON CONFLICT ("+key+") DO NOTHING", rows)
+func insertNew(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
+	return resolveRows(ctx, tx, table, "ON CONFLICT DO NOTHING", rows)
 }
 
 // copyThreshold is the number of rows from which COPY pays off.

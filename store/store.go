@@ -48,6 +48,8 @@ type Store struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	feed     string // what cursors of the change feed begin with, see change.go
+
+	partitions partitionDays // Postgres only
 }
 
 // Open connects to the database. It fails if the database cannot be reached, if

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -118,4 +119,22 @@ func (c *conditions) where() string {
 		return ""
 	}
 	return " WHERE " + strings.Join(c.terms, " AND ")
+}
+
+// eachChunk calls fn with a term that says that the column is one of the values.
+// Postgres takes them as one array; SQLite, which has none, as lists of bounded
+// length.
+func eachChunk(tx *writeTx, column, arrayOf string, values []string, fn func(which string, args []any) error) error {
+	if len(values) == 0 {
+		return nil
+	}
+	if tx.postgres {
+		return fn(column+" = ANY ($1::text[]::"+arrayOf+"[])", []any{values})
+	}
+	for chunk := range slices.Chunk(values, inListSize) {
+		if err := fn(column+" IN ("+placeholders(1, len(chunk))+")", arguments(chunk)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"math/rand/v2"
 	"time"
 )
 
 // maxAttempts is how often a transaction is tried that loses against others.
-const maxAttempts = 5
+const maxAttempts = 8
 
 // write runs fn in a transaction that may write and commits it if fn returns
 // nil. A transaction that Postgres aborts in favour of another one is run again,
@@ -15,15 +17,20 @@ const maxAttempts = 5
 func (s *Store) write(ctx context.Context, fn func(tx *writeTx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := s.writeOnce(ctx, fn)
-		if err == nil || kindOf(err) != kindRetry || attempt == maxAttempts {
+		if err == nil || !shouldRetry(err) || attempt == maxAttempts {
 			return err
 		}
 		select {
-		case <-time.After(time.Duration(attempt*attempt) * 10 * time.Millisecond):
+		case <-time.After(rand.N(time.Duration(attempt*attempt) * 20 * time.Millisecond)):
 		case <-ctx.Done():
 			return err
 		}
 	}
+}
+
+func shouldRetry(err error) bool {
+	var marked errRetry
+	return kindOf(err) == kindRetry || errors.As(err, &marked)
 }
 
 // writeTx is a transaction with the connection it runs on, which COPY needs.
@@ -80,4 +87,18 @@ func (s *Store) snapshot() sql.IsolationLevel {
 		return sql.LevelRepeatableRead
 	}
 	return sql.LevelDefault
+}
+
+// errRetry marks an error after which the transaction is to be run again.
+type errRetry struct{ error }
+
+func (e errRetry) Unwrap() error { return e.error }
+
+// retryOnUnique marks a unique violation by a row that another transaction has
+// inserted since this one looked.
+func retryOnUnique(err error) error {
+	if kindOf(err) == kindUnique {
+		return errRetry{err}
+	}
+	return err
 }

@@ -162,6 +162,27 @@ func (c seconds) Scan(src any) error {
 	return nil
 }
 
+// optional is a count that may not have been sent: NULL.
+type optional struct {
+	sent *bool
+	p    *uint64
+}
+
+func (c optional) Value() (driver.Value, error) { return c.bulkValue(), nil }
+func (c optional) bulkValue() any {
+	if !*c.sent {
+		return nil
+	}
+	return whole[uint64]{c.p}.number()
+}
+func (c optional) Scan(src any) error {
+	if *c.sent = src != nil; !*c.sent {
+		*c.p = 0
+		return nil
+	}
+	return whole[uint64]{c.p}.Scan(src)
+}
+
 // flag is a boolean; SQLite holds 0 or 1.
 type flag struct{ p *bool }
 
@@ -210,6 +231,14 @@ func (c moment) Scan(src any) error {
 		return mismatch(src, "time")
 	}
 	return nil
+}
+
+// from returns a time as the lower bound of a query, also if it is zero.
+func from(t time.Time) string {
+	if t.Year() < 1 {
+		t = time.Time{}
+	}
+	return t.UTC().Format(timeLayout)
 }
 
 // parseTime reads a time as SQLite holds it, and as somebody may have entered it

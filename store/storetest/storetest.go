@@ -41,6 +41,19 @@ func Run(t *testing.T, database Database) {
 		"DamagedSecret":  testDamagedSecret,
 		"TwoNodes":       testTwoNodes,
 		"Unusual":        testUnusualText,
+		"Import":         testImport,
+		"ImportErrors":   testImportErrors,
+		"Sink":           testSink,
+		"SinkRepeats":    testSinkRepeats,
+		"SinkOrders":     testSinkOrders,
+		"SinkNodes":      testSinkNodes,
+		"Boots":          testBoots,
+		"CloseSessions":  testCloseSessions,
+		"SessionLists":   testSessionLists,
+		"Usage":          testUsage,
+		"HugeCounters":   testHugeCounters,
+		"AuthRecords":    testAuthRecords,
+		"Retention":      testRetention,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, database) })
 	}
@@ -55,9 +68,16 @@ func Open(t testing.TB, database Database) *store.Store {
 
 func openWith(t testing.TB, database Database) (*store.Store, store.Options) {
 	t.Helper()
+	return openNode(t, database, "")
+}
+
+// openNode makes a new database and opens it as a node with a journal.
+func openNode(t testing.TB, database Database, nodeID string) (*store.Store, store.Options) {
+	t.Helper()
 	options := database(t)
 	options.Sealer = seal.New(Key)
 	options.AutoMigrate = true
+	options.NodeID = nodeID
 	return reopen(t, options), options
 }
 
@@ -87,6 +107,15 @@ func execute(t testing.TB, db *sql.DB, statement string, args ...any) {
 	t.Helper()
 	_, err := db.ExecContext(t.Context(), statement, args...)
 	require.NoError(t, err, statement)
+}
+
+// rawDB counts rows.
+type rawDB struct{ *sql.DB }
+
+func (db rawDB) count(t testing.TB, table string) (n int) {
+	t.Helper()
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n))
+	return n
 }
 
 // A canary is a secret that must not be found in the clear in any file.

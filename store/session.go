@@ -1,0 +1,212 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+func sessionFields(x *aaa.Session) []field {
+	return []field{
+		{"id", id{&x.ID}},
+		{"acct_session_id", text{&x.AcctSessionID}},
+		{"acct_multi_session_id", text{&x.AcctMultiSessionID}},
+		{"username", text{&x.Username}},
+		{"nas_id", nullID{&x.NASID}},
+		{"nas_ip", address{&x.NASAddr}},
+		{"nas_identifier", text{&x.NASIdentifier}},
+		{"nas_port", whole[uint32]{&x.NASPort}},
+		{"nas_port_id", text{&x.NASPortID}},
+		{"framed_ip", address{&x.FramedIP}},
+		{"framed_ipv6", address{&x.FramedIPv6}},
+		{"framed_ipv6_prefix", network{&x.FramedIPv6Prefix}},
+		{"delegated_prefix", network{&x.DelegatedPrefix}},
+		{"calling_station_id", text{&x.CallingStationID}},
+		{"called_station_id", text{&x.CalledStationID}},
+		{"class", octets{&x.Class}},
+		{"started_at", moment{&x.StartedAt}},
+		{"start_inferred", flag{&x.StartInferred}},
+		{"updated_at", moment{&x.UpdatedAt}},
+		{"stopped_at", moment{&x.StoppedAt}},
+		{"stop_inferred", flag{&x.StopInferred}},
+		{"session_seconds", whole[uint64]{&x.SessionSeconds}},
+		{"input_octets", whole[uint64]{&x.InputOctets}},
+		{"output_octets", whole[uint64]{&x.OutputOctets}},
+		{"input_packets", whole[uint64]{&x.InputPackets}},
+		{"output_packets", whole[uint64]{&x.OutputPackets}},
+		{"terminate_cause", text{&x.TerminateCause}},
+		{"counter_wrapped", flag{&x.CounterWrapped}},
+		{"provenance", provenance{&x.Provenance}},
+	}
+}
+
+// provenance is what aaa keeps with a session for itself.
+type provenance struct{ p *aaa.Provenance }
+
+func (c provenance) Value() (driver.Value, error) { return c.p.Value() }
+func (c provenance) bulkValue() any               { return c.p.AppendTo(nil) }
+func (c provenance) Scan(src any) error           { return c.p.Scan(src) }
+
+// eachSession calls fn for the sessions that a query's rest, from WHERE on,
+// selects. The session belongs to fn only during the call.
+func eachSession(ctx context.Context, q querier, rest string, args []any, fn func(*aaa.Session) error) error {
+	var x aaa.Session
+	fields := sessionFields(&x)
+	return eachRow(ctx, q, "SELECT "+names(fields)+" FROM sessions "+rest, args, targets(fields), func() error { return fn(&x) })
+}
+
+func listSessions(ctx context.Context, q querier, rest string, args []any) (list []aaa.Session, err error) {
+	err = eachSession(ctx, q, rest, args, func(x *aaa.Session) error {
+		list = append(list, *x)
+		return nil
+	})
+	return list, err
+}
+
+// SessionByID returns a session.
+func (s *Store) SessionByID(ctx context.Context, sessionID uuid.UUID) (*aaa.Session, error) {
+	var x aaa.Session
+	fields := sessionFields(&x)
+	err := s.reader.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM sessions WHERE id = $1", sessionID.String()).
+		Scan(targets(fields)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("session", sessionID.String())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read session %s: %w", sessionID, s.explain(err))
+	}
+	return &x, nil
+}
+
+// SessionFilter selects sessions and one page of them. The zero value is the
+// first page of all.
+type SessionFilter struct {
+	Online   bool // open only
+	Username string
+	NASAddr  netip.Addr
+	// StartedFrom and StartedBefore bound the start; zero: no bound.
+	StartedFrom, StartedBefore time.Time
+	// After is the last session of the page before.
+	After *aaa.Session
+	Limit int // zero: 1000
+}
+
+// ListSessions returns a page of sessions, the latest start first.
+func (s *Store) ListSessions(ctx context.Context, filter SessionFilter) ([]aaa.Session, error) {
+	query, args := filter.query()
+	list, err := listSessions(ctx, s.reader, query, args)
+	if err != nil {
+		return nil, fmt.Errorf("list sessions: %w", s.explain(err))
+	}
+	return list, nil
+}
+
+func (f SessionFilter) query() (rest string, args []any) {
+	var c conditions
+	if f.Online {
+		c.add("stopped_at IS NULL")
+	}
+	if f.Username != "" {
+		c.add("username = $%d", f.Username)
+	}
+	if f.NASAddr.IsValid() {
+		c.add("nas_ip = $%d", address{&f.NASAddr})
+	}
+	if !f.StartedFrom.IsZero() {
+		c.add("started_at >= $%d", moment{&f.StartedFrom})
+	}
+	if !f.StartedBefore.IsZero() {
+		c.add("started_at < $%d", moment{&f.StartedBefore})
+	}
+	if f.After != nil {
+		c.add("(started_at, id) < ($%d, $%d)", moment{&f.After.StartedAt}, f.After.ID.String())
+	}
+	limit := f.Limit
+	if limit <= 0 {
+		limit = pageSize
+	}
+	return c.where() + " ORDER BY started_at DESC, id DESC LIMIT " + fmt.Sprint(limit), c.args
+}
+
+// EachSession calls fn for every session that is open or stopped at or after
+// since. The session belongs to fn only during the call.
+func (s *Store) EachSession(ctx context.Context, since time.Time, fn func(*aaa.Session) error) error {
+	return s.read(ctx, func(tx *sql.Tx) error {
+		// One query for each would be one row for fn twice if it stopped between.
+		if err := eachSession(ctx, tx, "WHERE stopped_at IS NULL", nil, fn); err != nil {
+			return fmt.Errorf("read open sessions: %w", s.explain(err))
+		}
+		if err := eachSession(ctx, tx, "WHERE stopped_at >= $1", []any{from(since)}, fn); err != nil {
+			return fmt.Errorf("read stopped sessions: %w", s.explain(err))
+		}
+		return nil
+	})
+}
+
+// CloseSessions ends those of the sessions that are open and of which nothing
+// was heard after the closing.
+func (s *Store) CloseSessions(ctx context.Context, closings []aaa.Closing) error {
+	if len(closings) == 0 {
+		return nil
+	}
+	closings = sortedClosings(closings)
+	err := s.write(ctx, func(tx *writeTx) error {
+		stmt, err := tx.PrepareContext(ctx, `UPDATE sessions SET stopped_at = $2, stop_inferred = $3, terminate_cause = $4
+			WHERE id = $1 AND stopped_at IS NULL AND updated_at <= $2`)
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		for _, closing := range closings {
+			if _, err := stmt.ExecContext(ctx, closing.SessionID.String(), moment{&closing.StoppedAt}, true, aaa.CauseLapsed); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("close sessions: %w", s.explain(err))
+	}
+	return nil
+}
+
+// Boots returns the Accounting-Ons and -Offs at or after since, in order of time.
+func (s *Store) Boots(ctx context.Context, since time.Time) ([]aaa.Boot, error) {
+	list, err := listBoots(ctx, s.reader, "WHERE at >= $1 ORDER BY at, nas_ip, nas_identifier", []any{from(since)})
+	if err != nil {
+		return nil, fmt.Errorf("read boots: %w", s.explain(err))
+	}
+	return list, nil
+}
+
+func bootFields(b *aaa.Boot) []field {
+	return []field{
+		{"nas_ip", address{&b.NASAddr}},
+		{"nas_identifier", text{&b.NASIdentifier}},
+		{"status", word[aaa.AcctStatus]{&b.Status, aaa.ParseAcctStatus}},
+		{"at", moment{&b.At}},
+	}
+}
+
+func listBoots(ctx context.Context, q querier, rest string, args []any) (list []aaa.Boot, err error) {
+	var b aaa.Boot
+	fields := bootFields(&b)
+	err = eachRow(ctx, q, "SELECT "+names(fields)+" FROM nas_boots "+rest, args, targets(fields), func() error {
+		list = append(list, b)
+		return nil
+	})
+	return list, err
+}
+
+var (
+	_ aaa.SessionStore  = (*Store)(nil)
+	_ aaa.SessionCloser = (*Store)(nil)
+)

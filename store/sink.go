@@ -1,0 +1,304 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/ingest"
+	"radiusd/journal"
+)
+
+// SinkName is the name of the SQL sink.
+const SinkName = "sql"
+
+// Resolver gives records the ids that they come without. aaa.Resolver is one.
+type Resolver interface {
+	Resolve(*aaa.Record)
+}
+
+// Sink takes accounting records into the store: one transaction for each batch
+// holds the records, the merged sessions, the daily usage and the cursor. Several
+// nodes may write to one database, each with a Sink of its own.
+type Sink struct {
+	store    *Store
+	resolver Resolver
+}
+
+// NewSink returns the sink of the store's node. resolver may be nil if all
+// records come with their ids.
+func (s *Store) NewSink(resolver Resolver) (*Sink, error) {
+	if s.nodeID == "" {
+		return nil, errors.New("the SQL sink needs the id of its node")
+	}
+	return &Sink{store: s, resolver: resolver}, nil
+}
+
+// Name returns SinkName.
+func (k *Sink) Name() string { return SinkName }
+
+// Cursor returns the End of the last batch that was taken; zero for none.
+func (k *Sink) Cursor(ctx context.Context) (journal.Position, error) {
+	var position uint64
+	err := k.store.reader.QueryRowContext(ctx, "SELECT position FROM ingest_cursors WHERE node_id = $1 AND sink = $2",
+		k.store.nodeID, SinkName).Scan(whole[uint64]{&position})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("read cursor of sink %s: %w", SinkName, k.store.explain(err))
+	}
+	return journal.Position(position), nil
+}
+
+// Write takes a batch whole or not at all. Records that were taken before, in
+// this batch or another, by this node or another, change nothing. It gives the
+// records of the batch their ids if they have none, and cuts their times to
+// microseconds.
+func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
+	for i := range batch.Records {
+		r := &batch.Records[i]
+		if r.ID == uuid.Nil && k.resolver != nil {
+			k.resolver.Resolve(r)
+		}
+		r.EventTime = r.EventTime.Truncate(time.Microsecond)
+		r.ReceivedAt = r.ReceivedAt.Truncate(time.Microsecond)
+	}
+	k.store.ensurePartitions(ctx, recordPartitions, func(yield func(time.Time) bool) {
+		for i := range batch.Records {
+			if !yield(batch.Records[i].EventTime) {
+				return
+			}
+		}
+	})
+	err := k.store.write(ctx, func(tx *writeTx) error {
+		t := sinkTx{store: k.store, tx: tx}
+		if err := t.take(ctx, batch.Records); err != nil {
+			return err
+		}
+		return k.saveCursor(ctx, tx, batch.End)
+	})
+	if err != nil {
+		return fmt.Errorf("sink %s: %w", SinkName, k.store.explain(err))
+	}
+	return nil
+}
+
+func (k *Sink) saveCursor(ctx context.Context, tx *writeTx, end journal.Position) error {
+	position, now := uint64(end), k.store.timestamp()
+	_, err := tx.ExecContext(ctx, `INSERT INTO ingest_cursors (node_id, sink, position, updated_at) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (node_id, sink) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at`,
+		k.store.nodeID, SinkName, whole[uint64]{&position}, moment{&now})
+	return err
+}
+
+// sinkTx is the transaction of one batch. It is an aaa.SessionTx.
+//
+// Two nodes may have records of the same session. Sessions that exist are locked
+// first, in the order of their ids; what is read after that is what the other has
+// left. A session that does not exist yet cannot be locked: the one who inserts it
+// second gets a unique violation and starts again, and then it exists.
+type sinkTx struct {
+	store  *Store
+	tx     *writeTx
+	own    map[uuid.UUID]bool        // the sessions that the batch has records of
+	locked map[uuid.UUID]aaa.Session // those of them that exist
+	others map[uuid.UUID]bool        // what SessionsOfUsers has returned
+}
+
+// take works one batch of records in.
+func (t *sinkTx) take(ctx context.Context, records []aaa.Record) error {
+	if err := t.lock(ctx, records); err != nil {
+		return err
+	}
+	records, err := t.unknown(ctx, records)
+	if err != nil || len(records) == 0 {
+		return err
+	}
+	changes, err := aaa.MergeBatch(ctx, t, records, t.store.location)
+	if err != nil {
+		return err
+	}
+	if err := t.saveSessions(ctx, changes.Sessions); err != nil {
+		return err
+	}
+	if err := t.store.addUsage(ctx, t.tx, changes.Usage); err != nil {
+		return err
+	}
+	if err := t.saveBoots(ctx, records); err != nil {
+		return err
+	}
+	rows := make([][]field, len(records))
+	for i := range records {
+		rows[i] = recordFields(&records[i])
+	}
+	return retryOnUnique(insertRows(ctx, t.tx, "accounting_records", rows))
+}
+
+// lock reads and locks the sessions that the records belong to.
+func (t *sinkTx) lock(ctx context.Context, records []aaa.Record) error {
+	t.own = make(map[uuid.UUID]bool, len(records))
+	for i := range records {
+		if records[i].SessionID != uuid.Nil {
+			t.own[records[i].SessionID] = true
+		}
+	}
+	return t.load(ctx)
+}
+
+// load reads the batch's own sessions into t.locked.
+func (t *sinkTx) load(ctx context.Context) error {
+	ids := slices.SortedFunc(maps.Keys(t.own), compareIDs)
+	t.locked = make(map[uuid.UUID]aaa.Session, len(ids))
+	return eachChunk(t.tx, "id", "uuid", texts(ids), func(which string, args []any) error {
+		return eachSession(ctx, t.tx, "WHERE "+which+" ORDER BY id"+t.tx.forUpdate(), args, func(x *aaa.Session) error {
+			t.locked[x.ID] = *x
+			return nil
+		})
+	})
+}
+
+// SessionsByID implements aaa.SessionTx.
+func (t *sinkTx) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]aaa.Session, error) {
+	if t.locked == nil {
+		if err := t.load(ctx); err != nil {
+			return nil, err
+		}
+	}
+	found := make([]aaa.Session, 0, len(ids))
+	for _, sessionID := range ids {
+		if x, ok := t.locked[sessionID]; ok {
+			found = append(found, x)
+		}
+	}
+	return found, nil
+}
+
+// SessionsOfUsers implements aaa.SessionTx.
+func (t *sinkTx) SessionsOfUsers(ctx context.Context, usernames []string, since time.Time, limit int) ([]aaa.Session, error) {
+	var list []aaa.Session
+	err := eachChunk(t.tx, "username", "text", usernames, func(which string, args []any) error {
+		n := len(args) + 1
+		found, err := listSessions(ctx, t.tx, fmt.Sprintf("WHERE %s AND (stopped_at IS NULL OR stopped_at >= $%d) ORDER BY started_at DESC, id LIMIT %d%s",
+			which, n, limit, t.tx.forUpdate()), append(args, from(since)))
+		list = append(list, found...)
+		return err
+	})
+	slices.SortFunc(list, func(a, b aaa.Session) int {
+		return cmp.Or(b.StartedAt.Compare(a.StartedAt), compareIDs(a.ID, b.ID))
+	})
+	list = list[:min(limit, len(list))]
+	t.others = make(map[uuid.UUID]bool, len(list))
+	for i := range list {
+		t.others[list[i].ID] = true
+	}
+	return list, err
+}
+
+// BootsOf implements aaa.SessionTx.
+func (t *sinkTx) BootsOf(ctx context.Context, nases []netip.Addr, since time.Time) (list []aaa.Boot, err error) {
+	texts := make([]string, len(nases))
+	for i, a := range nases {
+		texts[i] = a.Unmap().WithZone("").String()
+	}
+	err = eachChunk(t.tx, "nas_ip", "inet", texts, func(which string, args []any) error {
+		found, err := listBoots(ctx, t.tx, fmt.Sprintf("WHERE %s AND at >= $%d ORDER BY at", which, len(args)+1), append(args, from(since)))
+		list = append(list, found...)
+		return err
+	})
+	return list, err
+}
+
+// EndByBoot implements aaa.SessionTx. One statement ends them all, however many
+// they are.
+func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
+	t.locked = nil // some of them may change
+	_, err := t.tx.ExecContext(ctx, `UPDATE sessions SET stopped_at = $3, stop_inferred = $4, terminate_cause = $5
+		WHERE id IN (SELECT id FROM sessions
+			WHERE nas_ip = $1 AND ($2 = '' OR nas_identifier = $2) AND started_at < $3 AND updated_at <= $3
+				AND (stopped_at IS NULL OR stop_inferred AND stopped_at > $3)
+			ORDER BY id`+t.tx.forUpdate()+")",
+		address{&boot.NASAddr}, text{&boot.NASIdentifier}, moment{&boot.At}, true, aaa.CauseReboot)
+	return err
+}
+
+// unknown returns the records that the store does not have yet, each once.
+func (t *sinkTx) unknown(ctx context.Context, records []aaa.Record) ([]aaa.Record, error) {
+	known := make(map[uuid.UUID]bool, len(records))
+	for _, span := range recordSpans(records) {
+		if err := t.knownIn(ctx, span, known); err != nil {
+			return nil, err
+		}
+	}
+	fresh := make([]aaa.Record, 0, len(records))
+	for i := range records {
+		if !known[records[i].ID] {
+			known[records[i].ID] = true
+			fresh = append(fresh, records[i])
+		}
+	}
+	return fresh, nil
+}
+
+// knownIn notes which records of a span the store has.
+func (t *sinkTx) knownIn(ctx context.Context, span recordSpan, known map[uuid.UUID]bool) error {
+	return eachChunk(t.tx, "record_id", "uuid", texts(span.ids), func(which string, args []any) error {
+		query := "SELECT record_id FROM accounting_records WHERE " + which
+		if t.tx.postgres { // else the key is record_id alone
+			query += fmt.Sprintf(" AND event_time >= $%d AND event_time < $%d", len(args)+1, len(args)+2)
+			args = append(args, moment{&span.from}, moment{&span.to})
+		}
+		var recordID uuid.UUID
+		return eachRow(ctx, t.tx, query, args, []any{id{&recordID}}, func() error {
+			known[recordID] = true
+			return nil
+		})
+	})
+}
+
+// saveSessions writes sessions whole: those that were there are replaced, the
+// others inserted.
+func (t *sinkTx) saveSessions(ctx context.Context, sessions []aaa.Session) error {
+	var present, fresh [][]field
+	for i := range sessions {
+		x := &sessions[i]
+		// One of the batch's own that was not there to be locked may have been
+		// inserted by another node since: it must not be replaced.
+		if _, ok := t.locked[x.ID]; ok || t.others[x.ID] && !t.own[x.ID] {
+			present = append(present, sessionFields(x))
+		} else {
+			fresh = append(fresh, sessionFields(x))
+		}
+	}
+	if err := upsert(ctx, t.tx, "sessions", "id", present); err != nil {
+		return err
+	}
+	return retryOnUnique(insertRows(ctx, t.tx, "sessions", fresh))
+}
+
+// saveBoots keeps the boots among the records apart, where they outlive them.
+func (t *sinkTx) saveBoots(ctx context.Context, records []aaa.Record) error {
+	var rows [][]field
+	for i := range records {
+		r := &records[i]
+		if r.Status == aaa.AcctOn || r.Status == aaa.AcctOff {
+			rows = append(rows, bootFields(&aaa.Boot{NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime}))
+		}
+	}
+	return insertNew(ctx, t.tx, "nas_boots", rows)
+}
+
+func compareIDs(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }
+
+func sortedClosings(closings []aaa.Closing) []aaa.Closing {
+	return slices.SortedFunc(slices.Values(closings), func(a, b aaa.Closing) int { return compareIDs(a.SessionID, b.SessionID) })
+}
+
+var _ ingest.Sink = (*Sink)(nil)
+var _ aaa.SessionTx = (*sinkTx)(nil)

@@ -1,0 +1,521 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/ingest"
+	"radiusd/journal"
+	"radiusd/store"
+)
+
+// noon is when the suite's sessions begin: today, so that partitions exist.
+var noon = time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+
+var nasAddr = netip.MustParseAddr("192.0.2.1")
+
+// record makes a record of a session, resolved.
+func record(session string, status aaa.AcctStatus, after time.Duration, octets uint64) aaa.Record {
+	r := aaa.Record{
+		Status: status, AcctSessionID: session, Username: "user of " + session, NASAddr: nasAddr, NASIdentifier: "nas",
+		EventTime: noon.Add(after), ReceivedAt: noon.Add(after + time.Second), CallingStationID: "02-00-00-00-00-" + session,
+	}
+	if status == aaa.AcctInterim || status == aaa.AcctStop {
+		r.HasSeconds, r.SessionSeconds = true, uint64(after/time.Second)
+		r.HasOctets, r.HasGigawords, r.InputOctets, r.OutputOctets = true, true, octets, 10*octets
+	}
+	if status == aaa.AcctStop {
+		r.TerminateCause = "User-Request"
+	}
+	aaa.NewResolver().Resolve(&r)
+	return r
+}
+
+func boot(after time.Duration) aaa.Record {
+	r := aaa.Record{Status: aaa.AcctOn, NASAddr: nasAddr, NASIdentifier: "nas", EventTime: noon.Add(after), ReceivedAt: noon.Add(after)}
+	aaa.NewResolver().Resolve(&r)
+	return r
+}
+
+// life is the records of one session with a Start, n interims and a Stop.
+func life(session string, n int) []aaa.Record {
+	records := []aaa.Record{record(session, aaa.AcctStart, 0, 0)}
+	for i := range n {
+		records = append(records, record(session, aaa.AcctInterim, time.Duration(i+1)*time.Minute, uint64(i+1)<<33))
+	}
+	return append(records, record(session, aaa.AcctStop, time.Duration(n+1)*time.Minute, uint64(n+1)<<33))
+}
+
+func sinkOf(t testing.TB, s *store.Store) *store.Sink {
+	t.Helper()
+	sink, err := s.NewSink(nil)
+	require.NoError(t, err)
+	return sink
+}
+
+// write writes a copy: batches are the sink's.
+func write(ctx context.Context, sink *store.Sink, end journal.Position, records ...aaa.Record) error {
+	return sink.Write(ctx, &ingest.Batch{Records: slices.Clone(records), End: end})
+}
+
+func testSink(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	position, err := sink.Cursor(ctx)
+	require.NoError(t, err)
+	assert.Zero(t, position)
+
+	records := life("s1", 2)
+	records[1].FramedIP = netip.MustParseAddr("10.0.0.7")
+	records[1].FramedIPv6 = netip.MustParseAddr("2001:db8::7")
+	records[1].FramedIPv6Prefix = netip.MustParsePrefix("2001:db8:1::/64")
+	records[1].DelegatedPrefix = netip.MustParsePrefix("2001:db8:ff00::/56")
+	records[1].NASPort, records[1].NASPortID, records[1].CalledStationID = 1<<32-1, "port", "called"
+	records[1].Class, records[1].Delay = []byte{0, 1, 0xff}, 3*time.Second
+	records[1].InputPackets, records[1].OutputPackets = 5, 6
+	records[1].NASID, records[1].AcctMultiSessionID, records[1].ClockOff, records[1].EventDerived = uuid.Must(uuid.NewV7()), "multi", true, true
+	require.NoError(t, write(ctx, sink, 100, records[0], records[1]))
+
+	sessionID := records[0].SessionID
+	got, err := s.SessionByID(ctx, sessionID)
+	require.NoError(t, err)
+	assert.True(t, got.Open())
+	assert.Equal(t, uint64(1<<33), got.InputOctets)
+	assert.Equal(t, records[1].DelegatedPrefix, got.DelegatedPrefix)
+	assert.Equal(t, records[1].Class, got.Class)
+	assert.Equal(t, noon, got.StartedAt)
+	assert.NotZero(t, got.Provenance)
+
+	require.NoError(t, write(ctx, sink, 200, records[2], records[3]))
+	got, err = s.SessionByID(ctx, sessionID)
+	require.NoError(t, err)
+	assert.False(t, got.Open())
+	assert.False(t, got.StopInferred)
+	assert.Equal(t, "User-Request", got.TerminateCause)
+	assert.Equal(t, uint64(180), got.SessionSeconds)
+	assert.Equal(t, uint64(30)<<33, got.OutputOctets)
+
+	kept, err := s.SessionRecords(ctx, sessionID, 0)
+	require.NoError(t, err)
+	assert.Equal(t, records, kept)
+	position, err = sink.Cursor(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, journal.Position(200), position)
+	usage, err := s.UserUsage(ctx, "user of s1", noon, noon)
+	require.NoError(t, err)
+	assert.Equal(t, []aaa.DailyUsage{{Username: "user of s1", Day: noon.Truncate(24 * time.Hour),
+		Usage: aaa.Usage{Seconds: 180, InputOctets: 3 << 33, OutputOctets: 30 << 33}}}, usage)
+
+	_, err = s.SessionByID(ctx, uuid.New())
+	assert.ErrorIs(t, err, store.ErrNotFound)
+
+	// What a script sees.
+	var nasIP, framedIP, startedAt, status string
+	db := Raw(t, options)
+	column := func(name string) string { return "CAST(" + name + " AS text)" }
+	if options.URL != "" {
+		column = func(name string) string { return "replace(" + name + "::text, '/32', '')" } // a cast of inet, unlike psql, shows the length
+	}
+	require.NoError(t, db.QueryRowContext(ctx, "SELECT "+column("nas_ip")+", "+column("framed_ip")+", CAST(started_at AS text) FROM sessions").
+		Scan(&nasIP, &framedIP, &startedAt))
+	assert.Equal(t, "192.0.2.1", nasIP)
+	assert.Equal(t, "10.0.0.7", framedIP)
+	assert.Contains(t, strings.Replace(startedAt, " ", "T", 1), noon.Format("2006-01-02T15:04:05"))
+	require.NoError(t, db.QueryRowContext(ctx, "SELECT status FROM accounting_records ORDER BY event_time DESC LIMIT 1").Scan(&status))
+	assert.Equal(t, "stop", status)
+}
+
+// dump is everything that must not depend on how records were batched.
+func dump(t testing.TB, s *store.Store, db rawDB) string {
+	t.Helper()
+	var b strings.Builder
+	var after *aaa.Session
+	for {
+		list, err := s.ListSessions(t.Context(), store.SessionFilter{After: after})
+		require.NoError(t, err)
+		if len(list) == 0 {
+			break
+		}
+		for i := range list {
+			x := &list[i]
+			class := x.Class // NULL and empty alike
+			x.Class = nil
+			fmt.Fprintf(&b, "%x %+v\n", class, *x)
+		}
+		after = &list[len(list)-1]
+	}
+	var usage []string
+	require.NoError(t, s.EachUsage(t.Context(), time.Time{}, func(u aaa.DailyUsage) error {
+		usage = append(usage, fmt.Sprintf("%+v", u))
+		return nil
+	}))
+	slices.Sort(usage)
+	fmt.Fprintf(&b, "%s\nrecords: %d\n", strings.Join(usage, "\n"), db.count(t, "accounting_records"))
+	return b.String()
+}
+
+// testSinkRepeats writes the same records again with other batch boundaries.
+func testSinkRepeats(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	db := rawDB{Raw(t, options)}
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	var records []aaa.Record
+	for i := range 30 {
+		records = append(records, life(fmt.Sprintf("%02d", i), 3)...)
+	}
+	records = append(records, boot(-time.Hour), boot(2*time.Minute))
+	require.NoError(t, write(ctx, sink, 1, records...))
+	want := dump(t, s, db)
+	for _, size := range []int{1, 7, 64, len(records)} {
+		end := journal.Position(1)
+		for batch := range slices.Chunk(records, size) {
+			end++
+			require.NoError(t, write(ctx, sink, end, batch...))
+		}
+		require.Equal(t, want, dump(t, s, db), "batches of %d", size)
+	}
+	require.NoError(t, write(ctx, sink, 9, append(records, records...)...), "twice in one batch")
+	require.Equal(t, want, dump(t, s, db))
+
+	copied := life("00", 3)[2]
+	copied.EventDerived = true
+	aaa.NewResolver().Resolve(&copied)
+	late := copied
+	late.EventTime, late.ReceivedAt = late.EventTime.Add(13*time.Hour), late.ReceivedAt.Add(13*time.Hour)
+	before := db.count(t, "accounting_records")
+	require.NoError(t, write(ctx, sink, 10, copied))
+	require.NoError(t, write(ctx, sink, 11, late))
+	assert.Equal(t, before+1, db.count(t, "accounting_records"), "a copy whose derived event time is on the next day")
+}
+
+// testSinkOrders writes the same records in many orders and partitions.
+func testSinkOrders(t *testing.T, database Database) {
+	var records []aaa.Record
+	for i := range 6 {
+		records = append(records, life(fmt.Sprintf("%02d", i), 2)...)
+	}
+	open := life("op", 3)
+	records = append(records, open[:3]...)
+	records = append(records, boot(-time.Minute), boot(10*time.Minute))
+	var want string
+	for seed := range uint64(6) {
+		random := rand.New(rand.NewPCG(seed, seed))
+		shuffled := append(slices.Clone(records), records[:5]...)
+		if seed > 0 {
+			random.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		}
+		s, options := openNode(t, database, "a")
+		sink := sinkOf(t, s)
+		for len(shuffled) > 0 {
+			n := 1 + random.IntN(min(12, len(shuffled)))
+			require.NoError(t, write(t.Context(), sink, 1, shuffled[:n]...))
+			shuffled = shuffled[n:]
+		}
+		got := dump(t, s, rawDB{Raw(t, options)})
+		if seed == 0 {
+			want = got
+		}
+		require.Equal(t, want, got, "order %d", seed)
+	}
+}
+
+// testSinkNodes has two nodes take in the same records at the same time, as they
+// do when a NAS repeats to the second what the first was slow to answer.
+func testSinkNodes(t *testing.T, database Database) {
+	first, options := openNode(t, database, "a")
+	options.NodeID = "b"
+	second := reopen(t, options)
+	db := rawDB{Raw(t, options)}
+	var records []aaa.Record
+	for i := range 40 {
+		records = append(records, life(fmt.Sprintf("%02d", i), 4)...)
+	}
+	errs := make(chan error, 2)
+	for n, s := range []*store.Store{first, second} {
+		sink := sinkOf(t, s)
+		random := rand.New(rand.NewPCG(uint64(n), 0))
+		mine := slices.Clone(records)
+		random.Shuffle(len(mine), func(i, j int) { mine[i], mine[j] = mine[j], mine[i] })
+		go func() {
+			for i, batch := range slices.Collect(slices.Chunk(mine, 23)) {
+				if err := write(t.Context(), sink, journal.Position(i+1), batch...); err != nil {
+					errs <- err
+					return
+				}
+			}
+			errs <- nil
+		}()
+	}
+	require.NoError(t, <-errs)
+	require.NoError(t, <-errs)
+	got := dump(t, first, db)
+
+	alone, aloneOptions := openNode(t, database, "c")
+	require.NoError(t, write(t.Context(), sinkOf(t, alone), 1, records...))
+	require.Equal(t, dump(t, alone, rawDB{Raw(t, aloneOptions)}), got)
+
+	for n, s := range []*store.Store{first, second} {
+		position, err := sinkOf(t, s).Cursor(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, journal.Position((len(records)+22)/23), position, "cursor of node %d", n)
+	}
+}
+
+func testBoots(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	old, stopped, newer := life("01", 1), life("02", 1), life("03", 1)
+	other := record("04", aaa.AcctStart, 0, 0)
+	other.NASAddr = netip.MustParseAddr("192.0.2.2")
+	for i := range newer {
+		newer[i].EventTime = newer[i].EventTime.Add(time.Hour)
+		aaa.NewResolver().Resolve(&newer[i])
+	}
+	require.NoError(t, write(ctx, sink, 1, old[0], old[1], stopped[0], stopped[2], newer[0], other))
+	on := boot(30 * time.Minute)
+	require.NoError(t, write(ctx, sink, 2, on))
+
+	state := func(sessionID uuid.UUID) string {
+		x, err := s.SessionByID(ctx, sessionID)
+		require.NoError(t, err)
+		if x.Open() {
+			return "open"
+		}
+		return fmt.Sprintf("%s %s %v", x.StoppedAt.Sub(noon), x.TerminateCause, x.StopInferred)
+	}
+	assert.Equal(t, "30m0s NAS-Reboot true", state(old[0].SessionID))
+	assert.Equal(t, "2m0s User-Request false", state(stopped[0].SessionID))
+	assert.Equal(t, "open", state(newer[0].SessionID))
+	assert.Equal(t, "open", state(other.SessionID))
+
+	require.NoError(t, write(ctx, sink, 3, old[2]))
+	assert.Equal(t, "2m0s User-Request false", state(old[0].SessionID), "a late Stop corrects it")
+
+	boots, err := s.Boots(ctx, time.Time{})
+	require.NoError(t, err)
+	assert.Equal(t, []aaa.Boot{{NASAddr: nasAddr, NASIdentifier: "nas", Status: aaa.AcctOn, At: noon.Add(30 * time.Minute)}}, boots)
+	boots, err = s.Boots(ctx, noon.Add(time.Hour))
+	require.NoError(t, err)
+	assert.Empty(t, boots)
+}
+
+func testCloseSessions(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	silent, heard := life("01", 2), life("02", 2)
+	require.NoError(t, write(ctx, sink, 1, silent[0], silent[1], heard[0], heard[1], heard[2]))
+	at := noon.Add(time.Minute)
+	closings := []aaa.Closing{{SessionID: silent[0].SessionID, StoppedAt: at}, {SessionID: heard[0].SessionID, StoppedAt: at}, {SessionID: uuid.New(), StoppedAt: at}}
+	require.NoError(t, s.CloseSessions(ctx, closings))
+	require.NoError(t, s.CloseSessions(ctx, closings))
+	x, err := s.SessionByID(ctx, silent[0].SessionID)
+	require.NoError(t, err)
+	assert.Equal(t, at, x.StoppedAt)
+	assert.True(t, x.StopInferred)
+	assert.Equal(t, aaa.CauseLapsed, x.TerminateCause)
+	x, err = s.SessionByID(ctx, heard[0].SessionID)
+	require.NoError(t, err)
+	assert.True(t, x.Open(), "there is a later record")
+
+	require.NoError(t, write(ctx, sink, 2, silent[2]))
+	x, err = s.SessionByID(ctx, silent[0].SessionID)
+	require.NoError(t, err)
+	assert.True(t, x.Open(), "a later record reopens it")
+}
+
+func testSessionLists(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	var records []aaa.Record
+	for i := range 25 {
+		r := record(fmt.Sprintf("%02d", i), aaa.AcctStart, time.Duration(i/2)*time.Minute, 0) // some start together
+		r.Username = "alice"
+		if i%5 == 0 {
+			r.Username, r.NASAddr = "bob", netip.MustParseAddr("2001:db8::1")
+		}
+		aaa.NewResolver().Resolve(&r)
+		records = append(records, r)
+		if i%2 == 0 {
+			r.Status, r.EventTime = aaa.AcctStop, r.EventTime.Add(30*time.Minute)
+			aaa.NewResolver().Resolve(&r)
+			records = append(records, r)
+		}
+	}
+	require.NoError(t, write(ctx, sink, 1, records...))
+	for name, tt := range map[string]struct {
+		filter store.SessionFilter
+		want   int
+	}{
+		"all":         {store.SessionFilter{}, 25},
+		"online":      {store.SessionFilter{Online: true}, 12},
+		"user":        {store.SessionFilter{Username: "bob"}, 5},
+		"user online": {store.SessionFilter{Username: "bob", Online: true}, 2},
+		"nas":         {store.SessionFilter{NASAddr: netip.MustParseAddr("2001:db8::1")}, 5},
+		"from":        {store.SessionFilter{StartedFrom: noon.Add(10 * time.Minute)}, 5},
+		"before":      {store.SessionFilter{StartedBefore: noon.Add(10 * time.Minute)}, 20},
+		"nobody":      {store.SessionFilter{Username: "carol"}, 0},
+	} {
+		whole, err := s.ListSessions(ctx, tt.filter)
+		require.NoError(t, err, name)
+		assert.Len(t, whole, tt.want, name)
+		assert.True(t, slices.IsSortedFunc(whole, func(a, b aaa.Session) int { return b.StartedAt.Compare(a.StartedAt) }), name)
+		var paged []aaa.Session
+		tt.filter.Limit = 4
+		for {
+			page, err := s.ListSessions(ctx, tt.filter)
+			require.NoError(t, err, name)
+			if len(page) == 0 {
+				break
+			}
+			paged = append(paged, page...)
+			tt.filter.After = &page[len(page)-1]
+		}
+		assert.Equal(t, whole, paged, name)
+	}
+	n := 0
+	require.NoError(t, s.EachSession(ctx, noon.Add(40*time.Minute), func(*aaa.Session) error { n++; return nil }))
+	assert.Equal(t, 12+3, n, "open ones and those stopped since")
+}
+
+func testUsage(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	today := noon.Truncate(24 * time.Hour)
+	records := life("01", 1)
+	for _, days := range []int{-3, -2, -1, 0} {
+		for i := range records {
+			r := records[i]
+			r.AcctSessionID = fmt.Sprint(days)
+			r.EventTime = r.EventTime.AddDate(0, 0, days)
+			aaa.NewResolver().Resolve(&r)
+			require.NoError(t, write(ctx, sink, 1, r))
+		}
+	}
+	var got []string
+	require.NoError(t, s.EachUsage(ctx, today.AddDate(0, 0, -1), func(u aaa.DailyUsage) error {
+		day := "before"
+		if !u.Day.IsZero() {
+			day = fmt.Sprint(u.Day.Sub(today))
+		}
+		got = append(got, fmt.Sprintf("%s %s %d %d", u.Username, day, u.Seconds, u.InputOctets>>33))
+		return nil
+	}))
+	assert.ElementsMatch(t, []string{"user of 01 -24h0m0s 120 2", "user of 01 0s 120 2", "user of 01 before 240 4"}, got)
+}
+
+// testHugeCounters: sums never wrap, whatever a NAS sends.
+func testHugeCounters(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	ctx := t.Context()
+	r := record("01", aaa.AcctStop, time.Minute, 0)
+	r.InputOctets, r.OutputOctets = 1<<64-1, 1<<63
+	require.NoError(t, write(ctx, sinkOf(t, s), 1, r))
+	x, err := s.SessionByID(ctx, r.SessionID)
+	require.NoError(t, err)
+	assert.Equal(t, uint64(1<<63-1), x.InputOctets)
+	assert.Equal(t, uint64(1<<63-1), x.OutputOctets)
+
+	db := Raw(t, options)
+	execute(t, db, "UPDATE usage_daily SET input_octets = 9223372036854775807")
+	r = record("01", aaa.AcctInterim, 2*time.Minute, 0)
+	r.Username, r.AcctSessionID, r.InputOctets, r.OutputOctets = "user of 01", "other", 1000, 1000
+	aaa.NewResolver().Resolve(&r)
+	require.NoError(t, write(ctx, sinkOf(t, s), 2, r))
+	for _, since := range []time.Time{noon, noon.AddDate(0, 0, 1)} {
+		require.NoError(t, s.EachUsage(ctx, since, func(u aaa.DailyUsage) error {
+			assert.Equal(t, uint64(1<<63-1), u.InputOctets)
+			assert.Equal(t, uint64(1000), u.OutputOctets)
+			return nil
+		}))
+	}
+	execute(t, db, "INSERT INTO usage_daily (username, day, input_octets) VALUES ('user of 01', '2020-01-01', 9223372036854775807)")
+	require.NoError(t, s.EachUsage(ctx, noon.AddDate(0, 0, 1), func(u aaa.DailyUsage) error {
+		assert.Equal(t, uint64(1<<63-1), u.InputOctets)
+		return nil
+	}))
+}
+
+func testAuthRecords(t *testing.T, database Database) {
+	s := Open(t, database)
+	ctx := t.Context()
+	var records []aaa.AuthRecord
+	for i := range 30 {
+		records = append(records, aaa.AuthRecord{
+			ID: uuid.Must(uuid.NewV7()), At: noon.Add(time.Duration(i) * time.Second), Username: []string{"alice", "b\x00ob\xff"}[i%2],
+			Accepted: i%3 == 0, Reason: aaa.ReasonWrongPassword, Detail: "d", Method: aaa.MethodMSCHAPv2,
+			NASID: uuid.Must(uuid.NewV7()), NASAddr: nasAddr, NASPortID: "p", CallingStationID: "c", CalledStationID: "d", SessionNonce: "00ff",
+		})
+	}
+	require.NoError(t, s.AppendAuthRecords(ctx, nil))
+	require.NoError(t, s.AppendAuthRecords(ctx, records[:10]))
+	require.NoError(t, s.AppendAuthRecords(ctx, records), "some are there already")
+	require.NoError(t, s.AppendAuthRecords(ctx, records[:25]))
+
+	list, err := s.ListAuthRecords(ctx, store.AuthFilter{})
+	require.NoError(t, err)
+	require.Len(t, list, 30)
+	assert.Equal(t, records[28], list[1])
+	list, err = s.ListAuthRecords(ctx, store.AuthFilter{Username: "alice", Limit: 3})
+	require.NoError(t, err)
+	assert.Equal(t, []aaa.AuthRecord{records[28], records[26], records[24]}, list)
+	list, err = s.ListAuthRecords(ctx, store.AuthFilter{Username: "alice", Limit: 2, After: &records[26]})
+	require.NoError(t, err)
+	assert.Equal(t, []aaa.AuthRecord{records[24], records[22]}, list)
+	list, err = s.ListAuthRecords(ctx, store.AuthFilter{Refused: true, From: noon.Add(10 * time.Second)})
+	require.NoError(t, err)
+	assert.Len(t, list, 14)
+	list, err = s.ListAuthRecords(ctx, store.AuthFilter{Username: "b\uFFFDob\uFFFD"})
+	require.NoError(t, err)
+	assert.Len(t, list, 15)
+}
+
+func testRetention(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	db := rawDB{Raw(t, options)}
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	now := time.Now().UTC()
+	for i, age := range []time.Duration{0, 3 * 24 * time.Hour, 10 * 24 * time.Hour, 100 * 24 * time.Hour, -40 * 24 * time.Hour, 30 * 365 * 24 * time.Hour} {
+		r := record(fmt.Sprint(i), aaa.AcctStart, 0, 0)
+		r.EventTime = now.Add(-age)
+		r.ReceivedAt = now.Add(-max(0, min(age, 200*24*time.Hour)))
+		aaa.NewResolver().Resolve(&r)
+		require.NoError(t, write(ctx, sink, 1, r))
+		require.NoError(t, s.AppendAuthRecords(ctx, []aaa.AuthRecord{{ID: uuid.New(), At: r.ReceivedAt}}))
+	}
+	require.NoError(t, s.Maintain(ctx, store.Retention{}))
+	assert.Equal(t, 6, db.count(t, "accounting_records"), "no retention, nothing deleted")
+	keep := store.Retention{AccountingRecords: 7 * 24 * time.Hour, AuthRecords: 24 * time.Hour}
+	require.NoError(t, s.Maintain(ctx, keep))
+	require.NoError(t, s.Maintain(ctx, keep))
+	assert.Equal(t, 3, db.count(t, "accounting_records"), "by receipt: today, three days ago, and the clock that is ahead")
+	assert.Equal(t, 2, db.count(t, "auth_records"))
+	assert.Equal(t, 6, db.count(t, "sessions"))
+
+	on, off, later := boot(-500*24*time.Hour), boot(-600*24*time.Hour), boot(-550*24*time.Hour)
+	off.Status = aaa.AcctOff
+	aaa.NewResolver().Resolve(&off)
+	require.NoError(t, write(ctx, sink, 2, on, off, later))
+	require.NoError(t, s.Maintain(ctx, keep))
+	boots, err := s.Boots(ctx, time.Time{})
+	require.NoError(t, err)
+	require.Len(t, boots, 1, "the latest On stays, however old")
+	assert.Equal(t, on.EventTime, boots[0].At)
+}
