@@ -17,6 +17,8 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrInUse means that others refer to the thing.
 	ErrInUse = errors.New("is in use")
+	// ErrUnreachable means that the database's server does not answer; later it may.
+	ErrUnreachable = errors.New("the server cannot be reached")
 	// ErrSchemaOld means that the database must be migrated first.
 	ErrSchemaOld = errors.New("the database has an older schema: run radiusd migrate up")
 	// ErrSchemaNew means that a newer radiusd has migrated the database.

@@ -46,9 +46,22 @@ func (s *Store) openPostgres(ctx context.Context, options Options) error {
 	s.writer = stdlib.OpenDBFromPool(s.pool)
 	s.reader = s.writer
 	if err := s.pool.Ping(ctx); err != nil {
+		if unreachable(err) {
+			return fmt.Errorf("%s: %w: %w", describe(config.ConnConfig), ErrUnreachable, err)
+		}
 		return fmt.Errorf("%s: %w", describe(config.ConnConfig), s.explain(err))
 	}
 	return nil
+}
+
+// unreachable tells a server that is away, starting or full from one that refuses.
+func unreachable(err error) bool {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code == "57P03" || refused.Code == "53300"
+	}
+	var failed *pgconn.ConnectError
+	return errors.As(err, &failed) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // describe names a database without its password.

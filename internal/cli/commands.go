@@ -4,7 +4,7 @@ import "github.com/spf13/cobra"
 
 // serverCommands run and look into a server.
 func (a *app) serverCommands() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{a.serveCommand()}
 }
 
 // dataCommands work on the store.

@@ -124,8 +124,13 @@ func openStore(ctx context.Context, c *config.Config, nodeID string, migrate boo
 	if err != nil {
 		return nil, err
 	}
+	return openStoreWith(ctx, options, madeKey, nodeID, migrate)
+}
+
+// openStoreWith is openStore with the options that storeOptions gave.
+func openStoreWith(ctx context.Context, options store.Options, madeKey, nodeID string, migrate bool) (*store.Store, error) {
 	options.NodeID = nodeID
-	options.AutoMigrate = migrate || c.Store.URL == ""
+	options.AutoMigrate = migrate || options.URL == ""
 	s, err := store.Open(ctx, options)
 	if err != nil && madeKey != "" && errors.Is(err, seal.ErrWrongKey) {
 		// The database has another key than the one that was just made here.

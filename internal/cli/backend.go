@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/ingest"
+	"radiusd/journal"
+	"radiusd/store"
+)
+
+// backend is the store of a running server, which may come later than the server:
+// one that starts while Postgres is away serves from the directory's snapshot and
+// journals accounting. Until the store is open, all methods fail, and those who
+// call them try again by themselves, as they do when it goes away later.
+type backend struct {
+	open func(context.Context) (*store.Store, error)
+	log  *slog.Logger
+
+	opened atomic.Pointer[openedStore]
+}
+
+type openedStore struct {
+	*store.Store
+	sink *store.Sink
+}
+
+// errStoreAway says that the store has not been opened yet.
+var errStoreAway = errors.New("the store has not been reached since the start")
+
+// connect opens the store.
+func (b *backend) connect(ctx context.Context) error {
+	s, err := b.open(ctx)
+	if err != nil {
+		return err
+	}
+	sink, err := s.NewSink(nil)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	b.opened.Store(&openedStore{s, sink})
+	return nil
+}
+
+// await opens the store as soon as it can be reached. An error that waiting does not
+// mend is logged when it changes, since the server is of use without the store.
+func (b *backend) await(ctx context.Context) {
+	var last string
+	for pause := time.Second; b.opened.Load() == nil; pause = min(2*pause, 5*time.Second) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		switch err := b.connect(ctx); {
+		case err == nil:
+			b.log.Info("the store is open")
+		case ctx.Err() == nil && err.Error() != last:
+			last = err.Error()
+			b.log.Error("the store cannot be opened, trying again", "error", err)
+		}
+	}
+}
+
+// maintain prepares partitions and deletes what is past its retention, hourly.
+func (b *backend) maintain(ctx context.Context, keep store.Retention) {
+	for pause := time.Duration(0); ; pause = time.Hour {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		s := b.opened.Load()
+		for s == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+				s = b.opened.Load()
+			}
+		}
+		if err := s.Maintain(ctx, keep); err != nil && ctx.Err() == nil {
+			b.log.Error("maintenance of the store failed, next try in an hour", "error", err)
+		}
+	}
+}
+
+// engine names the store that was opened.
+func (b *backend) engine() string {
+	if s := b.opened.Load(); s != nil {
+		return s.Engine()
+	}
+	return "away"
+}
+
+func (b *backend) close() error {
+	if s := b.opened.Load(); s != nil {
+		return s.Close()
+	}
+	return nil
+}
+
+// with calls fn on the store, if it is open.
+func with[T any](b *backend, fn func(*openedStore) (T, error)) (T, error) {
+	s := b.opened.Load()
+	if s == nil {
+		var none T
+		return none, errStoreAway
+	}
+	return fn(s)
+}
+
+// do is with for what returns only an error.
+func (b *backend) do(fn func(*openedStore) error) error {
+	_, err := with(b, func(s *openedStore) (struct{}, error) { return struct{}{}, fn(s) })
+	return err
+}
+
+// What follows is aaa.DirectoryStore, aaa.AuthRecordStore, aaa.SessionStore and
+// ingest.Sink on the store once it is open.
+
+func (b *backend) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
+	return with(b, func(s *openedStore) (aaa.ChangeCursor, error) { return s.ChangeCursor(ctx) })
+}
+
+func (b *backend) Changes(ctx context.Context, after aaa.ChangeCursor) (changes []aaa.Change, next aaa.ChangeCursor, err error) {
+	err = b.do(func(s *openedStore) error {
+		changes, next, err = s.Changes(ctx, after)
+		return err
+	})
+	return changes, next, err
+}
+
+func (b *backend) Plans(ctx context.Context) ([]aaa.Plan, error) {
+	return with(b, func(s *openedStore) ([]aaa.Plan, error) { return s.Plans(ctx) })
+}
+
+func (b *backend) Groups(ctx context.Context) ([]aaa.Group, error) {
+	return with(b, func(s *openedStore) ([]aaa.Group, error) { return s.Groups(ctx) })
+}
+
+func (b *backend) NASes(ctx context.Context) ([]aaa.NAS, error) {
+	return with(b, func(s *openedStore) ([]aaa.NAS, error) { return s.NASes(ctx) })
+}
+
+func (b *backend) EachUser(ctx context.Context, fn func(*aaa.User) error) error {
+	return b.do(func(s *openedStore) error { return s.EachUser(ctx, fn) })
+}
+
+func (b *backend) UsersByID(ctx context.Context, ids []uuid.UUID) ([]aaa.User, error) {
+	return with(b, func(s *openedStore) ([]aaa.User, error) { return s.UsersByID(ctx, ids) })
+}
+
+func (b *backend) AppendAuthRecords(ctx context.Context, records []aaa.AuthRecord) error {
+	return b.do(func(s *openedStore) error { return s.AppendAuthRecords(ctx, records) })
+}
+
+func (b *backend) EachSession(ctx context.Context, since time.Time, fn func(*aaa.Session) error) error {
+	return b.do(func(s *openedStore) error { return s.EachSession(ctx, since, fn) })
+}
+
+func (b *backend) Boots(ctx context.Context, since time.Time) ([]aaa.Boot, error) {
+	return with(b, func(s *openedStore) ([]aaa.Boot, error) { return s.Boots(ctx, since) })
+}
+
+func (b *backend) EachUsage(ctx context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
+	return b.do(func(s *openedStore) error { return s.EachUsage(ctx, since, fn) })
+}
+
+func (b *backend) Name() string { return store.SinkName }
+
+func (b *backend) Cursor(ctx context.Context) (journal.Position, error) {
+	return with(b, func(s *openedStore) (journal.Position, error) { return s.sink.Cursor(ctx) })
+}
+
+func (b *backend) Write(ctx context.Context, batch *ingest.Batch) error {
+	return b.do(func(s *openedStore) error { return s.sink.Write(ctx, batch) })
+}
+
+func (b *backend) CloseSessions(ctx context.Context, closings []aaa.Closing) error {
+	return b.do(func(s *openedStore) error { return s.CloseSessions(ctx, closings) })
+}
