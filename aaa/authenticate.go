@@ -130,7 +130,7 @@ func (a *Access) authenticate(x *exchange) Decision {
 	case MethodMAC:
 		return x.authenticateMAC()
 	case MethodEAP:
-		return x.unlessUnknown(ReasonMethodUnavailable, "EAP is not available")
+		return x.refuse(ReasonMethodUnavailable, "EAP is not available")
 	default:
 		return x.unlessUnknown(ReasonNoCredential, "the request carries nothing to check")
 	}

@@ -3,6 +3,7 @@ package aaa
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -70,6 +71,24 @@ func (c *catalog) group(place uint32) *groupEntry {
 		return nil
 	}
 	return c.groups[place]
+}
+
+// with returns c with the plans and groups that only an older catalog has.
+func (c *catalog) with(older *catalog) *catalog {
+	both := *c
+	both.plans = fillPlaces(c.plans, older.plans)
+	both.groups = fillPlaces(c.groups, older.groups)
+	return &both
+}
+
+func fillPlaces[T any](list, older []*T) []*T {
+	both := slices.Clone(list)
+	for place, entry := range older {
+		if entry != nil && (place >= len(both) || both[place] == nil) {
+			both = setPlace(both, uint32(place), entry)
+		}
+	}
+	return both
 }
 
 // compilePlan compiles a plan; one that has not changed keeps its entry, and

@@ -109,13 +109,15 @@ func (d *Directory) apply(ctx context.Context, changes []Change) error {
 			catalogChanged = true
 		}
 	}
-	// The catalog first: users that come with a new plan find it.
 	if catalogChanged {
 		c, err := d.readCatalog(ctx)
 		if err != nil {
 			return err
 		}
-		d.catalog.Store(c)
+		// Users that come with a new plan find it, and those that leave a
+		// deleted one still have it until they have left.
+		d.catalog.Store(c.with(d.catalog.Load()))
+		defer d.catalog.Store(c)
 	}
 	slices.SortFunc(users, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
 	users = slices.Compact(users)

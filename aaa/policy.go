@@ -159,11 +159,6 @@ func (p *policy) failed(q *query) *check {
 	return nil
 }
 
-// empty reports whether the policy neither checks nor replies anything.
-func (p *policy) empty() bool {
-	return len(p.checks) == 0 && len(p.replies) == 0 && p.controls.set == 0 && p.err == nil && !p.last
-}
-
 // replyList collects the attributes of an Access-Accept from the levels of
 // policy, the highest precedence first.
 //

@@ -8,6 +8,8 @@ import (
 	"radiusd/radius"
 )
 
+const eapFailure = 4 // RFC 3748 §4.2
+
 var errNoPlan = errors.New("the user's plan does not exist")
 
 // accept fills in an Access-Accept. An error leaves the reply to be rejected.
@@ -128,6 +130,9 @@ func (a *Access) reject(w *radius.Reply, x *exchange, d Decision) {
 			}
 			w.AddVendor(vendorMicrosoft, msCHAPError, msCHAPErrorText(x.mschap.response[0], version, challenge[:length]))
 		}
+	}
+	if eap, ok := x.attributes.Get(radius.TypeEAPMessage); ok && len(eap) >= 2 {
+		w.Add(radius.TypeEAPMessage, []byte{eapFailure, eap[1], 0, 4}) // RFC 3579 §2.6.3
 	}
 	if a.options.RejectDelay > 0 {
 		w.DelayUntil(a.options.RejectDelay)
