@@ -319,6 +319,21 @@ type answer struct {
 	packet radius.Packet
 }
 
+// withRecords records decisions without a goroutine; see world.record.
+func withRecords(t testing.TB) func(*AccessOptions) {
+	recorder, err := NewAuthRecorder(AuthRecorderOptions{Store: newFakeStore()})
+	require.NoError(t, err)
+	return func(o *AccessOptions) { o.Records = recorder }
+}
+
+// record returns the record of the only decision since the last call.
+func (w *world) record() AuthRecord {
+	w.t.Helper()
+	records := w.access.options.Records.take()
+	require.Len(w.t, records, 1)
+	return records[0]
+}
+
 // ask sends an Access-Request.
 func (w *world) ask(add func(m *radius.Message)) answer {
 	w.t.Helper()
