@@ -19,13 +19,13 @@ func (a *Access) gather(x *exchange) {
 		x.controls.set |= controlSimultaneousUse
 	}
 	if rules := account.rules; rules != nil {
-		x.controls.inherit(&rules.policy.controls)
+		x.controls.inherit(rules.policy.controls)
 		x.require("user", &rules.policy)
 		x.gatherGroups(rules)
 	}
 	switch {
 	case x.plan != nil:
-		x.controls.inherit(&x.plan.policy.controls)
+		x.controls.inherit(x.plan.policy.controls)
 		x.require("plan", &x.plan.policy)
 	case account.plan != 0 && x.broken == nil:
 		x.broken = errNoPlan
@@ -62,7 +62,7 @@ func (x *exchange) gatherGroups(rules *accountRules) {
 		if p.failed(&x.query) != nil {
 			continue
 		}
-		x.controls.inherit(&p.controls)
+		x.controls.inherit(p.controls)
 		x.groups = append(x.groups, p)
 		if p.last {
 			return
@@ -95,7 +95,7 @@ func (a *Access) authorize(x *exchange) Decision {
 		return d
 	}
 	if x.failed != nil {
-		return x.refuse(x.failed.reason, x.failedLevel+": "+x.failed.item.quoted())
+		return x.refuse(x.failed.reason, x.failedLevel+": "+x.failed.item.masked(x.query.dict))
 	}
 	if d := a.checkLoginHours(x); !d.Accepted() {
 		return d

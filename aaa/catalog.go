@@ -99,6 +99,9 @@ func compilePlan(dict *dictionary.Dictionary, plan Plan, old *planEntry) *planEn
 	}
 	e := &planEntry{plan: plan, policy: compilePolicy(dict, plan.Items)}
 	own, err := planControls(&plan)
+	if e.policy.controls == nil {
+		e.policy.controls = new(controls)
+	}
 	e.policy.controls.inherit(&own) // an item of the plan wins over its field
 	e.policy.err = errors.Join(err, e.policy.err)
 	return e

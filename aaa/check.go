@@ -15,15 +15,15 @@ import (
 // in the request satisfies it. Like FreeRADIUS, an absent attribute satisfies
 // only !*.
 type check struct {
-	item   Item
-	source checkSource
+	item   *Item
 	attr   *dictionary.Attribute
-	op     dictionary.Op
-	tag    uint8
 	want   []byte         // in wire form
 	number uint64         // of want, where order matters
-	prefix netip.Prefix   // an address compared with a prefix
+	prefix *netip.Prefix  // an address compared with a prefix; else nil
 	regex  *regexp.Regexp // =~ and !~
+	source checkSource
+	op     dictionary.Op
+	tag    uint8
 	reason Reason
 }
 
@@ -51,7 +51,7 @@ type query struct {
 
 // compileCheck makes a check of an item that sets no control attribute. It
 // returns nil for := and +=, which set and do not compare, as in FreeRADIUS.
-func compileCheck(dict *dictionary.Dictionary, item Item) (*check, error) {
+func compileCheck(dict *dictionary.Dictionary, item *Item) (*check, error) {
 	op, err := dictionary.ParseOp(strings.TrimSpace(item.Op))
 	if err != nil {
 		return nil, err
@@ -65,7 +65,9 @@ func compileCheck(dict *dictionary.Dictionary, item Item) (*check, error) {
 	pair, err := dict.ParsePair(item.Attribute, op.String(), text)
 	if err != nil && prefixed {
 		// An address compared with a prefix is no value of its type.
-		c.prefix, err = netip.ParsePrefix(strings.Trim(strings.TrimSpace(text), `"'`))
+		var prefix netip.Prefix
+		prefix, err = netip.ParsePrefix(strings.Trim(strings.TrimSpace(text), `"'`))
+		c.prefix = &prefix
 		if err == nil {
 			pair, err = dict.ParsePair(item.Attribute, dictionary.OpAny.String(), "")
 		}
@@ -144,7 +146,7 @@ func (c *check) prepare() error {
 		}
 		c.regex = regex
 	case dictionary.OpLt, dictionary.OpGt, dictionary.OpLe, dictionary.OpGe:
-		if c.prefix.IsValid() {
+		if c.prefix != nil {
 			return fmt.Errorf("operator %s does not compare with a prefix", c.op)
 		}
 		switch c.attr.Type {
@@ -268,7 +270,7 @@ func (c *check) compare(value []byte) bool {
 
 func (c *check) equal(value []byte) bool {
 	switch {
-	case c.prefix.IsValid():
+	case c.prefix != nil:
 		addr, ok := netip.AddrFromSlice(value)
 		return ok && c.prefix.Contains(addr)
 	case c.source == fromStandard && (c.attr.OID[0] == uint32(radius.TypeCallingStationID) || c.attr.OID[0] == uint32(radius.TypeCalledStationID)):

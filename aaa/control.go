@@ -48,8 +48,12 @@ const (
 	authTypeReject
 )
 
-// inherit takes from controls of lower precedence what is not set here.
+// inherit takes from controls of lower precedence, which may be nil, what is not
+// set here.
 func (c *controls) inherit(lower *controls) {
+	if lower == nil {
+		return
+	}
 	missing := lower.set &^ c.set
 	if missing == 0 {
 		return
@@ -87,8 +91,10 @@ type controlItem struct {
 	read func(c *controls, value string) error
 }
 
-// controlItems lists them; see docs/policy.md.
-func controlItems() []controlItem {
+// controlItems are the ones there are; see docs/policy.md.
+var controlItems = listControlItems()
+
+func listControlItems() []controlItem {
 	items := []controlItem{
 		{"Auth-Type", controlAuthType | controlMethods, readAuthType},
 		{"Simultaneous-Use", controlSimultaneousUse, func(c *controls, value string) error {
@@ -150,7 +156,7 @@ func readAuthType(c *controls, value string) error {
 // attribute, whatever of the operators ==, :=, = and += it has: FreeRADIUS's users
 // write all of them. The operator = leaves what is set.
 func (c *controls) readControl(dict *dictionary.Dictionary, item Item) (known bool, err error) {
-	for _, control := range controlItems() {
+	for _, control := range controlItems {
 		if !strings.EqualFold(control.name, item.Attribute) {
 			continue
 		}

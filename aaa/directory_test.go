@@ -431,7 +431,9 @@ func TestUserTableUnderConcurrentReaders(t *testing.T) {
 // manyUsers is a store with users made on the fly.
 type manyUsers struct {
 	*fakeStore
-	n int
+	n      int
+	items  []Item // of every user
+	groups []Membership
 }
 
 func (s *manyUsers) EachUser(_ context.Context, fn func(*User) error) error {
@@ -440,8 +442,13 @@ func (s *manyUsers) EachUser(_ context.Context, fn func(*User) error) error {
 		id := uuid.UUID{}
 		copy(id[:], fmt.Sprintf("%016d", i))
 		u = User{
-			ID: id, Name: fmt.Sprintf("subscriber%07d@example.net", i), PlanID: uuid.UUID{1}, ExpiresAt: monday,
+			ID: id, Name: fmt.Sprintf("subscriber%07d@example.net", i), PlanID: uuid.UUID{1}, ExpiresAt: monday, Groups: s.groups,
 			Credential: Credential{Scheme: SchemeHash, Secret: []byte("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g")},
+		}
+		for _, item := range s.items {
+			item.Attribute, item.Op = strings.Clone(item.Attribute), strings.Clone(item.Op) // as from a database
+			item.Value = fmt.Sprintf(item.Value, i)
+			u.Items = append(u.Items, item)
 		}
 		if err := fn(&u); err != nil {
 			return err
@@ -452,22 +459,33 @@ func (s *manyUsers) EachUser(_ context.Context, fn func(*User) error) error {
 
 func TestDirectoryMemory(t *testing.T) {
 	const users = 100_000
-	d := newDirectory(t, &manyUsers{fakeStore: newFakeStore(), n: users})
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+	for name, store := range map[string]*manyUsers{
+		"with a plan":               {},
+		"with a group":              {groups: []Membership{{GroupID: uuid.UUID{7}}}},
+		"with a reply item":         {items: []Item{replyItem("Reply-Message", ":=", "user %d")}},
+		"with a control item":       {items: []Item{checkItem("Simultaneous-Use", ":=", "%d")}},
+		"with a check of a station": {items: []Item{checkItem("Calling-Station-Id", "==", "00-1A-2B-%06x")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store.fakeStore, store.n = newFakeStore(), users
+			d := newDirectory(t, store)
+			heap := func() uint64 {
+				runtime.GC()
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				return m.HeapAlloc
+			}
+			before := heap()
+			began := time.Now()
+			require.NoError(t, d.Load(t.Context()))
+			took := time.Since(began)
+			perUser := float64(heap()-before) / users
+			require.Equal(t, users, d.Status().Users)
+			t.Logf("%.0f octets a user, %d users loaded in %v", perUser, users, took)
+			require.Less(t, perUser, 600.0)
+			runtime.KeepAlive(d)
+		})
 	}
-	before := heap()
-	began := time.Now()
-	require.NoError(t, d.Load(t.Context()))
-	took := time.Since(began)
-	perUser := float64(heap()-before) / users
-	require.Equal(t, users, d.Status().Users)
-	t.Logf("%.0f octets a user, %d users loaded in %v", perUser, users, took)
-	require.Less(t, perUser, 600.0)
-	runtime.KeepAlive(d)
 }
 
 func TestDirectoryLookupsDoNotAllocate(t *testing.T) {

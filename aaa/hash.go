@@ -56,26 +56,24 @@ type ldapScheme struct {
 	new    func() hash.Hash
 }
 
-// ldapSchemes lists them. They cost about a microsecond, so that nothing need be
+// ldapSchemes are the ones there are. They cost about a microsecond, so that nothing need be
 // deferred.
-func ldapSchemes() []ldapScheme {
-	return []ldapScheme{
-		{"{SHA}", false, sha1.New},
-		{"{SSHA}", true, sha1.New},
-		{"{SHA256}", false, sha256.New},
-		{"{SSHA256}", true, sha256.New},
-		{"{SHA384}", false, sha512.New384},
-		{"{SSHA384}", true, sha512.New384},
-		{"{SHA512}", false, sha512.New},
-		{"{SSHA512}", true, sha512.New},
-		{"{MD5}", false, md5.New},
-		{"{SMD5}", true, md5.New},
-	}
+var ldapSchemes = []ldapScheme{
+	{"{SHA}", false, sha1.New},
+	{"{SSHA}", true, sha1.New},
+	{"{SHA256}", false, sha256.New},
+	{"{SSHA256}", true, sha256.New},
+	{"{SHA384}", false, sha512.New384},
+	{"{SSHA384}", true, sha512.New384},
+	{"{SHA512}", false, sha512.New},
+	{"{SSHA512}", true, sha512.New},
+	{"{MD5}", false, md5.New},
+	{"{SMD5}", true, md5.New},
 }
 
 // findLDAPScheme splits a hash into its scheme, digest and salt.
 func findLDAPScheme(text string) (scheme ldapScheme, digest, salt []byte, err error) {
-	for _, s := range ldapSchemes() {
+	for _, s := range ldapSchemes {
 		if len(text) < len(s.prefix) || !strings.EqualFold(text[:len(s.prefix)], s.prefix) {
 			continue
 		}

@@ -3,7 +3,9 @@ package aaa
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unique"
 
 	"radiusd/dictionary"
 	"radiusd/radius"
@@ -13,7 +15,7 @@ import (
 type policy struct {
 	items    []Item // as stored
 	checks   []check
-	controls controls
+	controls *controls         // nil: none is set
 	replies  []dictionary.Pair // with the operators =, := and +=
 	last     bool              // Fall-Through = No: no group after this level applies
 	err      error             // what did not compile; such a policy refuses
@@ -54,36 +56,46 @@ func ValidatePlan(dict *dictionary.Dictionary, plan *Plan) error {
 // compilePolicy compiles items. The result always has the items that compile;
 // err says what is wrong with the others.
 func compilePolicy(dict *dictionary.Dictionary, items []Item) policy {
-	p := policy{items: items}
+	p := policy{items: slices.Clone(items)}
 	var errs []error
-	for _, item := range items {
+	for i := range p.items {
+		item := &p.items[i]
+		// The same few names and operators are everywhere.
+		item.Attribute, item.Op = unique.Make(item.Attribute).Value(), unique.Make(item.Op).Value()
 		var err error
 		switch item.Kind {
 		case CheckItem:
 			err = p.addCheck(dict, item)
 		case ReplyItem:
-			err = p.addReply(dict, item)
+			err = p.addReply(dict, *item)
 		default:
 			err = fmt.Errorf("unknown kind %d", item.Kind)
 		}
 		if err != nil {
-			errs = append(errs, &CompileError{item, err})
+			errs = append(errs, &CompileError{*item, err})
 		}
 	}
 	p.err = errors.Join(errs...)
+	p.checks, p.replies = slices.Clip(p.checks), slices.Clip(p.replies)
 	return p
 }
 
-func (p *policy) addCheck(dict *dictionary.Dictionary, item Item) error {
-	known, err := p.controls.readControl(dict, item)
-	if known || err != nil {
+func (p *policy) addCheck(dict *dictionary.Dictionary, item *Item) error {
+	var c controls
+	if p.controls != nil {
+		c = *p.controls
+	}
+	if known, err := c.readControl(dict, *item); known {
+		if err == nil {
+			p.controls = &c
+		}
 		return err
 	}
-	c, err := compileCheck(dict, item)
-	if c == nil || err != nil {
+	compiled, err := compileCheck(dict, item)
+	if compiled == nil || err != nil {
 		return err
 	}
-	p.checks = append(p.checks, *c)
+	p.checks = append(p.checks, *compiled)
 	return nil
 }
 

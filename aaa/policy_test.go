@@ -221,14 +221,14 @@ func TestReplyPrecedence(t *testing.T) {
 }
 
 func TestControlPrecedence(t *testing.T) {
-	compile := func(items ...Item) controls {
+	compile := func(items ...Item) *controls {
 		p := compilePolicy(dictionary.Embedded(), items)
 		require.NoError(t, p.err)
 		return p.controls
 	}
 	c := compile(checkItem("Simultaneous-Use", ":=", "3"), checkItem("Auth-Type", ":=", "PAP"))
 	lower := compile(checkItem("Simultaneous-Use", ":=", "1"), checkItem("Max-Daily-Session", ":=", "3600"), checkItem("Auth-Type", ":=", "Reject"))
-	c.inherit(&lower)
+	c.inherit(lower)
 	require.Equal(t, 3, c.simultaneousUse)
 	require.EqualValues(t, 3600, c.seconds[PeriodDay])
 	require.Equal(t, authTypeCheck, c.authType, "the higher level's Auth-Type wins whole")

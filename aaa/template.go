@@ -123,8 +123,10 @@ type templateVariableInfo struct {
 	text       func(in *templateInput) string
 }
 
-// templateVariables lists the variables; the first stands for none.
-func templateVariables() []templateVariableInfo {
+// templateVariables are the ones there are; the first stands for none.
+var templateVariables = listTemplateVariables()
+
+func listTemplateVariables() []templateVariableInfo {
 	rate := func(name string, f func(p *Plan) uint64) templateVariableInfo {
 		return templateVariableInfo{name: name, kind: rateVariable, number: func(in *templateInput) uint64 { return f(in.plan) }}
 	}
@@ -339,13 +341,12 @@ func compileTemplateLine(dict *dictionary.Dictionary, text templateLineText, uni
 		}
 		line.when = append(line.when, c)
 	}
-	variables := templateVariables()
 	for _, part := range line.parts {
-		line.perRequest = line.perRequest || variables[part.variable].perRequest
+		line.perRequest = line.perRequest || templateVariables[part.variable].perRequest
 	}
 	for _, condition := range line.when {
 		for _, c := range condition {
-			line.perRequest = line.perRequest || variables[c.variable].perRequest
+			line.perRequest = line.perRequest || templateVariables[c.variable].perRequest
 		}
 	}
 	return line, nil
@@ -383,7 +384,7 @@ func parseTemplateValue(text string) ([]templatePart, error) {
 }
 
 func checkTemplateFormat(part templatePart) error {
-	v := templateVariables()[part.variable]
+	v := templateVariables[part.variable]
 	switch part.format {
 	case "":
 		return nil
@@ -403,7 +404,7 @@ func checkTemplateFormat(part templatePart) error {
 
 func findTemplateVariable(name string) (templateVariable, error) {
 	var known []string
-	for i, v := range templateVariables() {
+	for i, v := range templateVariables {
 		if i > 0 && v.name == name {
 			return templateVariable(i), nil
 		}
@@ -440,7 +441,7 @@ func parseTemplateCondition(text string) (templateCondition, error) {
 		if c.variable, err = findTemplateVariable(name); err != nil {
 			return nil, err
 		}
-		if c.op != "" && templateVariables()[c.variable].number == nil {
+		if c.op != "" && templateVariables[c.variable].number == nil {
 			return nil, fmt.Errorf("condition %q: %s is not a number", text, name)
 		}
 		condition = append(condition, c)

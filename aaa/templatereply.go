@@ -12,13 +12,12 @@ import (
 // pairs appends what the template makes of its input, for the level below the
 // plan's items.
 func (t *template) pairs(dst []dictionary.Pair, in *templateInput) ([]dictionary.Pair, error) {
-	variables := templateVariables()
 	for i := range t.lines {
 		line := &t.lines[i]
 		if in.left == nil && line.perRequest {
 			continue
 		}
-		text, ok := line.text(variables, in)
+		text, ok := line.text(in)
 		if !ok {
 			continue
 		}
@@ -34,10 +33,10 @@ func (t *template) pairs(dst []dictionary.Pair, in *templateInput) ([]dictionary
 }
 
 // text is the line's value; false if the line is left out.
-func (l *templateLine) text(variables []templateVariableInfo, in *templateInput) (string, bool) {
+func (l *templateLine) text(in *templateInput) (string, bool) {
 	for _, condition := range l.when {
 		if !slices.ContainsFunc(condition, func(c templateComparison) bool {
-			return c.holds(&variables[c.variable], in)
+			return c.holds(&templateVariables[c.variable], in)
 		}) {
 			return "", false
 		}
@@ -48,7 +47,7 @@ func (l *templateLine) text(variables []templateVariableInfo, in *templateInput)
 		if part.variable == 0 {
 			continue
 		}
-		v := &variables[part.variable]
+		v := &templateVariables[part.variable]
 		if !part.optional && v.empty(in) {
 			return "", false
 		}
