@@ -273,7 +273,6 @@ func liveRows(l *aaa.LiveSessions) []aaa.Session {
 	return rows
 }
 
-
 // show writes rows so that a difference can be read.
 func show(rows []aaa.Session) string {
 	var b strings.Builder

@@ -160,4 +160,3 @@ func beganAt(r *aaa.Record, records []aaa.Record) time.Time {
 func drawRepeats(t *rapid.T, records []aaa.Record) []aaa.Record {
 	return rapid.SliceOfN(rapid.SampledFrom(records), 0, len(records)).Draw(t, "repeats")
 }
-
