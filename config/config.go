@@ -63,10 +63,10 @@ type Auth struct {
 	// to slow down guessing. 0s answers at once; at most 5s, since a NAS gives up.
 	RejectDelay time.Duration `yaml:"reject_delay"`
 	// Workers for what must not run on a listener: slow password hashes like
-	// argon2id and bcrypt. 0: one for each CPU.
+	// argon2id and bcrypt. 0: one for each CPU, but at least two.
 	Workers int `yaml:"workers"`
 	// How many requests may wait for a worker before new ones are shed, in
-	// silence, for the NAS to try again. 0: 64 for each worker.
+	// silence, for the NAS to try again. 0: 1024.
 	QueueLength int `yaml:"queue_length"`
 }
 

@@ -76,7 +76,7 @@ func parseRate(text string) (uint64, error) {
 		return 0, fail
 	}
 	if unit, ok := decimalUnits[number[len(number)-1]]; ok {
-		number, factor = number[:len(number)-1], unit
+		number, factor = strings.TrimSpace(number[:len(number)-1]), unit
 	}
 	return scaled(number, factor, fail)
 }
