@@ -4,12 +4,12 @@ import "github.com/spf13/cobra"
 
 // serverCommands run and look into a server.
 func (a *app) serverCommands() []*cobra.Command {
-	return []*cobra.Command{a.serveCommand()}
+	return []*cobra.Command{a.serveCommand(), a.debugCommand()}
 }
 
 // dataCommands work on the store.
 func (a *app) dataCommands() []*cobra.Command {
-	return []*cobra.Command{a.userCommand(), a.planCommand(), a.groupCommand(), a.nasCommand(), a.migrateCommand(), a.journalCommand()}
+	return []*cobra.Command{a.userCommand(), a.planCommand(), a.groupCommand(), a.nasCommand(), a.sessionCommand(), a.migrateCommand(), a.journalCommand()}
 }
 
 // toolCommands need no store.

@@ -131,9 +131,20 @@ decisions with their reasons: why was it refused?`,
 }
 
 func (a *app) showUser(ctx context.Context, s *store.Store, name string) error {
+	decisions, err := s.ListAuthRecords(ctx, store.AuthFilter{Username: name, Limit: recent})
+	if err != nil {
+		return err
+	}
 	user, err := s.UserByName(ctx, name)
 	if err != nil {
-		return missing(err, name, func() []string { return nearUsers(ctx, s, name) })
+		err = missing(err, name, func() []string { return nearUsers(ctx, s, name) })
+		if len(decisions) > 0 && a.format == formatTable {
+			// Somebody tries a name that does not exist: show from where.
+			if err := section(a, "last decisions", decisionColumns, decisions); err != nil {
+				return err
+			}
+		}
+		return err
 	}
 	row := userRow{User: user}
 	if row.names, err = readNames(ctx, s); err != nil {
@@ -142,7 +153,23 @@ func (a *app) showUser(ctx context.Context, s *store.Store, name string) error {
 	if row.profile, err = s.UserProfile(ctx, name); err != nil {
 		return err
 	}
-	return writeOne(a, userShowColumns(), &row)
+	sessions, err := s.ListSessions(ctx, store.SessionFilter{Username: name, Online: true, Limit: recent})
+	if err != nil {
+		return err
+	}
+	columns := userShowColumns()
+	if a.format == formatJSON {
+		columns = append(columns,
+			column[userRow]{name: "open_sessions", value: func(*userRow) any { return rawList(sessionColumns, sessions) }},
+			column[userRow]{name: "last_decisions", value: func(*userRow) any { return rawList(decisionColumns, decisions) }})
+	}
+	if err := writeOne(a, columns, &row); err != nil || a.format != formatTable {
+		return err
+	}
+	if err := section(a, "open sessions", sessionColumns, sessions); err != nil {
+		return err
+	}
+	return section(a, "last decisions", decisionColumns, decisions)
 }
 
 // userShowColumns are those of a list and what only one user is shown with.

@@ -30,7 +30,7 @@ func TestRates(t *testing.T) {
 	}
 	assert.Equal(t, "10M", formatRate(10e6))
 	assert.Equal(t, "1.5G", formatRate(15e8))
-	assert.Equal(t, "1234567", formatRate(1234567))
+	assert.Equal(t, "1234.567k", formatRate(1234567))
 }
 
 func TestOctets(t *testing.T) {

@@ -1,0 +1,383 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"radiusd/aaa"
+	"radiusd/config"
+	"radiusd/radius"
+	"radiusd/store"
+)
+
+func (a *app) sessionCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "session",
+		Short: "List, show and disconnect sessions",
+		Example: `  radiusd session list --online
+  radiusd session list --user alice -o csv
+  radiusd session disconnect 01890a5d-ac96-774b-bcce-b302099a8057`,
+	}
+	c.AddCommand(a.sessionListCommand(), a.sessionShowCommand(), a.sessionDisconnectCommand())
+	return c
+}
+
+// humanOctets shows an amount of data in a table.
+func humanOctets(at func(*aaa.Session) uint64) func(*aaa.Session) string {
+	return func(s *aaa.Session) string { return formatOctets(at(s)) }
+}
+
+func inputOctets(s *aaa.Session) uint64  { return s.InputOctets }
+func outputOctets(s *aaa.Session) uint64 { return s.OutputOctets }
+
+// sessionColumns describe a session, named as in the table sessions.
+var sessionColumns = []column[aaa.Session]{
+	{name: "id", value: func(s *aaa.Session) any { return s.ID }},
+	{name: "acct_session_id", value: func(s *aaa.Session) any { return s.AcctSessionID }},
+	{name: "username", value: func(s *aaa.Session) any { return s.Username }},
+	{name: "nas_ip", value: func(s *aaa.Session) any { return s.NASAddr }},
+	{name: "framed_ip", value: func(s *aaa.Session) any { return s.FramedIP }},
+	{name: "calling_station_id", value: func(s *aaa.Session) any { return s.CallingStationID }},
+	{name: "started_at", value: func(s *aaa.Session) any { return s.StartedAt }},
+	{name: "updated_at", value: func(s *aaa.Session) any { return s.UpdatedAt }, detail: true},
+	{name: "stopped_at", value: func(s *aaa.Session) any { return s.StoppedAt }},
+	{name: "session_seconds", value: func(s *aaa.Session) any { return s.SessionSeconds }},
+	{name: "input_octets", value: func(s *aaa.Session) any { return s.InputOctets }, human: humanOctets(inputOctets)},
+	{name: "output_octets", value: func(s *aaa.Session) any { return s.OutputOctets }, human: humanOctets(outputOctets)},
+	{name: "terminate_cause", value: func(s *aaa.Session) any { return s.TerminateCause }},
+	{name: "stop_inferred", value: func(s *aaa.Session) any { return s.StopInferred }, detail: true},
+	{name: "start_inferred", value: func(s *aaa.Session) any { return s.StartInferred }, detail: true},
+	{name: "input_packets", value: func(s *aaa.Session) any { return s.InputPackets }, detail: true},
+	{name: "output_packets", value: func(s *aaa.Session) any { return s.OutputPackets }, detail: true},
+	{name: "nas_identifier", value: func(s *aaa.Session) any { return s.NASIdentifier }, detail: true},
+	{name: "nas_port", value: func(s *aaa.Session) any { return s.NASPort }, detail: true},
+	{name: "nas_port_id", value: func(s *aaa.Session) any { return s.NASPortID }, detail: true},
+	{name: "called_station_id", value: func(s *aaa.Session) any { return s.CalledStationID }, detail: true},
+	{name: "framed_ipv6", value: func(s *aaa.Session) any { return s.FramedIPv6 }, detail: true},
+	{name: "framed_ipv6_prefix", value: func(s *aaa.Session) any { return s.FramedIPv6Prefix }, detail: true},
+	{name: "delegated_prefix", value: func(s *aaa.Session) any { return s.DelegatedPrefix }, detail: true},
+	{name: "acct_multi_session_id", value: func(s *aaa.Session) any { return s.AcctMultiSessionID }, detail: true},
+	{name: "counter_wrapped", value: func(s *aaa.Session) any { return s.CounterWrapped }, detail: true},
+}
+
+// recordColumns describe an accounting record of a session.
+var recordColumns = []column[aaa.Record]{
+	{name: "event_time", value: func(r *aaa.Record) any { return r.EventTime }},
+	{name: "status", value: func(r *aaa.Record) any { return r.Status }},
+	{name: "session_seconds", value: func(r *aaa.Record) any { return sent(r.HasSeconds, r.SessionSeconds) }},
+	{name: "input_octets", value: func(r *aaa.Record) any { return sent(r.HasOctets, r.InputOctets) }},
+	{name: "output_octets", value: func(r *aaa.Record) any { return sent(r.HasOctets, r.OutputOctets) }},
+	{name: "terminate_cause", value: func(r *aaa.Record) any { return r.TerminateCause }},
+	{name: "received_at", value: func(r *aaa.Record) any { return r.ReceivedAt }},
+	{name: "record_id", value: func(r *aaa.Record) any { return r.ID }, detail: true},
+}
+
+// sent tells a counter that was not sent from zero.
+func sent(has bool, n uint64) any {
+	if !has {
+		return nil
+	}
+	return n
+}
+
+func (a *app) sessionListCommand() *cobra.Command {
+	var online bool
+	var user, nas, from, before string
+	limit := 0
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List sessions, the latest first",
+		Example: `  radiusd session list --online
+  radiusd session list --user alice --from 2026-12-01
+  radiusd session list --nas 192.0.2.1 -o csv`,
+		Args:              arguments(),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if limit < 0 {
+				return usagef("--limit must not be negative")
+			}
+			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
+				filter := store.SessionFilter{Online: online, Username: user, Limit: limit}
+				var err error
+				if filter.StartedFrom, err = parseMoment(from, cfg.Location()); err != nil {
+					return usagef("--from: %v", err)
+				}
+				if filter.StartedBefore, err = parseMoment(before, cfg.Location()); err != nil {
+					return usagef("--before: %v", err)
+				}
+				if nas != "" {
+					if filter.NASAddr, err = nasAddress(c.Context(), s, nas); err != nil {
+						return err
+					}
+				}
+				return writeList(a, sessionColumns, eachSessionPage(c.Context(), s, filter))
+			})
+		},
+	}
+	c.Flags().BoolVar(&online, "online", false, "only open sessions")
+	c.Flags().StringVar(&user, "user", "", "only sessions of the user with this `NAME`")
+	c.Flags().StringVar(&nas, "nas", "", "only sessions of the NAS with this `ADDRESS` or name")
+	c.Flags().StringVar(&from, "from", "", "only sessions started at or after a `DAY` or time in RFC 3339")
+	c.Flags().StringVar(&before, "before", "", "only sessions started before a `DAY` or time in RFC 3339")
+	c.Flags().IntVar(&limit, "limit", 1000, "at most `N` sessions; 0 for all")
+	completeFlagFunc(c, "user", a.completeUsers)
+	completeFlagFunc(c, "nas", a.completeNASes)
+	a.outputFlag(c)
+	return c
+}
+
+// parseMoment reads the begin of a day in the configured zone, or a time; an
+// empty text is the zero time.
+func parseMoment(text string, zone *time.Location) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
+		return day, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return at, fmt.Errorf("%q is neither a day, like 2026-12-31, nor a time in RFC 3339", text)
+	}
+	return at, nil
+}
+
+// nasAddress is an address as it is, or that of the NAS with a name.
+func nasAddress(ctx context.Context, s *store.Store, text string) (netip.Addr, error) {
+	if address, err := netip.ParseAddr(text); err == nil {
+		return address.Unmap(), nil
+	}
+	nas, err := findNAS(ctx, s, text)
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	return nas.Prefix.Addr(), nil
+}
+
+// eachSessionPage gives the sessions that the filter selects, page by page.
+func eachSessionPage(ctx context.Context, s *store.Store, filter store.SessionFilter) iter.Seq2[*aaa.Session, error] {
+	return func(yield func(*aaa.Session, error) bool) {
+		left, all := filter.Limit, filter.Limit == 0
+		for all || left > 0 {
+			if filter.Limit = 1000; !all {
+				filter.Limit = min(1000, left)
+			}
+			page, err := s.ListSessions(ctx, filter)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range page {
+				if !yield(&page[i], nil) {
+					return
+				}
+			}
+			if len(page) < filter.Limit {
+				return
+			}
+			left -= len(page)
+			filter.After = &page[len(page)-1]
+		}
+	}
+}
+
+// findSession returns the session with an id, or the only open one with an
+// Acct-Session-Id.
+func findSession(ctx context.Context, s *store.Store, text string) (*aaa.Session, error) {
+	id, err := uuid.Parse(text)
+	if err == nil {
+		return s.SessionByID(ctx, id)
+	}
+	var found *aaa.Session
+	for session, err := range eachSessionPage(ctx, s, store.SessionFilter{Online: true}) {
+		if err != nil {
+			return nil, err
+		}
+		if session.AcctSessionID != text {
+			continue
+		}
+		if found != nil {
+			return nil, fmt.Errorf("several open sessions have the Acct-Session-Id %q: give the id that session list shows", text)
+		}
+		found = session
+	}
+	if found == nil {
+		return nil, fmt.Errorf("session %q: %w (an id, or the Acct-Session-Id of an open session)", text, store.ErrNotFound)
+	}
+	return found, nil
+}
+
+// completeSessions completes the id of an open session.
+func (a *app) completeSessions(c *cobra.Command, _ []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return a.completeNames(c, toComplete, func(ctx context.Context, s *store.Store) []string {
+		list, _ := s.ListSessions(ctx, store.SessionFilter{Online: true, Limit: completionLimit})
+		return namesOf(list, func(s *aaa.Session) string { return s.ID.String() })
+	})
+}
+
+func (a *app) sessionShowCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:               "show ID",
+		Short:             "Show a session and its accounting records",
+		Long:              "Shows a session by its id or, while it is open, by its Acct-Session-Id.",
+		Example:           "  radiusd session show 01890a5d-ac96-774b-bcce-b302099a8057 -o json",
+		Args:              arguments("ID"),
+		ValidArgsFunction: first(a.completeSessions),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
+				session, err := findSession(c.Context(), s, args[0])
+				if err != nil {
+					return err
+				}
+				records, err := s.SessionRecords(c.Context(), session.ID, 0)
+				if err != nil {
+					return err
+				}
+				columns := sessionColumns
+				if a.format == formatJSON {
+					columns = append(columns[:len(columns):len(columns)],
+						column[aaa.Session]{name: "records", value: func(*aaa.Session) any { return rawList(recordColumns, records) }})
+				}
+				if err := writeOne(a, columns, session); err != nil || a.format != formatTable {
+					return err
+				}
+				return section(a, "records", recordColumns, records)
+			})
+		},
+	}
+	a.outputFlag(c)
+	return c
+}
+
+func (a *app) sessionDisconnectCommand() *cobra.Command {
+	timeout := 10 * time.Second
+	c := &cobra.Command{
+		Use:   "disconnect ID",
+		Short: "Ask the NAS to end a session (Disconnect-Request, RFC 5176)",
+		Long: `Sends a Disconnect-Request to the NAS of the session, on its CoA port, and says
+what became of it: acknowledged, refused with a cause, or no answer. The session
+is listed as ended once the NAS's accounting Stop has arrived.`,
+		Example: `  radiusd session disconnect 01890a5d-ac96-774b-bcce-b302099a8057
+  radiusd session disconnect 4711 --timeout 30s`,
+		Args:              arguments("ID"),
+		ValidArgsFunction: first(a.completeSessions),
+		RunE: func(c *cobra.Command, args []string) error {
+			if timeout <= 0 {
+				return usagef("--timeout must be greater than zero")
+			}
+			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
+				session, err := findSession(c.Context(), s, args[0])
+				if err != nil {
+					return err
+				}
+				if !session.Open() {
+					return fmt.Errorf("session %s has ended already, at %s", session.ID, tableTime(session.StoppedAt))
+				}
+				nas, err := sessionNAS(c.Context(), s, session)
+				if err != nil {
+					return err
+				}
+				return a.disconnect(c.Context(), cfg, session, nas, timeout)
+			})
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait for an answer")
+	return c
+}
+
+// sessionNAS is the NAS of the directory that a session is on.
+func sessionNAS(ctx context.Context, s *store.Store, session *aaa.Session) (*aaa.NAS, error) {
+	list, err := s.NASes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var best *aaa.NAS
+	for i := range list {
+		nas := &list[i]
+		if nas.ID == session.NASID {
+			return nas, nil
+		}
+		if nas.Prefix.Contains(session.NASAddr) && (best == nil || nas.Prefix.Bits() > best.Prefix.Bits()) {
+			best = nas
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("no NAS with the address %s is known any more, so there is no secret for it", session.NASAddr)
+	}
+	return best, nil
+}
+
+// disconnect asks the NAS to end the session. The address is that of the NAS if
+// it is one host, else what the session came from.
+func (a *app) disconnect(ctx context.Context, cfg *config.Config, session *aaa.Session, nas *aaa.NAS, timeout time.Duration) error {
+	address := session.NASAddr
+	if nas.Prefix.IsSingleIP() {
+		address = nas.Prefix.Addr()
+	}
+	if !address.IsValid() {
+		return fmt.Errorf("session %s has no address of its NAS", session.ID)
+	}
+	d, err := openDictionary(cfg)
+	if err != nil {
+		return err
+	}
+	server := net.JoinHostPort(address.String(), strconv.Itoa(int(coaPort(nas))))
+	client := radius.Client{MaxDuration: timeout}
+	defer client.Close()
+	reply, err := client.Exchange(ctx, server, nas.Secret, disconnectRequest(session, a.now()))
+	if err != nil {
+		var silence *radius.NoAnswerError
+		if errors.As(err, &silence) && silence.Cause == nil && silence.Ignored == 0 {
+			return fmt.Errorf("no answer from %s to %d requests: does the NAS take Disconnect-Requests on this port, from this machine, with this secret?", server, silence.Attempts)
+		}
+		return explainExchange(err)
+	}
+	if reply.Code() == radius.DisconnectACK {
+		fmt.Fprintf(a.stdout, "session %s: the NAS %s has acknowledged (Disconnect-ACK)\n", session.ID, address)
+		return nil
+	}
+	cause := "without a cause"
+	if number, ok := reply.Attributes().Uint32(radius.TypeErrorCause); ok {
+		cause = fmt.Sprintf("Error-Cause %d", number)
+		if attribute, ok := d.ByType(uint8(radius.TypeErrorCause)); ok {
+			if name, ok := attribute.ValueName(uint64(number)); ok {
+				cause = fmt.Sprintf("Error-Cause %d, %s", number, name)
+			}
+		}
+	}
+	return fmt.Errorf("session %s: the NAS %s has refused (%v, %s)", session.ID, address, reply.Code(), cause)
+}
+
+// disconnectRequest identifies the session as RFC 5176 section 3 allows, with the
+// attributes as the NAS sent them.
+func disconnectRequest(session *aaa.Session, now time.Time) *radius.Message {
+	m := &radius.Message{Code: radius.DisconnectRequest}
+	addText := func(t radius.Type, value string) {
+		if value != "" {
+			m.AddString(t, value)
+		}
+	}
+	addText(radius.TypeAcctSessionID, session.AcctSessionID)
+	addText(radius.TypeUserName, session.Username)
+	if session.NASAddr.Is4() {
+		m.AddAddr(radius.TypeNASIPAddress, session.NASAddr)
+	} else if session.NASAddr.IsValid() {
+		m.AddAddr(radius.TypeNASIPv6Address, session.NASAddr)
+	}
+	addText(radius.TypeNASIdentifier, session.NASIdentifier)
+	if session.FramedIP.Is4() {
+		m.AddAddr(radius.TypeFramedIPAddress, session.FramedIP)
+	}
+	addText(radius.TypeCallingStationID, session.CallingStationID)
+	m.Attributes = radius.AppendTime(m.Attributes, radius.TypeEventTimestamp, now)
+	return m
+}
