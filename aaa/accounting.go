@@ -72,11 +72,13 @@ func nasID(n *radius.NAS) uuid.UUID {
 }
 
 // checkAccounting looks for what makes an Accounting-Request impossible to record
-// (RFC 2866 §4.1, §5.13). It is lenient where real NASes need it: an Accounting-On
-// or -Off without Acct-Session-Id is taken.
+// (RFC 2866 §4.1, §5.13). It is lenient where real NASes and tools need it: an
+// Accounting-On or -Off without Acct-Session-Id is taken, and so is a request with
+// none of NAS-IP-Address, NAS-IPv6-Address and NAS-Identifier, since its source
+// address, which the shared secret vouches for, says which NAS it is.
 func checkAccounting(attributes radius.Attributes) radius.Discard {
 	var status AcctStatus
-	var session, nas bool
+	var session bool
 	for t, value := range attributes.All() {
 		switch t {
 		case radius.TypeUserPassword, radius.TypeCHAPPassword, radius.TypeReplyMessage, radius.TypeState:
@@ -87,11 +89,9 @@ func checkAccounting(attributes radius.Attributes) radius.Discard {
 			}
 		case radius.TypeAcctSessionID:
 			session = session || len(value) > 0
-		case radius.TypeNASIPAddress, radius.TypeNASIPv6Address, radius.TypeNASIdentifier:
-			nas = nas || len(value) > 0
 		}
 	}
-	if status == 0 || !nas || !session && status != AcctOn && status != AcctOff {
+	if status == 0 || !session && status != AcctOn && status != AcctOff {
 		return radius.DiscardMissingAttribute
 	}
 	return 0
