@@ -33,11 +33,11 @@ func (a *Accounting) ServeRADIUS(w *radius.Reply, r *radius.Request) {
 	e := Envelope{Received: r.Received, Source: r.Source.Addr().Unmap(), NASID: nasID(r.NAS), Packet: r.Packet}
 	buf := envelopes.Get().(*[maxEnvelope]byte)
 	record := e.AppendTo(buf[:0])
-	w.Hold() // from here on the request's octets are gone
+	w.Hold() // the request's octets are gone, and the committer may have w before Append returns
 	if err := a.Journal.Append(record, (*heldReply)(w)); err != nil {
 		w.Discard(radius.DiscardNotRecorded)
 	}
-	envelopes.Put(buf)
+	envelopes.Put(buf) // Append has copied the record
 }
 
 // Ready reports whether accounting can be recorded at present: what
