@@ -194,12 +194,29 @@ func (a *Access) attributesText(attributes radius.Attributes) []string {
 	list := make([]string, 0, len(pairs))
 	for _, pair := range pairs {
 		if masked(pair.Attr) || maskedText(string(pair.Value)) {
-			list = append(list, pair.Attr.Name+" = …")
+			list = append(list, nameOf(a.options.Dictionary, pair.Attr)+" = …")
 			continue
 		}
 		list = append(list, pair.String())
 	}
 	return list
+}
+
+// nameOf names an attribute that was not deciphered and so came under its number.
+func nameOf(dict *dictionary.Dictionary, a *dictionary.Attribute) string {
+	if a.Unknown {
+		known, ok := a, false
+		switch {
+		case len(a.OID) == 1:
+			known, ok = dict.ByType(uint8(a.OID[0]))
+		case len(a.OID) == 3 && a.OID[0] == uint32(radius.TypeVendorSpecific):
+			known, ok = dict.ByVendor(a.OID[1], a.OID[2])
+		}
+		if ok {
+			return known.Name
+		}
+	}
+	return a.Name
 }
 
 // masked reports whether a value is a secret, or would let one be guessed offline.

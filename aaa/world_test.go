@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -431,4 +432,33 @@ func (a answer) value(name string) string {
 		}
 	}
 	return ""
+}
+
+// udp is a NAS that sends bare packets.
+type udp struct{ conn net.Conn }
+
+func newUDP(t testing.TB, server string) *udp {
+	t.Helper()
+	conn, err := net.Dial("udp", server)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	return &udp{conn}
+}
+
+// exchange returns the answer to a packet, or nil if there is none.
+func (u *udp) exchange(t testing.TB, packet []byte) []byte {
+	t.Helper()
+	_, err := u.conn.Write(packet)
+	require.NoError(t, err)
+	require.NoError(t, u.conn.SetReadDeadline(time.Now().Add(dropTimeout)))
+	buffer := make([]byte, 4096)
+	for {
+		n, err := u.conn.Read(buffer)
+		if err != nil {
+			return nil
+		}
+		if n >= 20 && buffer[1] == packet[1] {
+			return buffer[:n]
+		}
+	}
 }
