@@ -37,8 +37,11 @@ type Options struct {
 	// DrainTimeout is how long Run goes on after its context ended to write what
 	// the journal holds; 0: 5 s.
 	DrainTimeout time.Duration
-	Registerer   prometheus.Registerer // nil: no metrics
-	Logger       *slog.Logger          // nil: no log
+	// SweepInterval is how often a part of the live sessions is looked at; 0:
+	// aaa.SweepInterval.
+	SweepInterval time.Duration
+	Registerer    prometheus.Registerer // nil: no metrics
+	Logger        *slog.Logger          // nil: no log
 }
 
 // Ingest feeds the live sessions and the sinks. It is made by New and run once.
@@ -69,6 +72,9 @@ func New(opt Options) (*Ingest, error) {
 	}
 	if opt.DrainTimeout <= 0 {
 		opt.DrainTimeout = 5 * time.Second
+	}
+	if opt.SweepInterval <= 0 {
+		opt.SweepInterval = aaa.SweepInterval
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)

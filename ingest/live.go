@@ -109,7 +109,7 @@ func (i *Ingest) applyOne(envelope []byte) {
 // sweep ends sessions of which nothing is heard any more, a few at a time, and
 // tells the sinks.
 func (i *Ingest) sweep(ctx context.Context) {
-	ticker := time.NewTicker(aaa.SweepInterval)
+	ticker := time.NewTicker(i.opt.SweepInterval)
 	defer ticker.Stop()
 	for {
 		select {
