@@ -3,18 +3,13 @@
 package testserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"sort"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,64 +103,19 @@ func startPostgres() (server *url.URL, stop func(), err error) {
 		server, err := url.Parse(text)
 		return server, nil, err
 	}
-	bin, err := postgresBin()
+	// What is lost with the server is of no use without it.
+	p, err := initPostgres("-c", "synchronous_commit=off")
 	if err != nil {
 		return nil, nil, err
 	}
-	dir, err := os.MkdirTemp("", "radiusd-postgres-")
-	if err != nil {
+	if err := p.start(); err != nil {
+		p.remove()
 		return nil, nil, err
 	}
-	remove := func() { os.RemoveAll(dir) }
-	account, err := serverAccount(dir)
-	if err != nil {
-		remove()
-		return nil, nil, err
-	}
-	data := filepath.Join(dir, "data")
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "--pgdata", data, "--username", "radiusd",
-		"--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
-	initdb.Dir = dir
-	initdb.SysProcAttr = account
-	if out, err := initdb.CombinedOutput(); err != nil {
-		remove()
-		return nil, nil, fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	port, err := freePort()
-	if err != nil {
-		remove()
-		return nil, nil, err
-	}
-	var log bytes.Buffer
-	postgres := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", dir,
-		"-c", "listen_addresses=127.0.0.1", "-c", "port="+strconv.Itoa(port),
-		"-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off",
-		"-c", "max_connections=200", "-c", "shared_buffers=128MB", "-c", "max_wal_size=2GB")
-	postgres.Dir = dir
-	postgres.SysProcAttr = account
-	postgres.Stderr = &log
-	exited, err := startWithParent(postgres)
-	if err != nil {
-		remove()
-		return nil, nil, err
-	}
-	stop = func() {
-		postgres.Process.Signal(os.Interrupt) // fast shutdown: sessions are cut off
-		select {
-		case <-exited:
-		case <-time.After(20 * time.Second):
-			postgres.Process.Kill()
-			<-exited
-		}
-		remove()
-	}
-	server = &url.URL{Scheme: "postgres", User: url.User("radiusd"), Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
-		Path: "/postgres", RawQuery: "sslmode=disable"}
-	if err := awaitPostgres(server.String(), exited); err != nil {
-		stop()
-		return nil, nil, fmt.Errorf("%w\n%s", err, log.String())
-	}
-	return server, stop, nil
+	return p.url("postgres"), func() {
+		p.stop(os.Interrupt) // fast shutdown: sessions are cut off
+		p.remove()
+	}, nil
 }
 
 // startWithParent starts a program that does not outlive this process, where the
@@ -187,46 +137,4 @@ func startWithParent(program *exec.Cmd) (exited <-chan struct{}, err error) {
 		}
 	}()
 	return ended, <-started
-}
-
-func awaitPostgres(server string, exited <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, server)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ticker.C:
-		case <-exited:
-			return errors.New("the server ended")
-		case <-ctx.Done():
-			return fmt.Errorf("the server does not answer: %w", err)
-		}
-	}
-}
-
-// postgresBin finds the server's programs, which Debian keeps out of PATH.
-func postgresBin() (string, error) {
-	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
-	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(found) == 0 {
-		return "", fmt.Errorf("install it (Debian: apt-get install postgresql) or set %s to the URL of a running one", PostgresEnv)
-	}
-	sort.Strings(found)
-	return filepath.Dir(found[len(found)-1]), nil
-}
-
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }

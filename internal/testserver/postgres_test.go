@@ -28,3 +28,27 @@ func TestPostgresDatabasesAreApart(t *testing.T) {
 	require.Equal(t, 0, tables(Postgres(t)), "a new database is empty")
 	require.Equal(t, 1, tables(PostgresFrom(t, DatabaseName(t, first))), "a copy is not")
 }
+
+func TestPostgresServerComesBackWithItsData(t *testing.T) {
+	server := NewPostgresServer(t)
+	count := func(statement string) (n int, err error) {
+		conn, err := pgx.Connect(t.Context(), server.URL())
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close(t.Context())
+		err = conn.QueryRow(t.Context(), statement).Scan(&n)
+		return n, err
+	}
+	_, err := count("CREATE TABLE mark AS SELECT 1 AS n")
+	require.ErrorIs(t, err, pgx.ErrNoRows)
+	for name, end := range map[string]func(){"stop": server.Stop, "crash": server.Crash} {
+		end()
+		_, err := count("SELECT 1")
+		require.Error(t, err, "after %s nobody answers", name)
+		server.Start()
+		n, err := count("SELECT count(*) FROM mark")
+		require.NoError(t, err)
+		require.Equal(t, 1, n, "after %s and start", name)
+	}
+}
