@@ -16,10 +16,11 @@ import (
 	"radiusd/aaa"
 )
 
-// check is one condition of readiness: nil when it holds, else what is missing.
+// check is one condition of readiness. Its state is an error if the server cannot
+// answer as it should, else "ok" or what an operator may want to know.
 type check struct {
-	name string
-	err  func() error
+	name  string
+	state func() (string, error)
 }
 
 // observer is the HTTP listener for those who watch the server: Prometheus, a
@@ -76,14 +77,15 @@ func (o *observer) close() error {
 }
 
 // answerReady answers 200 when every check holds and 503 otherwise, with one
-// entry for each check: "ok" or what is missing.
+// entry for each check: its state or what is missing.
 func answerReady(w http.ResponseWriter, checks []check) {
 	status, results := http.StatusOK, make(map[string]string, len(checks))
 	for _, c := range checks {
-		results[c.name] = "ok"
-		if err := c.err(); err != nil {
-			status, results[c.name] = http.StatusServiceUnavailable, err.Error()
+		state, err := c.state()
+		if err != nil {
+			status, state = http.StatusServiceUnavailable, err.Error()
 		}
+		results[c.name] = state
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -126,16 +127,17 @@ type node struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 
-	backend   *backend
-	journal   *journal.Journal
-	directory *aaa.Directory
-	live      *aaa.LiveSessions
-	records   *aaa.AuthRecorder
-	ingest    *ingest.Ingest
-	server    *radius.Server
-	access    *aaa.Access
-	observer  *observer
-	keep      store.Retention
+	backend    *backend
+	journal    *journal.Journal
+	directory  *aaa.Directory
+	live       *aaa.LiveSessions
+	records    *aaa.AuthRecorder
+	ingest     *ingest.Ingest
+	server     *radius.Server
+	access     *aaa.Access
+	accounting *aaa.Accounting
+	observer   *observer
+	keep       store.Retention
 
 	background *errgroup.Group
 	quit       context.CancelFunc // ends what runs in the background
@@ -238,16 +240,16 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	accounting := &aaa.Accounting{Journal: n.journal}
+	n.accounting = &aaa.Accounting{Journal: n.journal}
 	n.server = &radius.Server{
 		Handler: radius.HandlerFunc(func(w *radius.Reply, r *radius.Request) {
 			if r.Packet.Code() == radius.AccountingRequest {
-				accounting.ServeRADIUS(w, r)
+				n.accounting.ServeRADIUS(w, r)
 			} else {
 				n.access.ServeRADIUS(w, r)
 			}
 		}),
-		NASes: n.directory, Auth: cfg.Auth.Listen, Acct: cfg.Acct.Listen, AcctReady: accounting.Ready,
+		NASes: n.directory, Auth: cfg.Auth.Listen, Acct: cfg.Acct.Listen, AcctReady: n.accounting.Ready,
 		Listeners: cfg.Radius.Listeners, Workers: cfg.Auth.Workers, QueueLength: cfg.Auth.QueueLength,
 		DuplicateWindow: cfg.Radius.DuplicateWindow, Registerer: n.registry, Logger: log,
 	}
@@ -283,7 +285,7 @@ func (n *node) start() error {
 func (n *node) awaitSessions() {
 	deadline := time.Now().Add(sessionsTime)
 	for !n.ingest.Loaded() {
-		if time.Now().After(deadline) {
+		if n.backend.opened.Load() == nil || time.Now().After(deadline) {
 			n.log.Warn("the sessions are not known yet: limits and quotas count from now on until they are")
 			return
 		}
@@ -325,16 +327,33 @@ func (n *node) close() {
 	}
 }
 
-// checks are the conditions of readiness.
+// staleAfter is how long the store's change feed may be silent before a probe is
+// told.
+const staleAfter = 10 * time.Second
+
+// checks are the conditions of readiness. A store that is away is none of them:
+// the server answers without it, and no other node would do better.
 func (n *node) checks() []check {
 	return []check{
-		{"directory", func() error {
-			if n.directory.Status().PolledAt.IsZero() {
-				return errors.New("not loaded yet")
+		{"directory", func() (string, error) {
+			status := n.directory.Status()
+			switch age := time.Since(status.PolledAt).Truncate(time.Second); {
+			case status.SnapshotInUse:
+				return fmt.Sprintf("the store has not been reached since the start: serving the snapshot of %s",
+					status.SnapshotAt.Format(time.RFC3339)), nil
+			case status.PolledAt.IsZero():
+				return "", errors.New("not loaded yet")
+			case age > staleAfter:
+				return fmt.Sprintf("the store has not been read for %v: serving what was read before", age), nil
 			}
-			return nil
+			return "ok", nil
 		}},
-		{"journal", func() error { return n.journal.Stats().Err }},
+		{"journal", func() (string, error) {
+			if stats := n.journal.Stats(); stats.Err != nil || n.accounting.Ready() {
+				return "ok", stats.Err
+			}
+			return "", journal.ErrFull
+		}},
 	}
 }
 

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/internal/testserver"
+	"radiusd/radius"
+	"radiusd/radius/radiustest"
+)
+
+// logs waits until the server has logged a text.
+func (v *server) logs(text string) {
+	v.t.Helper()
+	require.Eventually(v.t, func() bool { return strings.Contains(v.logged(), text) }, patience, 20*time.Millisecond, "the log says %q", text)
+}
+
+// ready returns what /readyz says.
+func (v *server) ready() (status int, checks map[string]string) {
+	v.t.Helper()
+	status, body := v.get("/readyz")
+	require.NoError(v.t, json.Unmarshal([]byte(body), &checks))
+	return status, checks
+}
+
+func TestPostgresGoesAwayUnderLoadAndComesBack(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testserver.PostgresServer){
+		"stopped": (*testserver.PostgresServer).Stop,
+		"crashed": (*testserver.PostgresServer).Crash,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			postgres := testserver.NewPostgresServer(t)
+			f := newFaultSite(t, postgres.URL(), "")
+			f.addUser("alice", "looking-glass")
+			server := f.start()
+			load := f.accounting("--rate", "1000", "--duration", "5s")
+			db := f.database()
+			require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
+				patience, 20*time.Millisecond)
+
+			end(postgres)
+			server.logs("accounting is held up")
+			require.True(t, f.login("alice", "looking-glass"), "authentication goes on without the store")
+			require.False(t, f.login("alice", "wrong"))
+			require.False(t, f.login("nobody", "looking-glass"))
+			nas := radiustest.NewNAS(t, "127.0.0.1")
+			nas.Secret = []byte(faultSecret)
+			require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, nas.Session("alice", "away").Start()).Code(),
+				"accounting is answered without the store")
+			status, checks := server.ready()
+			require.Equal(t, http.StatusOK, status, "a server that answers is ready: %v", checks)
+
+			postgres.Start()
+			server.logs("accounting goes on")
+			acks := append(load.finish(), acknowledged{session: "away", status: "start", username: "alice"})
+			awaitStored(t, db, acks)
+			require.Zero(t, server.terminate(), server.logged())
+			requireExactlyOnce(t, db, acks)
+		})
+	}
+}
+
+func TestServerStartsWhilePostgresIsAway(t *testing.T) {
+	t.Parallel()
+	postgres := testserver.NewPostgresServer(t)
+	f := newFaultSite(t, postgres.URL(), "")
+	f.addUser("alice", "looking-glass")
+	f.addUser("bob", "brick-by-brick")
+	f.do("user", "set", "bob", "--status", "disabled")
+	server := f.start()
+	require.True(t, f.login("alice", "looking-glass"))
+	require.Zero(t, server.terminate(), server.logged())
+
+	postgres.Stop()
+	server = f.start()
+	require.Contains(t, server.logged(), "serving the last snapshot of the directory", "an operator is told")
+	require.True(t, f.login("alice", "looking-glass"))
+	require.False(t, f.login("bob", "brick-by-brick"), "who was disabled before stays so")
+	nas := radiustest.NewNAS(t, "127.0.0.1")
+	nas.Secret = []byte(faultSecret)
+	session := nas.Session("alice", "away")
+	require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, session.Start()).Code())
+	_, checks := server.ready()
+	require.Contains(t, checks["directory"], "snapshot", "a probe is told that users may be out of date")
+	_, metrics := server.get("/metrics")
+	require.Contains(t, metrics, "radiusd_directory_snapshot_in_use 1")
+	require.Contains(t, metrics, "radiusd_directory_age_seconds NaN")
+
+	// A second crash while it is away changes nothing.
+	server.kill()
+	server = f.start()
+	stop := nas.Exchange(f.acct, session.Stop(radiustest.Usage{Time: time.Minute, Input: 10, Output: 20}, 1))
+	require.Equal(t, radius.AccountingResponse, stop.Code())
+
+	postgres.Start()
+	f.do("user", "set", "alice", "--status", "disabled")
+	require.Eventually(t, func() bool { return !f.login("alice", "looking-glass") }, patience, 50*time.Millisecond,
+		"what has changed meanwhile is in force when the store is back")
+	acks := []acknowledged{
+		{session: "away", status: "start", username: "alice"},
+		{session: "away", status: "stop", username: "alice", seconds: 60, input: 10, output: 20},
+	}
+	db := f.database()
+	awaitStored(t, db, acks)
+	require.Zero(t, server.terminate(), server.logged())
+	requireExactlyOnce(t, db, acks)
+}
+
+func TestServerNeedsTheStoreOrASnapshot(t *testing.T) {
+	t.Parallel()
+	f := plainFaultSite(t, "postgres://radiusd@127.0.0.1:1/radiusd?sslmode=disable", "")
+	_, errs, code := f.run("", "serve")
+	require.Equal(t, 1, code, errs)
+	require.Contains(t, errs, "cannot be reached")
+	require.Contains(t, errs, "127.0.0.1:1/radiusd")
+}
