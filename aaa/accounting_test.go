@@ -110,7 +110,7 @@ func TestAccountingChecks(t *testing.T) {
 		"by NAS-Identifier":              {session + ", NAS-Identifier = n", true},
 		"On without Acct-Session-Id":     {"Acct-Status-Type = Accounting-On, NAS-Identifier = n", true},
 		"a tunnel's":                     {"Acct-Status-Type = Tunnel-Link-Start, Acct-Session-Id = s, NAS-Identifier = n", true},
-		"no NAS":                         {session, false},
+		"by the source address alone":    {session, true},
 		"no Acct-Session-Id":             {"Acct-Status-Type = Start, NAS-Identifier = n", false},
 		"no Acct-Status-Type":            {"Acct-Session-Id = s, NAS-Identifier = n", false},
 		"an unknown Acct-Status-Type":    {"Acct-Status-Type = 4, Acct-Session-Id = s, NAS-Identifier = n", false},

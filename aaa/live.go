@@ -168,7 +168,7 @@ func NewLiveSessions(opt LiveOptions) *LiveSessions {
 func (l *LiveSessions) Resolver() *Resolver { return l.resolver }
 
 // Load fills the empty view from the store. The records behind the store's cursor
-// are to be applied after it.
+// are to be applied after it. After an error it may be called again.
 func (l *LiveSessions) Load(ctx context.Context, store SessionStore) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
@@ -186,6 +186,7 @@ func (l *LiveSessions) Load(ctx context.Context, store SessionStore) error {
 	if err != nil {
 		return fmt.Errorf("load sessions: %w", err)
 	}
+	l.forgetUsage() // of a Load that failed half way
 	month, week := startOfPeriod(PeriodMonth, now, l.opt.Location), startOfPeriod(PeriodWeek, now, l.opt.Location)
 	if week.Before(month) {
 		month = week

@@ -327,6 +327,26 @@ func TestRestartAtAnyPoint(t *testing.T) {
 	})
 }
 
+func TestLoadMayFailAndBeRepeated(t *testing.T) {
+	store := newFakeStore()
+	store.write(t, resolved([]aaa.Record{rec(aaa.AcctStart, 0), rec(aaa.AcctStop, 60, counters(60, 1, 2)), rec(aaa.AcctStart, 70, session("s2"))}))
+	l := newClockedLive(aaa.LiveOptions{})
+	require.Error(t, l.Load(t.Context(), failingStore{store}))
+	require.NoError(t, l.Load(t.Context(), store))
+	require.Equal(t, aaa.Usage{Seconds: 60, InputOctets: 1, OutputOctets: 2}, l.Used("alice", aaa.PeriodEver, l.Now()))
+	require.Equal(t, 1, l.Open("alice"))
+}
+
+// failingStore fails after it has given everything.
+type failingStore struct{ *fakeStore }
+
+func (f failingStore) EachUsage(ctx context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
+	if err := f.fakeStore.EachUsage(ctx, since, fn); err != nil {
+		return err
+	}
+	return context.DeadlineExceeded
+}
+
 func TestEachFilters(t *testing.T) {
 	l := newClockedLive(aaa.LiveOptions{})
 	elsewhere := netip.MustParseAddr("192.0.2.2")

@@ -79,3 +79,15 @@ func (l *LiveSessions) addUsage(username string, day time.Time, u Usage) {
 		}
 	}
 }
+
+// forgetUsage clears every user's account.
+func (l *LiveSessions) forgetUsage() {
+	for i := range l.users {
+		shard := &l.users[i]
+		shard.mu.Lock()
+		for _, u := range shard.m {
+			u.usage = nil
+		}
+		shard.mu.Unlock()
+	}
+}

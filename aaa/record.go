@@ -80,7 +80,7 @@ type Record struct {
 	DelegatedPrefix    netip.Prefix // Delegated-IPv6-Prefix
 	CallingStationID   string       // raw, as CoA needs it
 	CalledStationID    string       // raw
-	Class              []byte       // raw, the first one sent
+	Class              []byte       // raw: the one that this server made, else the first one sent
 	// EventTime is Event-Timestamp if sent, else the time of receipt less
 	// Acct-Delay-Time.
 	EventTime  time.Time

@@ -100,7 +100,7 @@ func (f *recordFields) read() {
 		offset += 2
 		text := f.text[offset : offset+len(value)]
 		offset += len(value)
-		if wanted(t) && f.first(t) && !f.set(t, value, text) {
+		if wanted(t) && (f.first(t) || t == radius.TypeClass) && !f.set(t, value, text) {
 			f.malformed++
 		}
 	}
@@ -140,7 +140,10 @@ func (f *recordFields) set(t radius.Type, value []byte, text string) bool {
 	case radius.TypeCallingStationID:
 		r.CallingStationID = plainText(text)
 	case radius.TypeClass:
-		r.Class = []byte(text)
+		_, ours := ParseClass(value)
+		if _, had := ParseClass(r.Class); r.Class == nil || ours && !had {
+			r.Class = []byte(text)
+		}
 	case radius.TypeNASIPAddress:
 		return f.nasAddr(value, 4)
 	case radius.TypeNASIPv6Address:

@@ -129,6 +129,25 @@ func TestDecodeIsLenient(t *testing.T) {
 	assert.Equal(t, netip.MustParsePrefix("2001:db8::/32"), r.FramedIPv6Prefix)
 }
 
+func TestDecodeClass(t *testing.T) {
+	ours, later := aaa.AppendClass(nil, aaa.Nonce{1}), aaa.AppendClass(nil, aaa.Nonce{2})
+	for name, c := range map[string]struct {
+		sent [][]byte
+		want []byte
+	}{
+		"ours, wherever it stands": {[][]byte{[]byte("theirs"), ours, later}, ours},
+		"else the first":           {[][]byte{[]byte("a"), []byte("b")}, []byte("a")},
+	} {
+		attributes := radius.AppendUint32(nil, radius.TypeAcctStatusType, 1)
+		for _, class := range c.sent {
+			attributes = radius.AppendAttribute(attributes, radius.TypeClass, class)
+		}
+		r, malformed := decode(t, wrap(attributes))
+		assert.Zero(t, malformed)
+		assert.Equal(t, c.want, r.Class, name)
+	}
+}
+
 func TestDecodeGigawordsNeverNegative(t *testing.T) {
 	r, _ := decode(t, envelope(t, "Acct-Status-Type = Stop, Acct-Session-Id = s, Acct-Input-Octets = 4294967295, Acct-Input-Gigawords = 4294967295"))
 	assert.Equal(t, uint64(math.MaxInt64), r.InputOctets)

@@ -35,18 +35,6 @@ func newFakeStore() *fakeStore {
 	return &fakeStore{sessions: map[uuid.UUID]aaa.Session{}, usage: map[fakeDay]aaa.Usage{}, loc: time.UTC}
 }
 
-func (f *fakeStore) clone() *fakeStore {
-	c := newFakeStore()
-	for id, s := range f.sessions {
-		c.sessions[id] = s
-	}
-	c.boots = slices.Clone(f.boots)
-	for k, v := range f.usage {
-		c.usage[k] = v
-	}
-	return c
-}
-
 // write is what a sink does in its transaction.
 func (f *fakeStore) write(t require.TestingT, records []aaa.Record) {
 	changes, err := aaa.MergeBatch(context.Background(), f, slices.Clone(records), f.loc)

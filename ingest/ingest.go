@@ -15,7 +15,7 @@ import (
 	"radiusd/journal"
 )
 
-// Options configures an Ingest. Journal, Decoder and Live are required.
+// Options configures an Ingest. Journal, Decoder, Live and Quarantine are required.
 type Options struct {
 	Journal *journal.Journal
 	Decoder *aaa.Decoder
@@ -58,8 +58,8 @@ type Ingest struct {
 // New prepares an Ingest and names the sinks' cursors to the journal, so that it
 // keeps everything until they move.
 func New(opt Options) (*Ingest, error) {
-	if opt.Journal == nil || opt.Decoder == nil || opt.Live == nil {
-		return nil, errors.New("ingest: Journal, Decoder and Live are required")
+	if opt.Journal == nil || opt.Decoder == nil || opt.Live == nil || opt.Quarantine == "" {
+		return nil, errors.New("ingest: Journal, Decoder, Live and Quarantine are required")
 	}
 	if opt.BatchRecords <= 0 {
 		opt.BatchRecords = 2000

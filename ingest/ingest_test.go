@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -103,6 +104,12 @@ func (s *sink) taken() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.order)
+}
+
+func (s *sink) held() map[uuid.UUID]aaa.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.records)
 }
 
 // world is a journal, what reads it, and a way to stop and start again.
@@ -274,8 +281,8 @@ func TestRecordsReachLiveSessionsAndSinks(t *testing.T) {
 		w.eventually(func() bool { return slices.Equal(s.taken(), ids(0, 40)) }, s.name)
 	}
 	require.True(t, w.in.Loaded())
-	for id, r := range sql.records {
-		require.Equal(t, r, history.records[id])
+	for id, r := range sql.held() {
+		require.Equal(t, r, history.held()[id])
 		s, ok := w.live.Session(r.SessionID)
 		require.True(t, ok)
 		require.Equal(t, r.AcctSessionID, s.AcctSessionID)
@@ -374,7 +381,7 @@ func TestRestarts(t *testing.T) {
 	w.start([]ingest.Sink{sql, history})
 	for _, s := range []*sink{sql, history} {
 		w.eventually(func() bool { return slices.Equal(s.taken(), ids(0, 120)) }, s.name)
-		require.Len(t, s.records, 120)
+		require.Len(t, s.held(), 120)
 	}
 }
 
@@ -429,7 +436,7 @@ func TestSinksAgreeWithTheLiveSessions(t *testing.T) {
 	w.eventually(func() bool { return len(sql.taken()) == 4 && len(history.taken()) == 4 }, "after a restart")
 	for _, s := range []*sink{sql, history} {
 		sessions := map[uuid.UUID]int{}
-		for _, r := range s.records {
+		for _, r := range s.held() {
 			if r.Status != aaa.AcctOn {
 				sessions[r.SessionID]++
 			}
@@ -451,8 +458,8 @@ func TestLapsedSessionsAreClosedInTheSinks(t *testing.T) {
 		return len(sql.closed) == 1
 	}, "closing")
 	require.Zero(t, w.live.OpenCount())
-	for _, r := range sql.records {
-		require.Equal(t, aaa.Closing{SessionID: r.SessionID, StoppedAt: r.EventTime}, sql.closed[0])
+	for _, r := range sql.held() {
+		sql.set(func() { require.Equal(t, aaa.Closing{SessionID: r.SessionID, StoppedAt: r.EventTime}, sql.closed[0]) })
 	}
 }
 
@@ -519,7 +526,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	w := newWorld(t)
 	_, err = ingest.New(ingest.Options{
 		Journal: w.journal, Decoder: aaa.NewDecoder(dictionary.Embedded()), Live: aaa.NewLiveSessions(aaa.LiveOptions{}),
-		Sinks: []ingest.Sink{newSink("a"), newSink("a")},
+		Sinks: []ingest.Sink{newSink("a"), newSink("a")}, Quarantine: w.quarantine,
 	})
 	require.ErrorContains(t, err, `two sinks are named "a"`)
 }
