@@ -2,6 +2,7 @@ package aaa
 
 import (
 	"crypto/subtle"
+	"encoding/binary"
 
 	"radiusd/radius"
 )
@@ -37,8 +38,8 @@ func (a *Access) identify(x *exchange) Decision {
 		return x.goOn()
 	}
 	x.renamed = x.account.name() != string(username)
-	if x.account.scheme == SchemeMAC {
-		x.method = MethodMAC
+	if x.account.scheme == SchemeMAC && x.method != MethodEAP {
+		x.method = MethodMAC // EAP is a proof of its own, which an address does not replace
 	}
 	x.plan = x.catalog.plan(x.account.plan)
 	return x.goOn()
@@ -64,24 +65,22 @@ func (x *exchange) proof() (method Method, problem string) {
 		case radius.TypeEAPMessage:
 			hasEAP = true
 		case radius.TypeVendorSpecific:
-			if len(value) < 4 || value[0] != 0 || value[1] != 0 || value[2] != vendorMicrosoft>>8 || value[3] != vendorMicrosoft&0xff {
+			if len(value) < 4 || binary.BigEndian.Uint32(value) != vendorMicrosoft {
 				continue
 			}
-			for t, value := range x.attributes.AllVendor(vendorMicrosoft) {
+			for t, value := range radius.Attributes(value[4:]).All() {
 				switch t {
 				case msCHAPChallenge:
 					x.mschap.challenge = value
-				case msCHAPResponse, msCHAP2Response:
+				case msCHAPResponse:
+					found(MethodMSCHAP)
+					x.mschap.response = value
+				case msCHAP2Response:
+					found(MethodMSCHAPv2)
 					x.mschap.response = value
 				}
 			}
 		}
-	}
-	if _, ok := x.attributes.Vendor(vendorMicrosoft, msCHAPResponse); ok {
-		found(MethodMSCHAP)
-	}
-	if _, ok := x.attributes.Vendor(vendorMicrosoft, msCHAP2Response); ok {
-		found(MethodMSCHAPv2)
 	}
 	if hasEAP {
 		found(MethodEAP)

@@ -199,6 +199,18 @@ func TestMAC(t *testing.T) {
 		require.Equal(t, ReasonWrongPassword, w.reason())
 		w.pap("001a2b3c4d5e", "secret").accepted()
 	})
+	t.Run("EAP is not let in on the address", func(t *testing.T) {
+		w := newWorld(t)
+		w.addUser(User{Name: address, Credential: Credential{Scheme: SchemeMAC}})
+		w.ask(func(m *radius.Message) {
+			m.AddString(radius.TypeUserName, address)
+			m.AddString(radius.TypeCallingStationID, address)
+			m.Add(radius.TypeEAPMessage, []byte{2, 5, 0, 5, 1})
+		}).rejected()
+		method, reason := w.counted()
+		require.Equal(t, MethodEAP, method)
+		require.Equal(t, ReasonMethodUnavailable, reason)
+	})
 	t.Run("the method can be forbidden", func(t *testing.T) {
 		w := newWorld(t)
 		plan := w.store.putPlan(Plan{Name: "p", AllowedMethods: 1 << MethodPAP})
