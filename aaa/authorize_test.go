@@ -256,6 +256,22 @@ func TestRejectMessages(t *testing.T) {
 	require.Empty(t, w.pap("alice", "y").rejected().value("Reply-Message"), "only for those who know the password")
 }
 
+func TestTheLastAuthTypeOfALevelWins(t *testing.T) {
+	w := newWorld(t)
+	types := func(values ...string) (items []Item) {
+		for _, value := range values {
+			items = append(items, checkItem("Auth-Type", ":=", value))
+		}
+		return items
+	}
+	w.addUser(User{Name: "pap", Credential: cleartext("x"), Items: types("Accept", "CHAP", "PAP")})
+	w.pap("pap", "wrong").rejected()
+	require.Equal(t, ReasonWrongPassword, w.reason())
+	w.pap("pap", "x").accepted()
+	w.addUser(User{Name: "anyone", Items: types("CHAP", "Accept")})
+	w.pap("anyone", "anything").accepted()
+}
+
 func TestAuthTypeAccept(t *testing.T) {
 	w := newWorld(t)
 	w.addUser(User{Name: "alice", Items: []Item{checkItem("Auth-Type", ":=", "Accept")}})

@@ -131,6 +131,7 @@ func numberError(err error, value string) error {
 
 // readAuthType reads Auth-Type. Types that name a method allow only that one.
 func readAuthType(c *controls, value string) error {
+	c.authType, c.methods = authTypeCheck, 0 // a second one replaces the first whole
 	switch strings.ToLower(value) {
 	case "accept":
 		c.authType = authTypeAccept
