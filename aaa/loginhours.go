@@ -198,7 +198,13 @@ func (h *LoginHours) Until(t time.Time) (end time.Time, allowed bool) {
 		}
 		// In wall clock time, so that a change to summer time moves the end.
 		days, rest := until/dayMinutes-int(t.Weekday()), until%dayMinutes
-		return time.Date(t.Year(), t.Month(), t.Day()+days, rest/60, rest%60, 0, 0, t.Location()), true
+		end := time.Date(t.Year(), t.Month(), t.Day()+days, rest/60, rest%60, 0, 0, t.Location())
+		if !end.After(t) {
+			// The clock shows the end twice, or skips it, and time.Date took the
+			// one that has passed.
+			end = t.Truncate(time.Minute).Add(time.Duration(until-minute) * time.Minute)
+		}
+		return end, true
 	}
 	return time.Time{}, false
 }

@@ -82,6 +82,22 @@ func TestLoginHoursAcrossSummerTime(t *testing.T) {
 	require.Equal(t, 4*time.Hour, end.Sub(now))
 }
 
+// Whenever login is allowed the end is yet to come, also where the clock shows it
+// twice or skips it: west of Greenwich time.Date takes the time that has passed.
+func TestLoginHoursEndAfterTheyBegin(t *testing.T) {
+	h, err := ParseLoginHours("Al0000-0130,Al0145-0215,Al0230-2345")
+	require.NoError(t, err)
+	for _, name := range []string{"America/New_York", "America/Santiago", "Europe/Berlin", "Australia/Lord_Howe"} {
+		zone, err := time.LoadLocation(name)
+		require.NoError(t, err)
+		for at := time.Date(2026, 1, 1, 0, 0, 30, 0, time.UTC); at.Year() == 2026; at = at.Add(time.Minute) {
+			if end, allowed := h.Until(at.In(zone)); allowed && (!end.After(at) || end.Sub(at) > 24*time.Hour) {
+				t.Fatalf("at %s login is allowed until %s", at.In(zone), end)
+			}
+		}
+	}
+}
+
 func TestParseLoginHoursErrors(t *testing.T) {
 	for name, text := range map[string]string{
 		"unknown day":      "Xx0800-1800",
