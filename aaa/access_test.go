@@ -66,6 +66,28 @@ func TestRadclient(t *testing.T) {
 	}
 }
 
+func TestRadtest(t *testing.T) {
+	w := newWorld(t)
+	hashed, err := HashPassword("wonderland")
+	require.NoError(t, err)
+	w.addUser(User{Name: "alice", Credential: cleartext("wonderland")})
+	w.addUser(User{Name: "hashed", Credential: hashed})
+	for _, test := range []struct{ method, user, password, want string }{
+		{"pap", "alice", "wonderland", "Access-Accept"},
+		{"pap", "hashed", "wonderland", "Access-Accept"},
+		{"pap", "hashed", "looking-glass", "Access-Reject"},
+		{"chap", "alice", "wonderland", "Access-Accept"},
+		{"chap", "hashed", "wonderland", "Access-Reject"},
+		{"mschap", "alice", "wonderland", "Access-Accept"},
+		{"mschap", "alice", "looking-glass", "Access-Reject"},
+	} {
+		t.Run(test.method+" "+test.user+" "+test.password, func(t *testing.T) {
+			out := freeRADIUS(t, "", "radtest", "-t", test.method, test.user, test.password, w.server.Auth, "0", testSecret)
+			require.Contains(t, out, "Received "+test.want, "%s", out)
+		})
+	}
+}
+
 func TestPAP(t *testing.T) {
 	w := newWorld(t)
 	w.addUser(User{Name: "alice", Credential: cleartext("wonderland")})

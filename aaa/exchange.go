@@ -31,6 +31,9 @@ type exchange struct {
 	broken       error     // an item or a plan that cannot be used
 	authentic    bool      // the password was right
 	allowance    allowance
+	input        templateInput
+	replies      replyList // merged, for users with items of their own
+	wire         []byte    // scratch
 	nonce        Nonce
 	query        query
 	mschap       msCHAP
@@ -53,10 +56,11 @@ func (x *exchange) begin(a *Access, r *radius.Request, mayBlock bool) {
 	x.query = query{attributes: x.attributes, nas: x.nas, source: r.Source.Addr(), dict: a.options.Dictionary}
 }
 
-// release forgets everything, secrets first of all, but the room for groups.
+// release forgets everything, secrets first of all, and keeps the memory of lists.
 func (x *exchange) release() {
 	clear(x.groups)
-	*x = exchange{groups: x.groups[:0]}
+	clear(x.wire)
+	*x = exchange{groups: x.groups[:0], wire: x.wire[:0], replies: x.replies.emptied()}
 }
 
 // refuse is a decision against the user.

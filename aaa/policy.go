@@ -191,22 +191,21 @@ type closedAttribute struct {
 	level uint8
 }
 
+// emptied returns an empty list with the memory of l.
+func (l *replyList) emptied() replyList {
+	clear(l.pairs)
+	clear(l.closed)
+	return replyList{pairs: l.pairs[:0], levels: l.levels[:0], closed: l.closed[:0]}
+}
+
 // add merges the replies of the next lower level.
 func (l *replyList) add(pairs []dictionary.Pair) {
 	l.level++
 	for _, pair := range pairs {
-		if l.isClosed(pair) {
+		if !l.takes(pair) {
 			continue
 		}
-		switch pair.Op {
-		case dictionary.OpEq:
-			if l.index(pair, 0) >= 0 {
-				continue
-			}
-		case dictionary.OpSet:
-			if l.hasHigher(pair) {
-				continue
-			}
+		if pair.Op == dictionary.OpSet {
 			for i := l.index(pair, 0); i >= 0; i = l.index(pair, i) {
 				l.pairs = append(l.pairs[:i], l.pairs[i+1:]...)
 				l.levels = append(l.levels[:i], l.levels[i+1:]...)
@@ -217,6 +216,17 @@ func (l *replyList) add(pairs []dictionary.Pair) {
 		l.pairs = append(l.pairs, pair)
 		l.levels = append(l.levels, l.level)
 	}
+}
+
+// takes reports whether another pair of the level added last would be taken.
+func (l *replyList) takes(pair dictionary.Pair) bool {
+	switch {
+	case l.isClosed(pair):
+		return false
+	case pair.Op == dictionary.OpSet:
+		return !l.hasHigher(pair)
+	}
+	return pair.Op == dictionary.OpAdd || l.index(pair, 0) < 0
 }
 
 // index finds the first pair from start on with the attribute and tag, or -1.

@@ -3,6 +3,8 @@ package aaa
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"slices"
 
 	"radiusd/dictionary"
 	"radiusd/radius"
@@ -15,6 +17,8 @@ var errNoPlan = errors.New("the user's plan does not exist")
 // accept fills in an Access-Accept. An error leaves the reply to be rejected.
 func (a *Access) accept(w *radius.Reply, x *exchange) error {
 	w.SetCode(radius.AccessAccept)
+	// Before a Class from items: it is what accounting finds the session by.
+	w.Add(radius.TypeClass, AppendClass(x.classBuffer[:0], x.nonce))
 	sessionTimeout, err := a.addPolicy(w, x)
 	if err != nil {
 		w.Reset()
@@ -33,7 +37,6 @@ func (a *Access) accept(w *radius.Reply, x *exchange) error {
 		// Accounting is to have the name that the user has here (RFC 2865 §5.1).
 		w.AddString(radius.TypeUserName, x.account.name())
 	}
-	w.Add(radius.TypeClass, AppendClass(x.classBuffer[:0], x.nonce))
 	if x.authentic {
 		switch x.method {
 		case MethodMSCHAP:
@@ -50,53 +53,74 @@ func (a *Access) accept(w *radius.Reply, x *exchange) error {
 // the plan.
 func (a *Access) addPolicy(w *radius.Reply, x *exchange) (sessionTimeout uint32, err error) {
 	template := a.options.Templates.forNAS(x.nas)
-	own := x.account.rules != nil
-	perRequest := template.perRequest && (x.allowance.hasOctets || !x.allowance.until.IsZero())
-	if !own && x.plan == nil {
-		return 0, nil
-	}
-	if !own && !perRequest {
-		r := x.plan.reply(a.options.Dictionary, template)
-		if r.err != nil {
-			return 0, r.err
+	if x.account.rules == nil {
+		if x.plan == nil {
+			return 0, nil
 		}
-		w.Append(r.wire)
-		if len(r.hidden) > 0 {
-			return r.sessionTimeout, a.addPairs(w, x, r.hidden)
-		}
-		return r.sessionTimeout, nil
+		return a.addPlan(w, x, template)
 	}
-	pairs, err := x.replyPairs(template)
-	if err != nil {
+	if err := a.mergeReplies(x, template); err != nil {
 		return 0, err
 	}
-	pairs, sessionTimeout = takeSessionTimeout(pairs)
+	pairs, sessionTimeout := takeSessionTimeout(x.replies.pairs)
 	return sessionTimeout, a.addPairs(w, x, pairs)
 }
 
-// replyPairs merges the replies of all levels.
-func (x *exchange) replyPairs(t *template) ([]dictionary.Pair, error) {
-	var list replyList
-	if rules := x.account.rules; rules != nil {
-		list.add(rules.policy.replies)
-		for _, group := range x.groups {
-			list.add(group.replies)
+// addPlan adds what the plan replies to users without items of their own.
+func (a *Access) addPlan(w *radius.Reply, x *exchange, t *template) (sessionTimeout uint32, err error) {
+	r := x.plan.reply(a.options.Dictionary, t)
+	if r.err != nil {
+		return 0, r.err
+	}
+	w.Append(r.wire)
+	if len(r.hidden) == 0 && (len(r.perRequest) == 0 || !x.allowance.hasOctets && x.allowance.until.IsZero()) {
+		return r.sessionTimeout, nil
+	}
+	pairs := slices.Clone(r.hidden)
+	for _, line := range r.perRequest {
+		if pairs, err = line.appendPair(pairs, x.templateInput()); err != nil {
+			return 0, fmt.Errorf("reply template %s: %w", t.name, err)
 		}
 	}
+	return r.sessionTimeout, a.addPairs(w, x, pairs)
+}
+
+// templateInput is what templates see of the exchange, which it is part of so that
+// nothing is allocated for it.
+func (x *exchange) templateInput() *templateInput {
+	x.input = templateInput{plan: &x.plan.plan, left: &x.allowance}
+	return &x.input
+}
+
+// mergeReplies collects the replies of all levels in x.replies: user, groups, plan
+// and template.
+func (a *Access) mergeReplies(x *exchange, t *template) error {
+	x.replies.add(x.account.rules.policy.replies)
+	for _, group := range x.groups {
+		x.replies.add(group.replies)
+	}
 	if x.plan == nil {
-		return list.pairs, nil
+		return nil
 	}
-	list.add(x.plan.policy.replies)
-	pairs, err := t.pairs(nil, &templateInput{plan: &x.plan.plan, left: &x.allowance})
-	if err != nil {
-		return nil, err
+	x.replies.add(x.plan.policy.replies)
+	r := x.plan.reply(a.options.Dictionary, t)
+	if r.err != nil {
+		return r.err
 	}
-	list.add(pairs)
-	return list.pairs, nil
+	x.replies.add(r.fromTemplate)
+	if !x.allowance.hasOctets && x.allowance.until.IsZero() {
+		return nil
+	}
+	pairs, err := t.pairs(nil, x.templateInput(), true)
+	x.replies.add(pairs)
+	return err
 }
 
 // addPairs encodes pairs into the reply.
 func (a *Access) addPairs(w *radius.Reply, x *exchange, pairs []dictionary.Pair) error {
+	if len(pairs) == 0 {
+		return nil
+	}
 	var cipher dictionary.Cipher
 	for i := range pairs {
 		if pairs[i].Attr.Encrypt != dictionary.EncryptNone {
@@ -104,11 +128,11 @@ func (a *Access) addPairs(w *radius.Reply, x *exchange, pairs []dictionary.Pair)
 			break
 		}
 	}
-	wire, err := a.options.Dictionary.AppendWire(nil, pairs, cipher)
-	if err != nil {
+	var err error
+	if x.wire, err = a.options.Dictionary.AppendWire(x.wire[:0], pairs, cipher); err != nil {
 		return err
 	}
-	w.Append(wire)
+	w.Append(x.wire)
 	return nil
 }
 

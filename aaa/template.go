@@ -32,9 +32,8 @@ const standardTemplate = "standard"
 // template is one kind of NAS, compiled. Lines of the templates that it extends
 // come first.
 type template struct {
-	name       string
-	lines      []templateLine
-	perRequest bool // some line depends on more than the plan
+	name  string
+	lines []templateLine
 }
 
 // templateFile is the form of a template as text; see docs/policy.md.
@@ -61,7 +60,7 @@ type templateLine struct {
 	parts      []templatePart
 	when       []templateCondition
 	unit       uint64 // bit/s that are one unit of a rate
-	perRequest bool
+	perRequest bool   // depends on more than the plan
 }
 
 type templatePart struct {
@@ -290,7 +289,6 @@ func compileTemplate(dict *dictionary.Dictionary, texts map[string]templateFile,
 		}
 		t.lines = append(t.lines, line)
 	}
-	t.perRequest = slices.ContainsFunc(t.lines, func(l templateLine) bool { return l.perRequest })
 	return t, nil
 }
 

@@ -19,8 +19,13 @@ func replyOf(t testing.TB, vendor string, plan *Plan, left *allowance, files ...
 	templates, err := LoadTemplates(dictionary.Embedded(), files...)
 	require.NoError(t, err)
 	template := templates.forNAS(&NAS{Vendor: vendor})
-	pairs, err := template.pairs(nil, &templateInput{plan: plan, left: left})
+	in := &templateInput{plan: plan, left: left}
+	pairs, err := template.pairs(nil, in, false)
 	require.NoError(t, err)
+	if left != nil {
+		pairs, err = template.pairs(pairs, in, true)
+		require.NoError(t, err)
+	}
 	var list replyList
 	list.add(pairs)
 	wire, err := dictionary.Embedded().AppendWire(nil, list.pairs, nil)

@@ -10,26 +10,34 @@ import (
 )
 
 // pairs appends what the template makes of its input, for the level below the
-// plan's items.
-func (t *template) pairs(dst []dictionary.Pair, in *templateInput) ([]dictionary.Pair, error) {
+// plan's items: the lines that depend on the plan alone, or the others.
+func (t *template) pairs(dst []dictionary.Pair, in *templateInput, perRequest bool) ([]dictionary.Pair, error) {
 	for i := range t.lines {
 		line := &t.lines[i]
-		if in.left == nil && line.perRequest {
+		if line.perRequest != perRequest {
 			continue
 		}
-		text, ok := line.text(in)
-		if !ok {
-			continue
-		}
-		value, err := line.pair.Attr.ParseValue(text)
-		if err != nil {
+		var err error
+		if dst, err = line.appendPair(dst, in); err != nil {
 			return dst, fmt.Errorf("reply template %s: %w", t.name, err)
 		}
-		pair := line.pair
-		pair.Value = value
-		dst = append(dst, pair)
 	}
 	return dst, nil
+}
+
+// appendPair appends the line's pair unless it is left out.
+func (l *templateLine) appendPair(dst []dictionary.Pair, in *templateInput) ([]dictionary.Pair, error) {
+	text, ok := l.text(in)
+	if !ok {
+		return dst, nil
+	}
+	value, err := l.pair.Attr.ParseValue(text)
+	if err != nil {
+		return dst, err
+	}
+	pair := l.pair
+	pair.Value = value
+	return append(dst, pair), nil
 }
 
 // text is the line's value; false if the line is left out.
@@ -108,6 +116,8 @@ type planReply struct {
 	template       *template
 	wire           []byte            // encoded
 	hidden         []dictionary.Pair // encrypted for each request
+	perRequest     []*templateLine   // depend on what the user has left
+	fromTemplate   []dictionary.Pair // what the template alone makes of the plan
 	sessionTimeout uint32            // zero: none; not in wire
 	err            error
 }
@@ -140,12 +150,18 @@ func (p *planEntry) makeReply(dict *dictionary.Dictionary, t *template) planRepl
 	r := planReply{template: t}
 	var list replyList
 	list.add(p.policy.replies)
-	pairs, err := t.pairs(nil, &templateInput{plan: &p.plan})
+	pairs, err := t.pairs(nil, &templateInput{plan: &p.plan}, false)
 	if err != nil {
 		r.err = err
 		return r
 	}
+	r.fromTemplate = pairs
 	list.add(pairs)
+	for i := range t.lines {
+		if line := &t.lines[i]; line.perRequest && list.takes(line.pair) {
+			r.perRequest = append(r.perRequest, line)
+		}
+	}
 	rest, timeout := takeSessionTimeout(list.pairs)
 	r.sessionTimeout = timeout
 	var open []dictionary.Pair
