@@ -127,10 +127,7 @@ func TestAuthorize(t *testing.T) {
 	for _, test := range authorizeTests() {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, withRecords(t))
-			if test.used != nil {
-				w.limits.used = test.used
-			}
-			w.limits.open = test.open
+			w.limits.set(test.used, test.open)
 			user := test.user
 			user.Name, user.Credential = "alice", cleartext("wonderland")
 			if test.plan != nil {
@@ -161,7 +158,7 @@ func TestAuthorize(t *testing.T) {
 			require.Empty(t, a.text(), "a reject carries nothing (RFC 5080 section 2.6.1)")
 			require.Empty(t, record.SessionNonce)
 			if test.want != ReasonSimultaneousUse {
-				require.Empty(t, w.limits.reserved, "a place is taken last of all")
+				require.Empty(t, w.limits.reservations(), "a place is taken last of all")
 			}
 
 			// The password is checked first: who does not know it learns nothing.
@@ -213,8 +210,9 @@ func TestReservation(t *testing.T) {
 	class, _ := a.packet.Attributes().Get(radius.TypeClass)
 	nonce, ok := ParseClass(class)
 	require.True(t, ok)
-	require.Len(t, w.limits.reserved, 1)
-	got := w.limits.reserved[0]
+	reserved := w.limits.reservations()
+	require.Len(t, reserved, 1)
+	got := reserved[0]
 	require.Equal(t, nonce, got.Nonce)
 	require.Equal(t, "alice", got.Username)
 	require.Equal(t, 4, got.Limit)
@@ -223,9 +221,10 @@ func TestReservation(t *testing.T) {
 	require.Equal(t, "00:1a:2b:3c:4d:5e", got.CallingStationID)
 	require.Equal(t, monday, got.At)
 	w.pap("alice", "x", "NAS-Port = 7").accepted()
-	require.Equal(t, "7", w.limits.reserved[1].NASPortID)
-	require.Equal(t, "127.0.0.1", w.limits.reserved[1].NASAddr.String())
-	require.NotEqual(t, w.limits.reserved[0].Nonce, w.limits.reserved[1].Nonce)
+	reserved = w.limits.reservations()
+	require.Equal(t, "7", reserved[1].NASPortID)
+	require.Equal(t, "127.0.0.1", reserved[1].NASAddr.String())
+	require.NotEqual(t, reserved[0].Nonce, reserved[1].Nonce)
 }
 
 func TestLimitsAreNeverOpen(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -216,6 +217,20 @@ func (l *fakeLimits) Reserve(r Reservation) bool {
 	}
 	l.open++
 	return true
+}
+
+// reservations lists what was asked for.
+func (l *fakeLimits) reservations() []Reservation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.reserved)
+}
+
+// set says what is used and how many places are taken.
+func (l *fakeLimits) set(used map[Period]Usage, open int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.used, l.open = used, open
 }
 
 func (l *fakeLimits) Used(_ string, period Period, _ time.Time) Usage {
