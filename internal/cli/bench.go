@@ -63,7 +63,7 @@ func (o *benchOptions) benchFlags(c *cobra.Command) {
 	flags.IntVar(&o.sockets, "sockets", 0, "sockets to send from, each with a thread of its own (default one for each CPU, more if concurrency needs it)")
 	flags.Float64Var(&o.rate, "rate", 0, "requests a second (default: as fast as answers come)")
 	flags.DurationVar(&o.duration, "duration", 10*time.Second, "how long to send; ignored with a count")
-	flags.DurationVar(&o.wait, "wait", time.Second, "how long to wait for an answer before a retransmission")
+	flags.DurationVar(&o.wait, "wait", 2*time.Second, "how long to wait for an answer before a retransmission")
 	flags.IntVar(&o.tries, "tries", 5, "how often to send a request at most")
 	flags.StringVar(&o.user, "user", "bench{n}", "user `NAME`; {n} counts from 1 to --users")
 	flags.IntVar(&o.users, "users", 1, "how many users {n} goes through")
@@ -210,14 +210,14 @@ var benchColumns = []column[benchReport]{
 	{name: "wrong_answers", value: func(r *benchReport) any { return r.wrong }},
 	{name: "lost", value: func(r *benchReport) any { return r.lost }},
 	{name: "retransmissions", value: func(r *benchReport) any { return r.retransmissions }},
-	{name: "unverified_packets", value: func(r *benchReport) any { return r.foreign }},
+	{name: "ignored_packets", value: func(r *benchReport) any { return r.foreign }},
 	{name: "seconds", value: func(r *benchReport) any { return float64(r.elapsed.Milliseconds()) / 1000 }},
 	{name: "answers_per_second", value: func(r *benchReport) any { return int64(float64(r.answers) / r.elapsed.Seconds()) }},
-	{name: "latency_p50_us", value: micros(0.5), human: humanLatency(0.5)},
-	{name: "latency_p90_us", value: micros(0.9), human: humanLatency(0.9)},
-	{name: "latency_p99_us", value: micros(0.99), human: humanLatency(0.99)},
-	{name: "latency_p999_us", value: micros(0.999), human: humanLatency(0.999)},
-	{name: "latency_max_us", value: micros(1), human: humanLatency(1)},
+	{name: "latency_p50_us", label: "latency p50", value: micros(0.5), human: humanLatency(0.5)},
+	{name: "latency_p90_us", label: "latency p90", value: micros(0.9), human: humanLatency(0.9)},
+	{name: "latency_p99_us", label: "latency p99", value: micros(0.99), human: humanLatency(0.99)},
+	{name: "latency_p999_us", label: "latency p99.9", value: micros(0.999), human: humanLatency(0.999)},
+	{name: "latency_max_us", label: "latency max", value: micros(1), human: humanLatency(1)},
 }
 
 // createFile makes the file for a log of results; "-" is not allowed, since the

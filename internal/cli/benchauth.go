@@ -125,6 +125,7 @@ type authSource struct {
 
 	message  radius.Message
 	password []byte
+	hidden   []byte                            // the password, encrypted
 	proofs   map[int]func(radius.Packet) error // by slot, for mschapv2
 }
 
@@ -162,12 +163,11 @@ func (s *authSource) addPassword(m *radius.Message, slot int, user *login) error
 	switch s.method {
 	case "pap":
 		s.password = append(s.password[:0], user.password...)
-		var buf [radius.MaxPasswordLength]byte
-		value, err := s.hasher.AppendEncryptedUserPassword(buf[:0], s.password, &m.Authenticator)
-		if err != nil {
+		var err error
+		if s.hidden, err = s.hasher.AppendEncryptedUserPassword(s.hidden[:0], s.password, &m.Authenticator); err != nil {
 			return err
 		}
-		m.Add(radius.TypeUserPassword, value)
+		m.Add(radius.TypeUserPassword, s.hidden)
 		return nil
 	case "chap":
 		s.password = append(s.password[:0], user.password...)

@@ -138,7 +138,10 @@ func (b *benchSocket) send(now time.Duration, ending bool) error {
 // write sends a packet. What the network refuses now is a lost packet.
 func (b *benchSocket) write(packet []byte) error {
 	_, err := b.conn.Write(packet)
-	if err == nil || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOBUFS) {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return b.refused()
+	}
+	if err == nil || errors.Is(err, syscall.ENOBUFS) {
 		return nil
 	}
 	return fmt.Errorf("bench: %w", err)
@@ -162,12 +165,18 @@ func (b *benchSocket) receive(buf []byte) error {
 		b.answer(buf[:n])
 	case errors.Is(err, os.ErrDeadlineExceeded):
 	case errors.Is(err, syscall.ECONNREFUSED):
-		// A server that is being started again is waited for.
-		if b.answers == 0 && time.Since(b.start) > 2*b.wait {
-			return fmt.Errorf("%s: nothing listens on that port", b.server)
-		}
+		return b.refused()
 	default:
 		return fmt.Errorf("bench: %w", err)
+	}
+	return nil
+}
+
+// refused is what to do when the network says that nothing listens: go on, since a
+// server that is being started again is waited for, unless there never was one.
+func (b *benchSocket) refused() error {
+	if b.answers == 0 && time.Since(b.start) > 2*b.wait {
+		return fmt.Errorf("%s: nothing listens on that port", b.server)
 	}
 	return nil
 }

@@ -28,12 +28,21 @@ const (
 
 // column is one column of a list, and one field of a single thing.
 type column[T any] struct {
+	label string       // for people; empty: the name
 	name  string       // as in JSON and CSV; scripts rely on it
 	value func(*T) any // text, number, bool, time.Time, uuid.UUID, netip.Addr, []string…; nil: nothing there
 	// human, if set, is the text for a table.
 	human func(*T) string
 	// detail leaves the column out of tables of several rows.
 	detail bool
+}
+
+// title is what people call the column.
+func (c *column[T]) title() string {
+	if c.label != "" {
+		return c.label
+	}
+	return strings.ReplaceAll(c.name, "_", " ")
 }
 
 // outputFlag gives a command the flag -o.
@@ -84,11 +93,11 @@ func writeOne[T any](a *app, columns []column[T], row *T) error {
 	}
 	width := 0
 	for _, c := range columns {
-		width = max(width, len(c.name))
+		width = max(width, len(c.title()))
 	}
 	var b strings.Builder
 	for _, c := range columns {
-		fmt.Fprintf(&b, "%-*s  %s\n", width, strings.ReplaceAll(c.name, "_", " "), c.cell(row))
+		fmt.Fprintf(&b, "%-*s  %s\n", width, c.title(), c.cell(row))
 	}
 	_, err := io.WriteString(a.stdout, b.String())
 	return err
@@ -188,7 +197,7 @@ func writeTable[T any](out *bufio.Writer, columns []column[T], rows iter.Seq2[*T
 	header := make([]string, len(columns))
 	widths := make([]int, len(columns))
 	for i, c := range columns {
-		header[i] = strings.ToUpper(strings.ReplaceAll(c.name, "_", " "))
+		header[i] = strings.ToUpper(c.title())
 		widths[i] = len(header[i])
 	}
 	line := func(cells []string) {

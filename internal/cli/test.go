@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,11 @@ func hostPort(text, port string) (string, error) {
 	if text == "" {
 		return "", errors.New("empty")
 	}
-	if address, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
+	bare := text
+	if inner, ok := strings.CutPrefix(text, "["); ok && strings.HasSuffix(inner, "]") {
+		bare = strings.TrimSuffix(inner, "]")
+	}
+	if address, err := netip.ParseAddr(bare); err == nil {
 		return net.JoinHostPort(address.String(), port), nil
 	}
 	if !strings.Contains(text, ":") {
@@ -162,7 +167,10 @@ func explainExchange(err error) error {
 		return fmt.Errorf("no answer from %s after %d attempts: is this address a NAS there, with the same secret?",
 			silence.Server, silence.Attempts)
 	case errors.As(err, &unreachable):
-		return fmt.Errorf("%s: nothing listens on that port: %w", unreachable.Server, unreachable.Err)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return fmt.Errorf("%s: nothing listens on that port", unreachable.Server)
+		}
+		return err
 	}
 	return err
 }

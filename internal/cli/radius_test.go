@@ -1,0 +1,441 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"context"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"layeh.com/radius/rfc2759"
+
+	"radiusd/journal"
+	"radiusd/radius"
+	"radiusd/radius/radiustest"
+)
+
+// oracle answers logins of alice with the password s3cret by any method, and all
+// accounting, of which it keeps the records.
+type oracle struct {
+	lie bool // prove a wrong password with mschapv2
+
+	mu      sync.Mutex
+	records map[string]int // session and status
+}
+
+func (o *oracle) ServeRADIUS(w *radius.Reply, r *radius.Request) {
+	attributes := r.Packet.Attributes()
+	name, _ := attributes.String(radius.TypeUserName)
+	if r.Packet.Code() == radius.AccountingRequest {
+		session, _ := attributes.String(radius.TypeAcctSessionID)
+		status, _ := attributes.Uint32(radius.TypeAcctStatusType)
+		o.mu.Lock()
+		o.records[fmt.Sprintf("%s/%s/%d", session, name, status)]++
+		o.mu.Unlock()
+		w.SetCode(radius.AccountingResponse)
+		w.Send()
+		return
+	}
+	w.SetCode(radius.AccessReject)
+	if name == "alice" && o.check(w, r, attributes) {
+		w.SetCode(radius.AccessAccept)
+		w.AddString(radius.TypeReplyMessage, "welcome")
+	}
+	w.Send()
+}
+
+func (o *oracle) check(w *radius.Reply, r *radius.Request, attributes radius.Attributes) bool {
+	password := []byte("s3cret")
+	if plain, ok := r.AppendUserPassword(nil); ok {
+		return bytes.Equal(plain, password)
+	}
+	if value, ok := attributes.Get(radius.TypeCHAPPassword); ok {
+		return radius.VerifyCHAP(value, password, r.Packet.CHAPChallenge())
+	}
+	challenge, _ := attributes.Vendor(microsoft, msCHAPChallenge)
+	if response, ok := attributes.Vendor(microsoft, msCHAPResponse); ok {
+		unicode, _ := rfc2759.ToUTF16(password)
+		return bytes.Equal(response[26:], rfc2759.ChallengeResponse(challenge, rfc2759.NTPasswordHash(unicode)))
+	}
+	response, ok := attributes.Vendor(microsoft, msCHAP2Response)
+	if !ok {
+		return false
+	}
+	nt, _ := rfc2759.GenerateNTResponse(challenge, response[2:18], []byte("alice"), password)
+	if o.lie {
+		nt = response[26:]
+		password = []byte("guess")
+	}
+	success, _ := rfc2759.GenerateAuthenticatorResponse(challenge, response[2:18], nt, []byte("alice"), password)
+	w.AddVendor(microsoft, msCHAP2Success, append([]byte{response[0]}, success...))
+	return bytes.Equal(response[26:], nt)
+}
+
+// newOracle starts a server and returns its ports.
+func newOracle(t *testing.T, o *oracle) (auth, acct string) {
+	t.Helper()
+	o.records = map[string]int{}
+	s := radiustest.NewServer(t, o)
+	auths, accts := s.Addrs()
+	return auths[0].String(), accts[0].String()
+}
+
+func TestTestAuth(t *testing.T) {
+	auth, _ := newOracle(t, &oracle{})
+	s := newSite(t, "")
+	for _, method := range passwordMethods {
+		out := s.ok("test", "auth", "alice", "s3cret", "--server", auth, "--method", method)
+		assert.Contains(t, out, "Access-Accept from "+auth)
+		assert.Contains(t, out, `Reply-Message = "welcome"`)
+		assert.Equal(t, method == "mschapv2", strings.Contains(out, "MS-CHAP2-Success: the server knows the password"))
+
+		r := s.run("test", "auth", "alice", "wrong", "--server", auth, "--method", method)
+		assert.Equal(t, exitFailed, r.code, method)
+		assert.Contains(t, r.out, "Access-Reject from "+auth)
+		assert.Empty(t, r.err, "the answer says it all")
+	}
+	r := s.runWith("s3cret\n", "test", "auth", "alice", "--password-stdin", "--server", auth, "-v",
+		"--attr", `Calling-Station-Id = "02-00-00-00-00-01", NAS-Port = 7`, "--attr", "NAS-IP-Address = 192.0.2.1")
+	require.Zero(t, r.code, r.err)
+	assert.Contains(t, r.out, "Access-Request to "+auth)
+	assert.Contains(t, r.out, `Calling-Station-Id = "02-00-00-00-00-01"`)
+	assert.Contains(t, r.out, "NAS-Port = 7")
+	assert.Contains(t, r.out, "User-Password = (hidden)")
+	assert.NotContains(t, r.out, "s3cret")
+	assert.NotContains(t, r.out, "NAS-Identifier", "the attributes name the NAS")
+	assert.Contains(t, s.ok("test", "status", "--server", auth), "Access-Accept from "+auth)
+}
+
+func TestTestAuthFindsAServerThatLies(t *testing.T) {
+	auth, _ := newOracle(t, &oracle{lie: true})
+	s := newSite(t, "")
+	r := s.run("test", "auth", "alice", "s3cret", "--method", "mschapv2", "--server", auth)
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.out, "Access-Accept")
+	assert.Contains(t, r.err, "the server does not know the password")
+}
+
+func TestTestSecrets(t *testing.T) {
+	auth, _ := newOracle(t, &oracle{})
+	s := newSite(t, "")
+	quick := []string{"test", "auth", "alice", "s3cret", "--server", auth, "--timeout", "200ms", "--tries", "2"}
+	assert.Contains(t, s.fails(exitFailed, append(quick, "--secret", "wrong")...), "no answer from "+auth+" after 2 attempts")
+	s.environ = append(s.environ, secretVariable+"=wrong")
+	s.fails(exitFailed, quick...)
+	assert.Contains(t, s.ok(append(quick, "--secret", radiustest.Secret)...), "Access-Accept")
+	r := s.runWith(radiustest.Secret+"\n", append(quick, "--secret-stdin")...)
+	assert.Zero(t, r.code, r.err)
+	assert.Equal(t, "127.0.0.1:1: nothing listens on that port", s.fails(exitFailed, "test", "auth", "alice", "x", "--secret", "x", "--server", "127.0.0.1:1"))
+}
+
+func TestTestAcct(t *testing.T) {
+	o := &oracle{}
+	_, acct := newOracle(t, o)
+	s := newSite(t, "")
+	out := s.ok("test", "acct", "session", "alice", "--server", acct, "--session-id", "s1", "--time", "1h", "--input", "10GB", "--output", "1MB", "-v", "--framed-ip", "192.0.2.7")
+	assert.Equal(t, 3, strings.Count(out, "Accounting-Response from "+acct))
+	for _, want := range []string{"Acct-Input-Octets = 1410065408", "Acct-Input-Gigawords = 2", "Acct-Session-Time = 3600", "Acct-Terminate-Cause = User-Request", "Framed-IP-Address = 192.0.2.7", "Event-Timestamp = "} {
+		assert.Contains(t, out, want)
+	}
+	s.ok("test", "acct", "on", "--server", acct)
+	random := s.ok("test", "acct", "start", "bob", "--server", acct)
+	assert.Regexp(t, `^Acct-Session-Id [0-9a-f]{16}\n`, random)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	records := maps.Clone(o.records)
+	delete(records, strings.Fields(random)[1]+"/bob/1")
+	assert.Equal(t, map[string]int{"s1/alice/1": 1, "s1/alice/3": 1, "s1/alice/2": 1, "//7": 1}, records)
+}
+
+func TestHostPort(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.1": "192.0.2.1:1812", "192.0.2.1:99": "192.0.2.1:99", "::1": "[::1]:1812", "[::1]": "[::1]:1812", "[::1]:99": "[::1]:99", "radius.example": "radius.example:1812",
+	} {
+		got, err := hostPort(text, authPort)
+		require.NoError(t, err, text)
+		assert.Equal(t, want, got)
+	}
+	for _, text := range []string{"", "a:b:c", "[::1"} {
+		_, err := hostPort(text, authPort)
+		assert.Error(t, err, text)
+	}
+	assert.True(t, isLoopback("[::1]:1"))
+	assert.True(t, isLoopback("127.9.9.9:1"))
+	assert.True(t, isLoopback("localhost:1"))
+	assert.False(t, isLoopback("192.0.2.1:1"))
+	assert.False(t, isLoopback("localhost.example:1"))
+}
+
+func TestBenchAuth(t *testing.T) {
+	auth, _ := newOracle(t, &oracle{})
+	s := newSite(t, "")
+	for _, args := range [][]string{
+		{"--count", "500"},
+		{"--count", "200", "--method", "chap", "--concurrency", "600"},
+		{"--count", "50", "--method", "mschapv2"},
+		{"--count", "100", "--rate", "2000", "--sockets", "2"},
+		{"--duration", "100ms"},
+	} {
+		report := s.object(append([]string{"bench", "auth", "--server", auth, "--user", "alice", "--password", "s3cret"}, args...)...)
+		assert.Equal(t, report["requests"], report["answers"], args)
+		assert.Positive(t, report["answers"], args)
+		assert.Zero(t, report["wrong_answers"])
+		assert.Zero(t, report["lost"])
+		assert.GreaterOrEqual(t, report["latency_max_us"], report["latency_p50_us"])
+		if args[0] == "--count" {
+			assert.Equal(t, args[1], strconv.Itoa(int(report["requests"].(float64))))
+		}
+	}
+	r := s.run("bench", "auth", "--server", auth, "--user", "alice", "--password", "wrong", "--count", "10")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "10 of 10 answers were wrong: Access-Reject where Access-Accept is right")
+	s.ok("bench", "auth", "--server", auth, "--user", "alice", "--password", "wrong", "--count", "10", "--expect", "reject")
+
+	users := s.file("users.csv", "username,password\nalice,s3cret\nmallory,x\n")
+	r = s.run("bench", "auth", "--server", auth, "--users-file", users, "--count", "10", "--sockets", "1")
+	assert.Contains(t, r.err, "5 of 10 answers were wrong")
+	assert.Contains(t, s.run("bench", "auth", "--server", auth, "--users-file", s.file("bad.csv", "name\nx\n")).err, "columns username and password")
+}
+
+func TestBenchFindsWhatIsWrong(t *testing.T) {
+	auth, _ := newOracle(t, &oracle{lie: true})
+	s := newSite(t, "")
+	r := s.run("bench", "auth", "--server", auth, "--user", "alice", "--password", "s3cret", "--method", "mschapv2", "--count", "10")
+	assert.Contains(t, r.err, "10 of 10 answers were wrong: the MS-CHAP2-Success is wrong")
+	r = s.run("bench", "auth", "--server", auth, "--secret", "wrong", "--count", "5", "--wait", "50ms", "--tries", "2", "-o", "json")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "5 of 5 requests got no answer")
+	var report map[string]any
+	require.NoError(t, json.Unmarshal([]byte(r.out), &report))
+	assert.Equal(t, 5.0, report["retransmissions"])
+	assert.Contains(t, s.fails(exitFailed, "bench", "auth", "--server", "127.0.0.1:1", "--wait", "50ms"), "nothing listens on that port")
+}
+
+func TestBenchAcct(t *testing.T) {
+	o := &oracle{}
+	_, acct := newOracle(t, o)
+	s := newSite(t, "")
+	log := filepath.Join(s.dir, "acknowledged.csv")
+	report := s.object("bench", "acct", "--server", acct, "--sessions", "100", "--interims", "2", "--concurrency", "7", "--user", "u{n}", "--users", "10", "--ack-log", log)
+	assert.Equal(t, 400.0, report["answers"])
+	file, err := os.Open(log)
+	require.NoError(t, err)
+	defer file.Close()
+	rows, err := csv.NewReader(file).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, rows, 401)
+	statuses := map[string]string{"start": "1", "stop": "2", "interim": "3"}
+	perSession := map[string][]string{}
+	logged := map[string]int{}
+	for _, row := range rows[1:] {
+		perSession[row[0]] = append(perSession[row[0]], row[1])
+		logged[row[0]+"/"+row[2]+"/"+statuses[row[1]]]++
+	}
+	o.mu.Lock()
+	acknowledged := maps.Clone(o.records)
+	o.mu.Unlock()
+	assert.Equal(t, acknowledged, logged, "the log is what the server has acknowledged")
+	assert.Len(t, perSession, 100)
+	for id, order := range perSession {
+		assert.Equal(t, []string{"start", "interim", "interim", "stop"}, order, id)
+	}
+
+	// A run for a time finishes its sessions.
+	s.ok("bench", "acct", "--server", acct, "--duration", "50ms", "--interims", "1", "--ack-log", log)
+	content, err := os.ReadFile(log)
+	require.NoError(t, err)
+	assert.Equal(t, strings.Count(string(content), ",start,"), strings.Count(string(content), ",stop,"))
+}
+
+// One request and its answer cost the load generator no allocation, so that it
+// measures the server.
+func TestBenchSourcesDoNotAllocate(t *testing.T) {
+	hasher := radius.NewHasher([]byte("secret"))
+	answer := make([]byte, 0, 512)
+	reply := func(request radius.Packet, code radius.Code) radius.Packet {
+		answer = radius.AppendHeader(answer[:0], code, request.Identifier(), request.Authenticator())
+		answer = radius.AppendMessageAuthenticator(answer)
+		radius.SetLength(answer)
+		hasher.SignMessageAuthenticator(answer, radius.HeaderLength, request.Authenticator())
+		hasher.SignResponse(answer, request.Authenticator())
+		return answer
+	}
+	o := &benchOptions{target: target{secret: "secret"}, user: "alice", users: 1}
+	logins := []login{{"alice", "s3cret"}}
+	for name, c := range map[string]struct {
+		source benchSource
+		code   radius.Code
+		most   float64
+	}{
+		"pap":  {newAuthSource([]byte("secret"), "pap", radius.AccessAccept, logins, 0, newQuota(0)), radius.AccessAccept, 0},
+		"chap": {newAuthSource([]byte("secret"), "chap", radius.AccessAccept, logins, 0, newQuota(0)), radius.AccessAccept, 0},
+		// The name of a session is new with every Start; there are 100 interims here.
+		"acct": {newAcctSource(o, 100, "run", 0, 1, newQuota(0), nil), radius.AccountingResponse, 0.5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			buf := make([]byte, 0, 512)
+			allocs := testing.AllocsPerRun(200, func() {
+				packet, ok, err := c.source.append(buf, 0, 7, false)
+				if !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+				request, discard := radius.Parse(packet)
+				if discard != 0 {
+					t.Fatal(discard)
+				}
+				if err := c.source.answered(0, reply(request, c.code), request.Authenticator()); err != nil {
+					t.Fatal(err)
+				}
+			})
+			assert.LessOrEqual(t, allocs, c.most)
+		})
+	}
+}
+
+func TestVerifyAnswer(t *testing.T) {
+	hasher := radius.NewHasher([]byte("secret"))
+	authenticator := &[16]byte{1, 2, 3}
+	answer := func(build func([]byte) []byte) radius.Packet {
+		p := radius.AppendHeader(nil, radius.AccessAccept, 1, authenticator)
+		p = build(p)
+		radius.SetLength(p)
+		if i := bytes.IndexByte(p[radius.HeaderLength:], byte(radius.TypeMessageAuthenticator)); i >= 0 {
+			hasher.SignMessageAuthenticator(p, radius.HeaderLength+i, authenticator)
+		}
+		hasher.SignResponse(p, authenticator)
+		return p
+	}
+	first := answer(radius.AppendMessageAuthenticator)
+	assert.NoError(t, verifyAnswer(hasher, first, authenticator, true))
+	assert.ErrorIs(t, verifyAnswer(hasher, first, &[16]byte{9}, true), errUnverified)
+	none := answer(func(p []byte) []byte { return p })
+	assert.NoError(t, verifyAnswer(hasher, none, authenticator, false))
+	assert.ErrorContains(t, verifyAnswer(hasher, none, authenticator, true), "has no Message-Authenticator")
+	second := answer(func(p []byte) []byte {
+		return radius.AppendMessageAuthenticator(radius.AppendUint32(p, radius.TypeSessionTimeout, 1))
+	})
+	assert.ErrorContains(t, verifyAnswer(hasher, second, authenticator, true), "not the first attribute")
+	forged := answer(radius.AppendMessageAuthenticator)
+	forged[radius.HeaderLength+5] ^= 1
+	hasher.SignResponse(forged, authenticator)
+	assert.ErrorIs(t, verifyAnswer(hasher, forged, authenticator, true), errUnverified)
+}
+
+func TestJournalCommands(t *testing.T) {
+	s := newSite(t, "")
+	assert.Contains(t, s.fails(exitFailed, "journal", "info"), "there is no journal in")
+	r := s.run("journal", "verify")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "there is no journal in")
+
+	dir := filepath.Join(s.dir, "data", journalDir)
+	j, err := journal.Open(journal.Options{Dir: dir})
+	require.NoError(t, err)
+	var stored sync.WaitGroup
+	for i := range 10 {
+		stored.Add(1)
+		require.NoError(t, j.Append([]byte(strings.Repeat("x", 100+i)), journal.CommittedFunc(func(journal.Position, error) { stored.Done() })))
+	}
+	stored.Wait()
+	assert.Equal(t, false, s.object("journal", "info")["closed"], "while a server has it open")
+	assert.Equal(t, 10.0, s.object("journal", "verify")["records"])
+	require.NoError(t, j.Close())
+	info := s.object("journal", "info")
+	assert.Equal(t, true, info["closed"])
+	assert.Equal(t, 1.0, info["segments"])
+	segments := s.rows("journal", "info", "--segments")
+	require.Len(t, segments, 1)
+
+	segment := filepath.Join(dir, segments[0]["name"].(string))
+	content, err := os.ReadFile(segment)
+	require.NoError(t, err)
+	content[len(content)/2] ^= 0xff
+	require.NoError(t, os.WriteFile(segment, content, 0o600))
+	r = s.run("journal", "verify", "-o", "json")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "the journal is damaged in 1 places: ")
+	assert.Contains(t, r.out, `"damaged_places": 1`)
+}
+
+func TestDebug(t *testing.T) {
+	events := []decisionEvent{
+		{Time: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC), Username: "al\x1bice", User: "alice", NAS: "bras1", Source: "192.0.2.1:1000", Result: "reject", Reason: "expired",
+			Method: "pap", Detail: "since yesterday", Rules: []string{"user: expires_at"}, Request: []string{`User-Name = "alice"`}, Microseconds: 120},
+		{Username: "bob", User: "bob", Result: "accept", Reason: "accepted", Missed: 3, Reply: []string{"Session-Timeout = 60"}},
+	}
+	var query string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != decisionsPath {
+			http.NotFound(w, r)
+			return
+		}
+		query = r.URL.RawQuery
+		for _, e := range events {
+			_ = json.NewEncoder(w).Encode(e)
+		}
+	}))
+	defer server.Close()
+	address := strings.TrimPrefix(server.URL, "http://")
+	s := newSite(t, "")
+	r := s.run("debug", "--server", address, "--user", "al ice", "--nas", "bras1")
+	assert.Equal(t, exitFailed, r.code)
+	assert.Contains(t, r.err, "radiusd: the server has ended the stream\n")
+	assert.Equal(t, "nas=bras1&user=al+ice", query)
+	assert.Equal(t, strings.Join([]string{
+		`12:00:00.000 REJECT al\x1bice user=alice reason=expired method=pap nas=bras1 source=192.0.2.1:1000 took=120µs`,
+		`    why since yesterday`, `    rule user: expires_at`, `    > User-Name = "alice"`,
+		`(3 decisions missed)`, `00:00:00.000 ACCEPT bob reason=accepted took=0s`, `    < Session-Timeout = 60`, ``}, "\n"), r.out)
+
+	s.environ = append(s.environ, "RADIUSD_METRICS_LISTEN="+address)
+	r = s.run("debug", "-o", "json")
+	var first decisionEvent
+	require.NoError(t, json.Unmarshal([]byte(strings.SplitN(r.out, "\n", 2)[0]), &first))
+	assert.Equal(t, events[0].Reason, first.Reason)
+
+	assert.Contains(t, s.fails(exitFailed, "debug", "--server", "127.0.0.1:1"), "no server answers on 127.0.0.1:1 (metrics.listen)")
+	s.environ = append(s.environ, "RADIUSD_METRICS_LISTEN=")
+	assert.Contains(t, s.fails(exitUsage, "debug"), "metrics.listen is empty")
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	assert.Contains(t, s.fails(exitFailed, "debug", "--server", strings.TrimPrefix(other.URL, "http://")), "404 Not Found: is it the metrics listener")
+}
+
+func TestDebugEndsWithTheContext(t *testing.T) {
+	began := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		close(began)
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	s := newSite(t, "")
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-began
+		cancel()
+	}()
+	var out, errs bytes.Buffer
+	code := Main(ctx, []string{"debug", "--server", strings.TrimPrefix(server.URL, "http://")}, strings.NewReader(""), &out, &errs, s.environ)
+	assert.Zero(t, code, "Ctrl-C is how one ends it")
+}
+
+func TestReachable(t *testing.T) {
+	for listen, want := range map[string]string{":9812": "127.0.0.1:9812", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "[::1]:1", "192.0.2.1:1": "192.0.2.1:1"} {
+		got, err := reachable(listen)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+}
