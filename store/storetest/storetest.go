@@ -39,6 +39,7 @@ func Run(t *testing.T, database Database) {
 		"ChangesExpire":  testChangesExpire,
 		"WrongMasterKey": testWrongMasterKey,
 		"DamagedSecret":  testDamagedSecret,
+		"Sealed":         testSealed,
 		"TwoNodes":       testTwoNodes,
 		"Unusual":        testUnusualText,
 		"Import":         testImport,

@@ -34,7 +34,7 @@ CREATE TABLE sessions (
 ) STRICT;
 CREATE INDEX sessions_open ON sessions (started_at, id) WHERE stopped_at IS NULL;
 CREATE INDEX sessions_started_at ON sessions (started_at, id);
-CREATE INDEX sessions_stopped_at ON sessions (stopped_at);
+CREATE INDEX sessions_stopped_at ON sessions (stopped_at) WHERE stopped_at IS NOT NULL;
 CREATE INDEX sessions_username ON sessions (username, stopped_at);
 CREATE INDEX sessions_nas_ip ON sessions (nas_ip, stopped_at);
 

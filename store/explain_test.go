@@ -1,0 +1,124 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+)
+
+// TestListsUseIndexes asks the engines how they would run the queries that grow
+// with the database.
+func TestListsUseIndexes(t *testing.T) {
+	engines(t, func(t *testing.T, options Options) {
+		options.AutoMigrate = true
+		s, err := Open(t.Context(), options)
+		require.NoError(t, err)
+		defer s.Close()
+		session := &aaa.Session{ID: uuid.New(), StartedAt: time.Now()}
+		decision := &aaa.AuthRecord{ID: uuid.New(), At: time.Now()}
+		sessions := func(f SessionFilter) func() (string, []any) {
+			return func() (string, []any) {
+				rest, args := f.query()
+				return "SELECT id FROM sessions" + rest, args
+			}
+		}
+		decisions := func(f AuthFilter) func() (string, []any) {
+			return func() (string, []any) {
+				rest, args := f.query()
+				return "SELECT id FROM auth_records" + rest, args
+			}
+		}
+		usersBy := func(f UserFilter) func() (string, []any) {
+			return func() (string, []any) {
+				c := f.conditions()
+				return "SELECT id FROM users" + c.where() + " ORDER BY username LIMIT 100", c.args
+			}
+		}
+		plain := func(query string, args ...any) func() (string, []any) {
+			return func() (string, []any) { return query, args }
+		}
+		for name, tt := range map[string]struct {
+			query func() (string, []any)
+			sorts bool // few rows, sorted after they were found
+		}{
+			"sessions":          {query: sessions(SessionFilter{})},
+			"next page":         {query: sessions(SessionFilter{After: session})},
+			"online":            {query: sessions(SessionFilter{Online: true})},
+			"online, next page": {query: sessions(SessionFilter{Online: true, After: session})},
+			"of a user":         {query: sessions(SessionFilter{Username: "alice"}), sorts: true},
+			"of a NAS":          {query: sessions(SessionFilter{NASAddr: netip.MustParseAddr("192.0.2.1"), Online: true}), sorts: true},
+			"in a time":         {query: sessions(SessionFilter{StartedFrom: time.Now(), StartedBefore: time.Now()})},
+			"open sessions":     {query: plain("SELECT id FROM sessions WHERE stopped_at IS NULL")},
+			"stopped sessions":  {query: plain("SELECT id FROM sessions WHERE stopped_at >= $1", from(time.Now()))},
+			"decisions":         {query: decisions(AuthFilter{})},
+			"decisions, next":   {query: decisions(AuthFilter{After: decision})},
+			"decisions of user": {query: decisions(AuthFilter{Username: "alice", Limit: 10}), sorts: true},
+			"records":           {query: plain("SELECT record_id FROM accounting_records WHERE session_id = $1", uuid.NewString())},
+			"users":             {query: usersBy(UserFilter{})},
+			"users by prefix":   {query: usersBy(UserFilter{Prefix: "a"})},
+			"users of a plan":   {query: usersBy(UserFilter{PlanID: uuid.New()}), sorts: true},
+			"user by name":      {query: plain("SELECT id FROM users WHERE username = $1", "alice")},
+			"usage":             {query: plain("SELECT day FROM usage_daily WHERE username = $1 AND day >= $2", "alice", "2030-01-01")},
+			"items":             {query: plain("SELECT kind FROM attributes WHERE user_id BETWEEN $1 AND $2 ORDER BY user_id, id", uuid.NewString(), uuid.NewString())},
+			"of users": {query: plain("SELECT id FROM sessions WHERE username IN ($1, $2) AND (stopped_at IS NULL OR stopped_at >= $3)",
+				"alice", "bob", from(time.Now()))},
+			"by boot": {query: plain(`SELECT id FROM sessions WHERE nas_ip = $1 AND started_at < $2
+				AND (stopped_at IS NULL OR stop_inferred AND stopped_at > $2)`, "192.0.2.1", from(time.Now()))},
+		} {
+			query, args := tt.query()
+			plan := s.plan(t, query, args, tt.sorts)
+			assert.NotContains(t, plan, "Seq Scan", "%s\n%s", name, query)
+			for line := range strings.Lines(plan) {
+				scan := strings.Contains(line, "SCAN") && !strings.Contains(line, "USING") // SQLite
+				assert.False(t, scan, "%s\n%s\n%s", name, query, plan)
+			}
+			if !tt.sorts {
+				assert.NotContains(t, plan, "Sort", "%s\n%s", name, query)
+				assert.NotContains(t, plan, "ORDER BY", "%s\n%s", name, query)
+			}
+		}
+	})
+}
+
+// plan returns how the engine would run a query. Postgres is told that reading
+// whole tables is dear, for they are empty here, and sorting too.
+func (s *Store) plan(t *testing.T, query string, args []any, sorts bool) string {
+	t.Helper()
+	explain := "EXPLAIN QUERY PLAN "
+	tx, err := s.writer.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer tx.Rollback()
+	if s.pool != nil {
+		explain = "EXPLAIN "
+		_, err := tx.ExecContext(t.Context(), "SET LOCAL enable_seqscan = off")
+		require.NoError(t, err)
+		if !sorts {
+			_, err := tx.ExecContext(t.Context(), "SET LOCAL enable_sort = off")
+			require.NoError(t, err)
+		}
+	}
+	rows, err := tx.QueryContext(t.Context(), explain+query, args...)
+	require.NoError(t, err, query)
+	defer rows.Close()
+	columns, err := rows.Columns()
+	require.NoError(t, err)
+	var plan strings.Builder
+	for rows.Next() {
+		values := make([]any, len(columns))
+		for i := range values {
+			values[i] = new(any)
+		}
+		require.NoError(t, rows.Scan(values...))
+		fmt.Fprintln(&plan, *values[len(values)-1].(*any))
+	}
+	require.NoError(t, rows.Err())
+	return plan.String()
+}
