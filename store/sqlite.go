@@ -35,7 +35,7 @@ func (s *Store) openSQLite(ctx context.Context, options Options) error {
 		"synchronous(FULL)",
 		"foreign_keys(1)",
 		"temp_store(MEMORY)",
-		"cache_size(-16000)", // KiB, per connection
+		"cache_size(-32000)", // KiB, per connection
 		"journal_size_limit(67108864)",
 	}}
 	path, err := filepath.Abs(options.Path)
