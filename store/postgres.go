@@ -33,8 +33,9 @@ func (s *Store) openPostgres(ctx context.Context, options Options) error {
 		config.MaxConns = max(minPostgresConns, int32(2*runtime.NumCPU()))
 	}
 	if config.ConnConfig.ConnectTimeout == 0 || config.ConnConfig.ConnectTimeout > time.Minute {
-		config.ConnConfig.ConnectTimeout = 5 * time.Second
+		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	config.ConnConfig.DialFunc = dialer().DialContext
 	parameters := config.ConnConfig.RuntimeParams
 	if parameters["application_name"] == "" {
 		parameters["application_name"] = "radiusd"

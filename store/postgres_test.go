@@ -13,6 +13,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/ingest"
+	"radiusd/internal/testserver"
 	"radiusd/store"
 	"radiusd/store/seal"
 	"radiusd/store/storetest"
@@ -186,4 +187,32 @@ func TestPostgresOpenErrors(t *testing.T) {
 	}
 	_, err := store.Open(t.Context(), options)
 	assert.ErrorIs(t, err, store.ErrSchemaOld)
+}
+
+// TestServerGoesAway: the store works again by itself once the server does.
+func TestServerGoesAway(t *testing.T) {
+	s, _, options := openPostgres(t)
+	ctx := t.Context()
+	require.NoError(t, s.CreateGroup(ctx, &aaa.Group{Name: "before"}))
+	name := testserver.DatabaseName(t, options.URL)
+	// As a fail-over does: every connection is cut, and for a while none is let in.
+	admin, err := url.Parse(options.URL)
+	require.NoError(t, err)
+	admin.Path = "/postgres"
+	other := storetest.Raw(t, store.Options{URL: admin.String()})
+	_, err = other.ExecContext(ctx, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS false")
+	require.NoError(t, err)
+	_, err = other.ExecContext(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
+	require.NoError(t, err)
+	require.Error(t, s.CreateGroup(ctx, &aaa.Group{Name: "during"}))
+	require.Error(t, s.Ping(ctx))
+
+	_, err = other.ExecContext(ctx, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
+	require.NoError(t, err)
+	began := time.Now()
+	require.Eventually(t, func() bool { return s.CreateGroup(ctx, &aaa.Group{Name: "after"}) == nil }, 5*time.Second, 50*time.Millisecond)
+	assert.Less(t, time.Since(began), 5*time.Second)
+	groups, err := s.Groups(ctx)
+	require.NoError(t, err)
+	assert.Len(t, groups, 2)
 }
