@@ -132,9 +132,14 @@ func (m *msCHAP) mppeKeys() (send, recv []byte) {
 	return send, recv
 }
 
+// addMPPEPolicy adds what items have not set.
 func addMPPEPolicy(w *radius.Reply) {
-	w.AddVendor(vendorMicrosoft, msMPPEEncryptionPolicy, binary.BigEndian.AppendUint32(nil, mppeEncryptionAllowed))
-	w.AddVendor(vendorMicrosoft, msMPPEEncryptionTypes, binary.BigEndian.AppendUint32(nil, mppeEncryption40Or128Bit))
+	if _, ok := w.Attributes().Vendor(vendorMicrosoft, msMPPEEncryptionPolicy); !ok {
+		w.AddVendor(vendorMicrosoft, msMPPEEncryptionPolicy, binary.BigEndian.AppendUint32(nil, mppeEncryptionAllowed))
+	}
+	if _, ok := w.Attributes().Vendor(vendorMicrosoft, msMPPEEncryptionTypes); !ok {
+		w.AddVendor(vendorMicrosoft, msMPPEEncryptionTypes, binary.BigEndian.AppendUint32(nil, mppeEncryption40Or128Bit))
+	}
 }
 
 // msCHAPErrorText is the value of MS-CHAP-Error (RFC 2548 §2.1.5, RFC 2433 §7,

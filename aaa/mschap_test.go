@@ -173,6 +173,20 @@ func TestMSCHAPv2(t *testing.T) {
 	}
 }
 
+func TestItemsSetTheMPPEPolicy(t *testing.T) {
+	w := newWorld(t)
+	w.addUser(User{Name: "alice", Credential: cleartext("x"), Items: []Item{replyItem("MS-MPPE-Encryption-Policy", ":=", "Encryption-Required")}})
+	a, _, _ := w.askMSCHAPv2("alice", "alice", "x")
+	count := 0
+	for t, value := range a.accepted().packet.Attributes().AllVendor(vendorMicrosoft) {
+		if t == msMPPEEncryptionPolicy {
+			count++
+			require.EqualValues(w.t, 2, binary.BigEndian.Uint32(value))
+		}
+	}
+	require.Equal(t, 1, count)
+}
+
 func TestMSCHAPMalformed(t *testing.T) {
 	w := newWorld(t)
 	w.addUser(User{Name: "alice", Credential: cleartext("x")})

@@ -133,6 +133,12 @@ func (p *policy) addReply(dict *dictionary.Dictionary, item Item) error {
 // replyAllowed refuses attributes that the protocol itself puts into a reply, or
 // that have no business in an Access-Accept (RFC 2865 §5.44).
 func replyAllowed(a *dictionary.Attribute) error {
+	if len(a.OID) == 3 && a.OID[0] == uint32(radius.TypeVendorSpecific) && a.OID[1] == vendorMicrosoft {
+		switch a.OID[2] {
+		case msCHAPResponse, msCHAPError, msCHAPChallenge, msCHAPMPPEKeys, msMPPESendKey, msMPPERecvKey, msCHAP2Response, msCHAP2Success:
+			return fmt.Errorf("%s is made by MS-CHAP itself", a.Name)
+		}
+	}
 	if len(a.OID) != 1 {
 		return nil
 	}

@@ -151,6 +151,7 @@ func TestValidateItems(t *testing.T) {
 		{"reply that the protocol makes", replyItem("Message-Authenticator", "=", "0x00"), "Access-Accept"},
 		{"reply that is a password", replyItem("User-Password", "=", "canary"), "Access-Accept"},
 		{"reply of an internal attribute", replyItem("Simultaneous-Use", ":=", "1"), "never goes into a packet"},
+		{"reply that MS-CHAP makes", replyItem("MS-MPPE-Send-Key", "=", "canary"), "made by MS-CHAP"},
 		{"reply too long", replyItem("Filter-Id", "=", string(make([]byte, 300))), "Filter-Id"},
 		{"fall through", replyItem("Fall-Through", "=", "Yes"), ""},
 	}

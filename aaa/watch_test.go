@@ -90,7 +90,6 @@ func TestNoSecretLeaves(t *testing.T) {
 	require.NoError(t, err)
 	plan := w.store.putPlan(Plan{Name: "p", Items: []Item{
 		replyItem("Tunnel-Password:1", ":=", canary), replyItem("Cisco-AVPair", "+=", "psk="+canary), replyItem("Mikrotik-Wireless-PSK", ":=", canary),
-		replyItem("MS-MPPE-Send-Key", ":=", canary),
 	}})
 	for name, user := range map[string]User{
 		"cleartext": {Credential: cleartext(canary), PlanID: plan.ID},
