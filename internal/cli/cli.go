@@ -234,7 +234,7 @@ func (a *app) logger(c *config.Config, level *slog.LevelVar) *slog.Logger {
 	level.Set(c.Log.Level)
 	text := c.Log.Format == "text" || c.Log.Format == "auto" && isTerminal(a.stderr)
 	if text {
-		return slog.New(tint.NewHandler(a.stderr, &tint.Options{
+		return slog.New(tint.NewTextHandler(a.stderr, &tint.Options{
 			Level: level, TimeFormat: "15:04:05.000", NoColor: !a.colour(a.stderr),
 		}))
 	}

@@ -30,15 +30,50 @@ func missing(err error, name string, names func() []string) error {
 	return fmt.Errorf("%w%s", err, hint(name, names()))
 }
 
-// nearUsers returns names to look for a misspelt one in, without reading all of a
-// large store: those that begin as it does.
+// nearUsers returns names that may have been meant by a misspelt one, without
+// reading all of a large store: those that one slip of the finger makes of it, and
+// some of those that begin as it does.
 func nearUsers(ctx context.Context, s *store.Store, name string) []string {
-	_, size := utf8.DecodeRuneInString(name)
-	list, err := s.ListUsers(ctx, store.UserFilter{Prefix: name[:size], Limit: 5000})
-	if err != nil {
-		return nil
+	var names []string
+	for _, slip := range slips(name) {
+		if user, err := s.UserByName(ctx, slip); err == nil {
+			names = append(names, user.Name)
+		}
 	}
-	return namesOf(list, func(u *aaa.User) string { return u.Name })
+	for end := len(name); end > 0 && len(names) < 100; end-- {
+		if end < len(name) && !utf8.RuneStart(name[end]) {
+			continue
+		}
+		list, err := s.ListUsers(ctx, store.UserFilter{Prefix: name[:end], Limit: 1000})
+		if err != nil {
+			break
+		}
+		names = append(names, namesOf(list, func(u *aaa.User) string { return u.Name })...)
+	}
+	return names
+}
+
+// maxSlips bounds the queries for one misspelt name.
+const maxSlips = 32
+
+// slips returns what a name becomes with one character less, two neighbours
+// swapped, or in lower case.
+func slips(name string) []string {
+	runes := []rune(name)
+	if len(runes) < 3 || 2*len(runes) > maxSlips {
+		return []string{strings.ToLower(name)}
+	}
+	list := []string{strings.ToLower(name)}
+	for i := range runes {
+		list = append(list, string(slices.Concat(runes[:i], runes[i+1:])))
+		if i > 0 {
+			swapped := slices.Clone(runes)
+			swapped[i-1], swapped[i] = swapped[i], swapped[i-1]
+			list = append(list, string(swapped))
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
 }
 
 func planNames(ctx context.Context, s *store.Store) []string {
