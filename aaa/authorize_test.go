@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"radiusd/radius"
@@ -244,6 +245,20 @@ func TestLoginHoursInTheConfiguredZone(t *testing.T) {
 	plan := w.store.putPlan(Plan{Name: "basic", LoginHours: "Mo1700-1800"})
 	w.addUser(User{Name: "alice", Credential: cleartext("x"), PlanID: plan.ID})
 	require.Equal(t, "1800", w.pap("alice", "x").accepted().value("Session-Timeout"))
+}
+
+func TestPlanThatIsNotThere(t *testing.T) {
+	w := newWorld(t, withRecords(t))
+	w.addUser(User{Name: "alice", Credential: cleartext("x"), PlanID: uuid.New()})
+	w.pap("alice", "x").rejected()
+	require.Equal(t, ReasonInternal, w.reason())
+	require.Equal(t, "the user's plan does not exist", w.record().Detail)
+}
+
+func TestGroupThatIsNotThere(t *testing.T) {
+	w := newWorld(t)
+	w.addUser(User{Name: "alice", Credential: cleartext("x"), Groups: []Membership{{GroupID: uuid.New()}}})
+	w.pap("alice", "x").accepted()
 }
 
 func TestRejectMessages(t *testing.T) {

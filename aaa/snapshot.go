@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -70,8 +69,8 @@ func (d *Directory) saveChanged() {
 // SaveSnapshot writes the directory to SnapshotFile, sealed. The file is replaced
 // whole or not at all. Lookups and changes go on meanwhile.
 func (d *Directory) SaveSnapshot() (err error) {
-	dir := filepath.Dir(d.options.SnapshotFile)
-	file, err := os.CreateTemp(dir, ".directory-*")
+	// One name for all attempts: a crash leaves one file at most.
+	file, err := os.OpenFile(d.options.SnapshotFile+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("save snapshot: %w", err)
 	}

@@ -145,6 +145,18 @@ reply:
 		require.Equal(t, []string{"Idle-Timeout = 60", "Service-Type = Framed-User", `Reply-Message = "Plan fast"`},
 			replyOf(t, "acme-OS", &Plan{Name: "fast", FilterID: "f", IdleTimeout: time.Minute}, nil, file))
 	})
+	t.Run("the example of docs/policy.md", func(t *testing.T) {
+		doc, err := os.ReadFile("../docs/policy.md")
+		require.NoError(t, err)
+		_, example, ok := strings.Cut(string(doc), "```yaml\n")
+		require.True(t, ok)
+		example, _, ok = strings.Cut(example, "```")
+		require.True(t, ok)
+		file := writeFile(t, example)
+		require.Equal(t, []string{"Service-Type = Framed-User", `Reply-Message = "Plan fast, 50M"`},
+			replyOf(t, "acme-os", &Plan{Name: "fast", RateDown: 50e6, AddressPool: "left out"}, nil, file))
+		require.Equal(t, []string{"Service-Type = Framed-User"}, replyOf(t, "acme", &Plan{Name: "fast", RateDown: 5e9, PolicyDown: "p"}, nil, file))
+	})
 	for name, test := range map[string]struct{ text, want string }{
 		"not YAML":             {"name: [", "template.yaml"},
 		"unknown key":          {"name: x\nreplies: []", "replies"},
