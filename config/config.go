@@ -116,8 +116,10 @@ type Journal struct {
 // Sessions is the view of open sessions.
 type Sessions struct {
 	// How long a session may go without a sign of life before it is taken as
-	// ended at its last one, and its Stop as lost. Set it to at least three times the
-	// longest interim interval of the NASes.
+	// ended at its last one, and its Stop as lost. 0s goes by the session itself:
+	// three times the longest interval between its interim updates, but at least
+	// 15m, and 24h if it has none. A value of your own should be at least three
+	// times the longest interim interval of the NASes.
 	Liveness time.Duration `yaml:"liveness"`
 	// How long an Access-Accept holds a place among the user's simultaneous
 	// sessions before the session's Start has to arrive.
@@ -186,7 +188,7 @@ func Default() *Config {
 		Acct:     Acct{Listen: []string{":1813"}},
 		Radius:   Radius{DuplicateWindow: 10 * time.Second},
 		Journal:  Journal{MaxBytes: 8 << 30, SegmentBytes: 64 << 20},
-		Sessions: Sessions{Liveness: time.Hour, Reservation: 30 * time.Second},
+		Sessions: Sessions{Reservation: time.Minute},
 		Store:    Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
 		Admin:    Admin{Listen: "127.0.0.1:8080"},
 		Metrics:  Metrics{Listen: "127.0.0.1:9812"},

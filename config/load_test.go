@@ -52,7 +52,7 @@ var samples = map[string]string{
 	"journal.max_bytes":       "16GiB",
 	"journal.segment_bytes":   "16MiB",
 	"sessions.liveness":       "30m",
-	"sessions.reservation":    "1m",
+	"sessions.reservation":    "45s",
 	"store.url":               "postgres://radiusd:***@localhost/radiusd",
 	"store.max_connections":   "20",
 	"store.auto_migrate":      "false",

@@ -41,7 +41,9 @@ func (c *Config) Validate() error {
 	v.size("journal.segment_bytes", c.Journal.SegmentBytes, 1<<20, 1<<30)
 	v.check("journal.max_bytes", c.Journal.SegmentBytes > 1<<30 || c.Journal.MaxBytes >= 4*c.Journal.SegmentBytes,
 		"%s is too little: want at least four segments (%s)", c.Journal.MaxBytes, 4*c.Journal.SegmentBytes)
-	v.between("sessions.liveness", c.Sessions.Liveness, time.Minute, 30*24*time.Hour)
+	if c.Sessions.Liveness != 0 {
+		v.between("sessions.liveness", c.Sessions.Liveness, time.Minute, 30*24*time.Hour)
+	}
 	v.between("sessions.reservation", c.Sessions.Reservation, time.Second, 10*time.Minute)
 
 	v.checkErr("store.url", checkStoreURL(c.Store.URL))
