@@ -196,7 +196,7 @@ func (d *Directory) loadStore(ctx context.Context) error {
 	d.fromSnapshot.Store(false)
 	d.polledAt.Store(d.options.Now().UnixNano())
 	d.log.Info("directory loaded", "users", users.live.Load(), "plans", c.counts.plans,
-		"groups", c.counts.groups, "nases", len(c.nas.byID), "took", d.options.Now().Sub(began))
+		"groups", c.counts.groups, "nases", len(c.nas.byID), "took", d.options.Now().Sub(began).String())
 	return nil
 }
 
