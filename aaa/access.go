@@ -50,6 +50,7 @@ type Access struct {
 	log       *slog.Logger
 	hasher    *hasher
 	verified  *verifiedCache // nil: none
+	noPlan    *planEntry     // empty: the plan of users without one
 	decisions [methodCount][reasonCount]prometheus.Counter
 	watches   watches
 	exchanges sync.Pool // *exchange
@@ -83,7 +84,7 @@ func NewAccess(options AccessOptions) (*Access, error) {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &Access{options: options, log: options.Logger}
+	a := &Access{options: options, log: options.Logger, noPlan: new(planEntry)}
 	a.exchanges.New = func() any { return new(exchange) }
 	a.deferred = func(w *radius.Reply, r *radius.Request) { a.serve(w, r, true) }
 	var err error

@@ -41,7 +41,10 @@ func (a *Access) identify(x *exchange) Decision {
 	if x.account.scheme == SchemeMAC && x.method != MethodEAP {
 		x.method = MethodMAC // EAP is a proof of its own, which an address does not replace
 	}
-	x.plan = x.catalog.plan(x.account.plan)
+	x.plan = a.noPlan
+	if x.account.plan != 0 {
+		x.plan = x.catalog.plan(x.account.plan)
+	}
 	return x.goOn()
 }
 

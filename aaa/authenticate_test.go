@@ -211,6 +211,12 @@ func TestMAC(t *testing.T) {
 		require.Equal(t, MethodEAP, method)
 		require.Equal(t, ReasonMethodUnavailable, reason)
 	})
+	t.Run("an item's User-Name stands alone", func(t *testing.T) {
+		w := newWorld(t)
+		w.addUser(User{Name: address, Credential: Credential{Scheme: SchemeMAC}, Items: []Item{replyItem("User-Name", ":=", "printer")}})
+		a := w.pap("001a2b3c4d5e", "001a2b3c4d5e").accepted()
+		require.Equal(t, []string{`User-Name = "printer"`}, a.text())
+	})
 	t.Run("the method can be forbidden", func(t *testing.T) {
 		w := newWorld(t)
 		plan := w.store.putPlan(Plan{Name: "p", AllowedMethods: 1 << MethodPAP})

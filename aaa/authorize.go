@@ -23,11 +23,10 @@ func (a *Access) gather(x *exchange) {
 		x.require("user", &rules.policy)
 		x.gatherGroups(rules)
 	}
-	switch {
-	case x.plan != nil:
+	if x.plan != nil {
 		x.controls.inherit(x.plan.policy.controls)
 		x.require("plan", &x.plan.policy)
-	case account.plan != 0 && x.broken == nil:
+	} else if x.broken == nil {
 		x.broken = errNoPlan
 	}
 }

@@ -22,7 +22,7 @@ type exchange struct {
 	account  *account // nil: unknown
 	renamed  bool     // the account's name is not the one that was sent
 	catalog  *catalog
-	plan     *planEntry // nil: no plan
+	plan     *planEntry // nil: it does not exist
 
 	controls     controls  // of all levels
 	failed       *check    // the first check of user or plan that does not hold

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 
 	"radiusd/dictionary"
 	"radiusd/radius"
@@ -33,7 +32,7 @@ func (a *Access) accept(w *radius.Reply, x *exchange) error {
 	if sessionTimeout > 0 {
 		w.AddUint32(radius.TypeSessionTimeout, sessionTimeout)
 	}
-	if x.renamed && len(x.account.name()) <= radius.MaxValueLength {
+	if x.renamed && len(x.account.name()) <= radius.MaxValueLength && !w.Attributes().Has(radius.TypeUserName) {
 		// Accounting is to have the name that the user has here (RFC 2865 §5.1).
 		w.AddString(radius.TypeUserName, x.account.name())
 	}
@@ -53,13 +52,15 @@ func (a *Access) accept(w *radius.Reply, x *exchange) error {
 // the plan.
 func (a *Access) addPolicy(w *radius.Reply, x *exchange) (sessionTimeout uint32, err error) {
 	template := a.options.Templates.forNAS(x.nas)
-	if x.account.rules == nil {
-		if x.plan == nil {
-			return 0, nil
-		}
-		return a.addPlan(w, x, template)
+	r := x.plan.reply(a.options.Dictionary, template)
+	if r.err != nil {
+		return 0, r.err
 	}
-	if err := a.mergeReplies(x, template); err != nil {
+	x.input = templateInput{plan: &x.plan.plan, left: &x.allowance}
+	if x.account.rules == nil {
+		return r.sessionTimeout, a.addPlan(w, x, r)
+	}
+	if err := x.mergeReplies(r); err != nil {
 		return 0, err
 	}
 	pairs, sessionTimeout := takeSessionTimeout(x.replies.pairs)
@@ -67,51 +68,29 @@ func (a *Access) addPolicy(w *radius.Reply, x *exchange) (sessionTimeout uint32,
 }
 
 // addPlan adds what the plan replies to users without items of their own.
-func (a *Access) addPlan(w *radius.Reply, x *exchange, t *template) (sessionTimeout uint32, err error) {
-	r := x.plan.reply(a.options.Dictionary, t)
-	if r.err != nil {
-		return 0, r.err
-	}
+func (a *Access) addPlan(w *radius.Reply, x *exchange, r *planReply) error {
 	w.Append(r.wire)
-	if len(r.hidden) == 0 && (len(r.perRequest) == 0 || !x.allowance.hasOctets && x.allowance.until.IsZero()) {
-		return r.sessionTimeout, nil
-	}
-	pairs := slices.Clone(r.hidden)
+	var pairs []dictionary.Pair
 	for _, line := range r.perRequest {
-		if pairs, err = line.appendPair(pairs, x.templateInput()); err != nil {
-			return 0, fmt.Errorf("reply template %s: %w", t.name, err)
+		var err error
+		if pairs, err = line.appendPair(pairs, &x.input); err != nil {
+			return fmt.Errorf("reply template %s: %w", r.template.name, err)
 		}
 	}
-	return r.sessionTimeout, a.addPairs(w, x, pairs)
-}
-
-// templateInput is what templates see of the exchange, which it is part of so that
-// nothing is allocated for it.
-func (x *exchange) templateInput() *templateInput {
-	x.input = templateInput{plan: &x.plan.plan, left: &x.allowance}
-	return &x.input
+	x.replies.add(pairs)
+	return a.addPairs(w, x, append(x.replies.pairs, r.hidden...))
 }
 
 // mergeReplies collects the replies of all levels in x.replies: user, groups, plan
 // and template.
-func (a *Access) mergeReplies(x *exchange, t *template) error {
+func (x *exchange) mergeReplies(r *planReply) error {
 	x.replies.add(x.account.rules.policy.replies)
 	for _, group := range x.groups {
 		x.replies.add(group.replies)
 	}
-	if x.plan == nil {
-		return nil
-	}
 	x.replies.add(x.plan.policy.replies)
-	r := x.plan.reply(a.options.Dictionary, t)
-	if r.err != nil {
-		return r.err
-	}
 	x.replies.add(r.fromTemplate)
-	if !x.allowance.hasOctets && x.allowance.until.IsZero() {
-		return nil
-	}
-	pairs, err := t.pairs(nil, x.templateInput(), true)
+	pairs, err := r.template.pairs(nil, &x.input, true)
 	x.replies.add(pairs)
 	return err
 }

@@ -238,6 +238,42 @@ func TestRepliesByVendor(t *testing.T) {
 	require.True(t, found)
 }
 
+// What limits a session reaches the NAS whether it comes from a plan or not.
+func TestLimitsReachTheNASWithoutAPlan(t *testing.T) {
+	w := newWorld(t)
+	w.nas.Vendor = "mikrotik"
+	w.store.putNAS(w.nas)
+	quota := checkItem("Max-Daily-Octets", ":=", "1000")
+	w.addUser(User{Name: "item", Credential: cleartext("x"), Items: []Item{quota}})
+	require.Equal(t, "1000", w.pap("item", "x").accepted().value("Mikrotik-Total-Limit"))
+	group := w.store.putGroup(Group{Name: "g", Items: []Item{quota}})
+	w.addUser(User{Name: "member", Credential: cleartext("x"), Groups: []Membership{{group.ID, 1}}})
+	require.Equal(t, "1000", w.pap("member", "x").accepted().value("Mikrotik-Total-Limit"))
+	w.nas.Vendor = "wispr"
+	w.store.putNAS(w.nas)
+	w.addUser(User{Name: "guest", Credential: cleartext("x"), ExpiresAt: monday.Add(time.Hour)})
+	require.Equal(t, "2026-03-02T13:00:00+00:00", w.pap("guest", "x").accepted().value("WISPr-Session-Terminate-Time"))
+	w.addUser(User{Name: "plain", Credential: cleartext("x")})
+	require.Empty(t, w.pap("plain", "x").accepted().text())
+}
+
+// A condition on what is left holds or not, however the reply is made.
+func TestTemplateOfUnlimitedSessions(t *testing.T) {
+	file := writeFile(t, "name: acme\nreply:\n  - {attribute: Filter-Id, value: unlimited, when: [\"!octets_left\"]}\n")
+	templates, err := LoadTemplates(dictionary.Embedded(), file)
+	require.NoError(t, err)
+	w := newWorld(t, func(o *AccessOptions) { o.Templates = templates })
+	w.nas.Vendor = "acme"
+	w.store.putNAS(w.nas)
+	free, limited := w.store.putPlan(Plan{Name: "free"}), w.store.putPlan(Plan{Name: "limited", QuotaOctets: 1000})
+	for name, items := range map[string][]Item{"copied": nil, "merged": {replyItem("Idle-Timeout", ":=", "60")}} {
+		w.addUser(User{Name: name, Credential: cleartext("x"), PlanID: free.ID, Items: items})
+		require.Equal(t, "unlimited", w.pap(name, "x").accepted().value("Filter-Id"), name)
+		w.addUser(User{Name: name + " limited", Credential: cleartext("x"), PlanID: limited.ID, Items: items})
+		require.Empty(t, w.pap(name+" limited", "x").accepted().value("Filter-Id"), name)
+	}
+}
+
 func TestReplyThatIsTooLong(t *testing.T) {
 	w := newWorld(t)
 	var items []Item
