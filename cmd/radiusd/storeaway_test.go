@@ -2,8 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,4 +123,111 @@ func TestServerNeedsTheStoreOrASnapshot(t *testing.T) {
 	require.Equal(t, 1, code, errs)
 	require.Contains(t, errs, "cannot be reached")
 	require.Contains(t, errs, "127.0.0.1:1/radiusd")
+}
+
+// link is a connection to a server that can be frozen: nothing comes through and
+// nothing is refused, as with a host that has lost its power or a network that
+// drops everything.
+type link struct {
+	address string
+	gate    sync.RWMutex // held by who freezes
+	frozen  bool
+}
+
+// newLink listens on a port of its own and passes everything on to address.
+func newLink(t *testing.T, address string) *link {
+	t.Helper()
+	listen, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	l := &link{address: listen.Addr().String()}
+	var mu sync.Mutex
+	var open []net.Conn
+	var running sync.WaitGroup
+	pass := func(to, from net.Conn) {
+		defer to.Close()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := from.Read(buffer)
+			l.gate.RLock()
+			_, failed := to.Write(buffer[:n])
+			l.gate.RUnlock()
+			if err != nil || failed != nil {
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			near, err := listen.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", address)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, near, far)
+			mu.Unlock()
+			running.Go(func() { pass(far, near) })
+			running.Go(func() { pass(near, far) })
+		}
+	})
+	t.Cleanup(func() {
+		l.thaw()
+		listen.Close()
+		mu.Lock()
+		for _, conn := range open {
+			conn.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+	})
+	return l
+}
+
+func (l *link) freeze() { l.gate.Lock(); l.frozen = true }
+
+func (l *link) thaw() {
+	if l.frozen {
+		l.frozen = false
+		l.gate.Unlock()
+	}
+}
+
+func TestPostgresHangs(t *testing.T) {
+	t.Parallel()
+	storeURL, err := url.Parse(testserver.Postgres(t))
+	require.NoError(t, err)
+	direct := storeURL.String()
+	link := newLink(t, storeURL.Host)
+	storeURL.Host = link.address
+	f := newFaultSite(t, storeURL.String(), "")
+	f.addUser("alice", "looking-glass")
+	server := f.start()
+	load := f.accounting("--rate", "500", "--duration", "2s")
+	f.storeURL = direct // for who looks at it from outside
+	db := f.database()
+	require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
+		patience, 20*time.Millisecond)
+
+	link.freeze()
+	acks := load.finish() // everything is answered
+	for range 20 {
+		require.True(t, f.login("alice", "looking-glass"), "authentication does not wait for a store that hangs")
+	}
+	began := time.Now()
+	require.Zero(t, server.terminate(), server.logged())
+	require.Less(t, time.Since(began), 10*time.Second, "nor does the end")
+
+	// And a start serves the snapshot, in spite of a server that takes connections
+	// and says nothing.
+	server = f.start()
+	require.Contains(t, server.logged(), "serving the last snapshot of the directory")
+	require.True(t, f.login("alice", "looking-glass"))
+	link.thaw()
+	awaitStored(t, db, acks)
+	require.Zero(t, server.terminate(), server.logged())
+	requireExactlyOnce(t, db, acks)
 }

@@ -99,11 +99,23 @@ func (b *backend) engine() string {
 	return "away"
 }
 
+// closeTime bounds how long a store that hangs may hold up the end of the process:
+// everything it has not taken is in the journal.
+const closeTime = 2 * time.Second
+
 func (b *backend) close() error {
-	if s := b.opened.Load(); s != nil {
-		return s.Close()
+	s := b.opened.Load()
+	if s == nil {
+		return nil
 	}
-	return nil
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }() // ends with the process, if not before
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeTime):
+		return errors.New("the store does not answer, leaving its connections to the system")
+	}
 }
 
 // with calls fn on the store, if it is open.
