@@ -86,6 +86,8 @@ type Journal struct {
 	closing   bool
 	closed    bool          // the committer has ended
 	waiters   chan struct{} // closed when something was committed; nil: nobody waits
+	fullAt    time.Time     // when the log was last told of ErrFull
+	sayFull   bool          // the committer is to tell it
 	cursors   map[string]Position
 	stats     Stats
 
@@ -228,6 +230,10 @@ func (j *Journal) admit(size int) error {
 	case j.refuse != nil:
 		return j.refuse
 	case j.usage()+int64(size) > j.opt.MaxBytes:
+		if now := time.Now(); now.Sub(j.fullAt) >= fullInterval {
+			j.fullAt, j.sayFull = now, true
+			j.signal()
+		}
 		return ErrFull
 	case len(j.fill.buf)+size > j.opt.GroupBytes:
 		return ErrBusy

@@ -1,11 +1,14 @@
 package journal_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -223,6 +226,8 @@ func TestRetainDeletesWhatEveryCursorIsPast(t *testing.T) {
 func TestMaxBytesRefusesUntilSegmentsAreDeleted(t *testing.T) {
 	disk := journaltest.New(1)
 	opt := small(disk)
+	var log bytes.Buffer
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	j := open(t, opt)
 	j.Retain("sql", 0)
 	fill := func() (n int) {
@@ -242,6 +247,9 @@ func TestMaxBytesRefusesUntilSegmentsAreDeleted(t *testing.T) {
 		j.Retain("sql", j.End())
 		require.Greater(t, fill(), 15)
 	}
+	require.NoError(t, j.Close())
+	require.Equal(t, 1, strings.Count(log.String(), "journal: full"), "the log is told, and not each time: %s", &log)
+	require.Contains(t, log.String(), "waits_for=sql")
 }
 
 func TestConcurrentAppendersReadersAndRetain(t *testing.T) {

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/radius"
+	"radiusd/radius/radiustest"
+)
+
+// faultNAS returns a NAS that the site knows.
+func faultNAS(t *testing.T) *radiustest.NAS {
+	nas := radiustest.NewNAS(t, "127.0.0.1")
+	nas.Secret = []byte(faultSecret)
+	return nas
+}
+
+// requireNoAccounting fails the test unless the server answers on the
+// authentication port only, as it should while it cannot record.
+func (f *faultSite) requireNoAccounting(nas *radiustest.NAS) {
+	f.t.Helper()
+	silence := 300 * time.Millisecond
+	nas.Silent(f.acct, nas.Sign(nas.Session("alice", "unrecorded").Start()), silence)
+	nas.Silent(f.acct, nas.Sign(nas.Status()), silence) // the NAS is to fail over
+	require.Equal(f.t, radius.AccessAccept, nas.Exchange(f.auth, nas.Status()).Code())
+	require.True(f.t, f.login("alice", "looking-glass"), "authentication goes on")
+}
+
+// awaitReady waits until /readyz has the status.
+func (v *server) awaitReady(status int) {
+	v.t.Helper()
+	require.Eventually(v.t, func() bool {
+		now, _ := v.ready()
+		return now == status
+	}, patience, 20*time.Millisecond, "/readyz becomes %d", status)
+}
+
+func TestJournalAtItsLimitAnswersNoAccounting(t *testing.T) {
+	t.Parallel()
+	f := newFaultSite(t, "", "journal: {segment_bytes: 1MiB, max_bytes: 4MiB}")
+	f.addUser("alice", "looking-glass")
+	server := f.start()
+
+	// Another process keeps the database for itself.
+	db := f.database()
+	thief, err := db.Conn(t.Context())
+	require.NoError(t, err)
+	defer thief.Close()
+	_, err = thief.ExecContext(t.Context(), "BEGIN IMMEDIATE")
+	require.NoError(t, err)
+
+	load := f.accounting("--sessions", "9000", "--interims", "1")
+	server.awaitReady(http.StatusServiceUnavailable)
+	_, checks := server.ready()
+	require.Contains(t, checks["journal"], "full")
+	server.logs("journal: full")
+	nas := faultNAS(t)
+	f.requireNoAccounting(nas)
+
+	_, err = thief.ExecContext(context.Background(), "ROLLBACK")
+	require.NoError(t, err)
+	acks := load.finish() // recovers by itself
+	require.Len(t, acks, 27_000)
+	server.awaitReady(http.StatusOK)
+	require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, nas.Status()).Code())
+	awaitStored(t, db, acks)
+	require.Zero(t, server.terminate(), server.logged())
+	requireExactlyOnce(t, db, acks)
+}
+
+// smallDisk mounts a file system of its own.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("radiusd-test", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("a small file system can be mounted by root only: %v", err)
+	}
+	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+	return dir
+}
+
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t, "24m")
+	f := plainFaultSite(t, "", "")
+	f.data = filepath.Join(disk, "data")
+	f.settings("journal: {segment_bytes: 1MiB, max_bytes: 16MiB}")
+	f.secret("nas", "add", "127.0.0.1", "--require-message-authenticator", "no")
+	f.addUser("alice", "looking-glass")
+	server := f.start()
+	load := f.accounting("--rate", "1000", "--duration", "4s")
+	db := f.database()
+	require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
+		patience, 20*time.Millisecond)
+
+	fill := func() (ballast string) {
+		ballast = filepath.Join(disk, "ballast")
+		file, err := os.Create(ballast)
+		require.NoError(t, err)
+		defer file.Close()
+		for chunk := make([]byte, 4096); err == nil; {
+			_, err = file.Write(chunk)
+		}
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		return ballast
+	}
+	ballast := fill()
+	server.awaitReady(http.StatusServiceUnavailable)
+	fill() // what segments that were deleted meanwhile have left
+	nas := faultNAS(t)
+	f.requireNoAccounting(nas)
+
+	require.NoError(t, os.Remove(ballast))
+	server.awaitReady(http.StatusOK)
+	acks := load.finish()
+	awaitStored(t, db, acks)
+	require.Zero(t, server.terminate(), server.logged())
+	requireExactlyOnce(t, db, acks)
+}
