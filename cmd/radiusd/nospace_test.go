@@ -100,24 +100,31 @@ func TestFullDisk(t *testing.T) {
 	require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
 		patience, 20*time.Millisecond)
 
-	fill := func() (ballast string) {
-		ballast = filepath.Join(disk, "ballast")
-		file, err := os.Create(ballast)
-		require.NoError(t, err)
-		defer file.Close()
-		for chunk := make([]byte, 4096); err == nil; {
-			_, err = file.Write(chunk)
+	// What the server frees on its tries is taken at once, until it can try no more.
+	ballast, err := os.Create(filepath.Join(disk, "ballast"))
+	require.NoError(t, err)
+	defer ballast.Close()
+	taken, since := 0, time.Now()
+	require.Eventually(t, func() bool {
+		for chunk := make([]byte, 4096); ; {
+			n, err := ballast.Write(chunk)
+			if taken += n; n > 0 {
+				since = time.Now()
+			}
+			if err != nil {
+				require.ErrorIs(t, err, syscall.ENOSPC)
+				break
+			}
 		}
-		require.ErrorIs(t, err, syscall.ENOSPC)
-		return ballast
-	}
-	ballast := fill()
-	server.awaitReady(http.StatusServiceUnavailable)
-	fill() // what segments that were deleted meanwhile have left
+		status, _ := server.ready()
+		return status == http.StatusServiceUnavailable && time.Since(since) > 2*time.Second
+	}, patience, 5*time.Millisecond)
+	require.NotZero(t, taken)
 	nas := faultNAS(t)
 	f.requireNoAccounting(nas)
 
-	require.NoError(t, os.Remove(ballast))
+	require.NoError(t, os.Remove(ballast.Name()))
+	require.NoError(t, ballast.Close())
 	server.awaitReady(http.StatusOK)
 	acks := load.finish()
 	awaitStored(t, db, acks)
