@@ -45,6 +45,11 @@ type Options struct {
 	// AfterGroup, if set, is called from the committer goroutine after all
 	// Committed calls of a group, so that what they prepared can be sent as a batch.
 	AfterGroup func()
+	// Begin is where a journal begins that is not there yet, rounded down to a
+	// multiple of 8. Cursors are kept elsewhere: one that was written for a journal
+	// that is lost must not be found in the one that takes its place, where it would
+	// pass over records. So begin behind everything that was.
+	Begin Position
 	// Logger gets what an operator should know: a torn tail, a failing device
 	// and its recovery. nil logs nothing.
 	Logger *slog.Logger

@@ -252,6 +252,30 @@ func TestMaxBytesRefusesUntilSegmentsAreDeleted(t *testing.T) {
 	require.Contains(t, log.String(), "waits_for=sql")
 }
 
+func TestJournalThatTakesThePlaceOfALostOne(t *testing.T) {
+	lost := open(t, journal.Options{Dir: t.TempDir()})
+	cursor, err := appendWait(t, lost, make([]byte, 100))
+	require.NoError(t, err)
+
+	dir := t.TempDir()
+	j := open(t, journal.Options{Dir: dir, Begin: 1<<40 + 5})
+	require.Equal(t, journal.Position(1<<40), j.End())
+	end, err := appendWait(t, j, []byte("first"))
+	require.NoError(t, err)
+	_, err = j.Reader(cursor)
+	var position *journal.PositionError
+	require.ErrorAs(t, err, &position)
+	require.Equal(t, journal.Position(1<<40), position.Oldest)
+	require.NoError(t, j.Close())
+
+	j = open(t, journal.Options{Dir: dir, Begin: 1 << 50})
+	require.Equal(t, end, j.End(), "one that is there goes on")
+	record, _, ok, err := reader(t, j, 1<<40).TryNext()
+	require.NoError(t, err)
+	require.True(t, ok)
+	require.Equal(t, "first", string(record))
+}
+
 func TestConcurrentAppendersReadersAndRetain(t *testing.T) {
 	const appenders, each = 8, 500
 	j := open(t, journal.Options{Dir: t.TempDir(), SegmentBytes: 16 << 10, MaxRecord: 256})

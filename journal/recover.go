@@ -34,8 +34,10 @@ func (j *Journal) recover() error {
 
 // begin makes the first segment of an empty journal.
 func (j *Journal) begin() (err error) {
-	j.segments = []segment{{0}}
-	j.active, err = createSegment(j.fs, j.opt.Dir, 0, 0)
+	base := j.opt.Begin &^ 7
+	j.segments = []segment{{base}}
+	j.committed = base
+	j.active, err = createSegment(j.fs, j.opt.Dir, base, 0)
 	return err
 }
 

@@ -111,10 +111,11 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 		Dir:          filepath.Join(cfg.DataDir, journalDir),
 		SegmentBytes: int64(cfg.Journal.SegmentBytes),
 		MaxBytes:     int64(cfg.Journal.MaxBytes),
+		Begin:        journalBegin(time.Now()),
 		Logger:       n.log,
 	})
 	if err != nil {
-		return nil, err
+		return nil, adviseDamage(err)
 	}
 	options, madeKey, err := storeOptions(cfg, n.log)
 	if err != nil {
@@ -140,9 +141,19 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 		if noSnapshot != nil || !errors.Is(err, store.ErrUnreachable) {
 			return nil, err
 		}
+		if madeKey != "" {
+			return nil, errNoMasterKey(madeKey, snapshotFile)
+		}
 		n.log.Error("starting without the store", "error", err)
 	}
 	return options.Sealer, nil
+}
+
+// journalBegin is where a new journal begins: behind all positions of one that it
+// may replace, whose cursors the stores still have, unless that one grew by more
+// than 4 MiB a second all its time.
+func journalBegin(now time.Time) journal.Position {
+	return journal.Position(max(now.Unix(), 0)) << 22
 }
 
 // fillMemory loads the directory and makes the live sessions, which ingest loads.
