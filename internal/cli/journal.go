@@ -16,12 +16,22 @@ func (a *app) journalCommand() *cobra.Command {
 		Use:   "journal",
 		Short: "Look into the accounting journal",
 		Long: `The journal holds accounting records that were acknowledged, until every store has
-them. These commands only read, and work while the server runs.`,
+them. info and verify only read, and work while the server runs.`,
 		Example: `  radiusd journal info
-  radiusd journal verify`,
+  radiusd journal verify
+  radiusd journal skip 0000000003ffff58.journal`,
 	}
-	c.AddCommand(a.journalInfoCommand(), a.journalVerifyCommand())
+	c.AddCommand(a.journalInfoCommand(), a.journalVerifyCommand(), a.journalSkipCommand())
 	return c
+}
+
+// adviseDamage tells an operator what to do about a journal that is damaged.
+func adviseDamage(err error) error {
+	var damage *journal.CorruptError
+	if !errors.As(err, &damage) {
+		return err
+	}
+	return fmt.Errorf("%w; `radiusd journal verify` lists all damage, and `radiusd journal skip %s` gives it up", err, damage.Segment)
 }
 
 // journalPath is the folder of the configured journal.
@@ -66,7 +76,7 @@ func (a *app) journalInfoCommand() *cobra.Command {
 				return err
 			}
 			if info.Damage != nil {
-				return fmt.Errorf("the journal is damaged: %w", info.Damage)
+				return adviseDamage(fmt.Errorf("the journal is damaged: %w", info.Damage))
 			}
 			return nil
 		},
@@ -136,7 +146,7 @@ segments join, and names all damage. The exit code is 1 if there is any.`,
 				damage = append(damage, &report.Damage[i].CorruptError)
 			}
 			if len(damage) > 0 {
-				return fmt.Errorf("the journal is damaged in %d places: %w", len(damage), errors.Join(damage...))
+				return adviseDamage(fmt.Errorf("the journal is damaged in %d places: %w", len(damage), errors.Join(damage...)))
 			}
 			return nil
 		},
@@ -154,4 +164,42 @@ var reportColumns = []column[journal.Report]{
 	{name: "torn_bytes", value: func(r *journal.Report) any { return r.Torn }},
 	{name: "skipped_bytes", value: func(r *journal.Report) any { return r.Skipped }},
 	{name: "damaged_places", value: func(r *journal.Report) any { return len(r.Damage) }},
+}
+
+func (a *app) journalSkipCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "skip SEGMENT",
+		Short: "Give up what cannot be read in a damaged segment",
+		Long: `Keeps a copy of the segment as it is, in a file whose name ends in .damaged, and
+marks what cannot be read in it, so that the server passes over that and goes on
+with the records behind it. What is passed over are accounting records that were
+acknowledged: keep the copy until it is clear what they were. The server must not
+be running.`,
+		Example:           "  radiusd journal skip 0000000003ffff58.journal",
+		Args:              arguments("SEGMENT"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, err := a.journalPath()
+			if err != nil {
+				return err
+			}
+			skipped, err := journal.SkipDamage(dir, args[0])
+			if err != nil {
+				return err
+			}
+			return writeList(a, skippedColumns(skipped.Quarantine), sliceRows(skipped.Damage))
+		},
+	}
+	a.outputFlag(c)
+	return c
+}
+
+func skippedColumns(quarantine string) []column[journal.Damage] {
+	return []column[journal.Damage]{
+		{name: "offset", value: func(d *journal.Damage) any { return d.Offset }},
+		{name: "position", value: func(d *journal.Damage) any { return uint64(d.Position) }},
+		{name: "bytes", value: func(d *journal.Damage) any { return d.Octets }},
+		{name: "reason", value: func(d *journal.Damage) any { return d.Reason }},
+		{name: "copy", value: func(*journal.Damage) any { return quarantine }},
+	}
 }

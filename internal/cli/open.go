@@ -135,9 +135,19 @@ func openStoreWith(ctx context.Context, options store.Options, madeKey, nodeID s
 	if err != nil && madeKey != "" && errors.Is(err, seal.ErrWrongKey) {
 		// The database has another key than the one that was just made here.
 		os.Remove(madeKey)
-		return nil, fmt.Errorf("there is no master key at %s, and this database needs the one it was begun with: copy that file from another node or from the backup", madeKey)
+		return nil, errNoMasterKey(madeKey, "this database")
+	}
+	if madeKey != "" && errors.Is(err, store.ErrUnreachable) {
+		// Nothing was sealed under it, and later it would look like the right one.
+		os.Remove(madeKey)
 	}
 	return s, err
+}
+
+// errNoMasterKey is for a key file that is missing though something was sealed
+// under it.
+func errNoMasterKey(path, what string) error {
+	return fmt.Errorf("there is no master key at %s, and %s needs the one it was begun with: copy that file from another node or from the backup", path, what)
 }
 
 // storeOptions turns the configuration into the store's options, and makes
