@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"slices"
 	"strings"
 
 	"github.com/go-crypt/crypt"
+	"github.com/go-crypt/crypt/algorithm"
 	"github.com/go-crypt/crypt/algorithm/argon2"
 	"github.com/go-crypt/crypt/algorithm/bcrypt"
 	"github.com/go-crypt/crypt/algorithm/md5crypt"
@@ -71,10 +73,14 @@ var ldapSchemes = []ldapScheme{
 	{"{SMD5}", true, md5.New},
 }
 
+func (s *ldapScheme) is(text string) bool {
+	return len(text) >= len(s.prefix) && strings.EqualFold(text[:len(s.prefix)], s.prefix)
+}
+
 // findLDAPScheme splits a hash into its scheme, digest and salt.
 func findLDAPScheme(text string) (scheme ldapScheme, digest, salt []byte, err error) {
 	for _, s := range ldapSchemes {
-		if len(text) < len(s.prefix) || !strings.EqualFold(text[:len(s.prefix)], s.prefix) {
+		if !s.is(text) {
 			continue
 		}
 		decoded, err := base64.StdEncoding.DecodeString(text[len(s.prefix):])
@@ -90,17 +96,10 @@ func findLDAPScheme(text string) (scheme ldapScheme, digest, salt []byte, err er
 	return ldapScheme{}, nil, nil, nil
 }
 
-// slow reports whether verifying against the hash takes too long for a listener.
-func (h *hasher) slow(text string) bool { return !strings.HasPrefix(text, "{") || isCryptPrefix(text) }
-
-// isCryptPrefix reports whether a hash in braces is one of crypt(3) or argon2.
-func isCryptPrefix(text string) bool {
-	for _, prefix := range []string{"{CRYPT}", "{ARGON2}", "{PBKDF2"} {
-		if len(text) >= len(prefix) && strings.EqualFold(text[:len(prefix)], prefix) {
-			return true
-		}
-	}
-	return false
+// slow reports whether verifying against the hash takes too long for a listener:
+// all but the schemes of LDAP do.
+func (h *hasher) slow(text string) bool {
+	return !slices.ContainsFunc(ldapSchemes, func(s ldapScheme) bool { return s.is(text) })
 }
 
 // verify reports whether the password has the hash. An error means that the hash
@@ -116,9 +115,9 @@ func (h *hasher) verify(text string, password []byte) (bool, error) {
 		sum.Write(salt)
 		return subtle.ConstantTimeCompare(sum.Sum(nil), digest) == 1, nil
 	}
-	decoded, err := h.decoder.Decode(normalizeHash(text))
+	decoded, err := h.decode(text)
 	if err != nil {
-		return false, errors.New("the stored hash is of an unknown or broken form")
+		return false, err
 	}
 	match, err := decoded.MatchBytesAdvanced(password)
 	if err != nil {
@@ -127,13 +126,20 @@ func (h *hasher) verify(text string, password []byte) (bool, error) {
 	return match, nil
 }
 
-// normalizeHash writes the prefixes of LDAP as the library knows them.
-func normalizeHash(text string) string {
-	end := strings.IndexByte(text, '}')
-	if !strings.HasPrefix(text, "{") || end < 0 {
-		return text
+// decode reads a hash that is none of LDAP's own. No error repeats it.
+func (h *hasher) decode(text string) (algorithm.Digest, error) {
+	if end := strings.IndexByte(text, '}'); strings.HasPrefix(text, "{") && end >= 0 {
+		text = strings.ToUpper(text[:end]) + text[end:] // as the library knows the prefixes
 	}
-	return strings.ToUpper(text[:end]) + text[end:]
+	text = crypt.Normalize(text)
+	if err := checkHashCost(text); err != nil {
+		return nil, err
+	}
+	digest, err := h.decoder.Decode(text)
+	if err != nil {
+		return nil, errors.New("of an unknown or broken form: want $id$…, {SCHEME}… or {CLEARTEXT}…")
+	}
+	return digest, nil
 }
 
 // The parameters of new hashes: the second of OWASP's choices for argon2id, which
@@ -193,8 +199,8 @@ func ParseCredential(text string) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	if _, err := h.decoder.Decode(normalizeHash(text)); err != nil {
-		return Credential{}, errors.New("credential: of an unknown or broken form: want $id$…, {SCHEME}… or {CLEARTEXT}…")
+	if _, err := h.decode(text); err != nil {
+		return Credential{}, fmt.Errorf("credential: %w", err)
 	}
 	return Credential{Scheme: SchemeHash, Secret: []byte(text)}, nil
 }

@@ -112,6 +112,58 @@ func TestParseCredential(t *testing.T) {
 	}
 }
 
+// A hash says what it costs to verify, and nobody may make the server pay any price:
+// four TiB of memory would end the process at the first login.
+func TestHashesThatCostTooMuch(t *testing.T) {
+	const salt, sum = "$MDEyMzQ1Njc4OWFiY2RlZg$", "d80gVbyUXkI0LPQnTPDZYrK8loKWJPKPRoQ36tRAKO8"
+	h, err := newHasher()
+	require.NoError(t, err)
+	for _, test := range []struct {
+		text string
+		fine bool
+	}{
+		{"$argon2id$v=19$m=262144,t=16,p=4" + salt + sum, true},
+		{"$argon2id$v=19$m=4294967295,t=1,p=1" + salt + sum, false},
+		{"{ARGON2}$argon2id$v=19$m=4294967295,t=1,p=1" + salt + sum, false},
+		{"$argon2i$v=19$m=1024,t=2147483647,p=1" + salt + sum, false},
+		{"$argon2d$v=19$m=1024,t=1,p=16777215" + salt + sum, false},
+		{"$argon2id$v=19$m=1024,t=0,p=1" + salt + sum, false},
+		{"$argon2id$v=19$m=1024,t=1,p=0" + salt + sum, false},
+		{"$argon2id$v=19$m=1,t=1,p=1,m=4294967295" + salt + sum, false},
+		{"$scrypt$ln=18,r=8,p=1" + salt + sum, true},
+		{"$scrypt$ln=30,r=8,p=1" + salt + sum, false},
+		{"$scrypt$ln=4,r=1000000,p=1" + salt + sum, false},
+		{"$scrypt$ln=4,r=8,p=1000000" + salt + sum, false},
+		{"$2b$12$abcdefghijklmnopqrstuuA0vov2GDneHB3.8.cv9UF9g.RdvScIW", true},
+		{"$2y$31$abcdefghijklmnopqrstuuA0vov2GDneHB3.8.cv9UF9g.RdvScIW", false},
+		{"{crypt}$2b$31$abcdefghijklmnopqrstuuA0vov2GDneHB3.8.cv9UF9g.RdvScIW", false},
+		{"$bcrypt-sha256$v=2,t=2b,r=12$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2", true},
+		{"$bcrypt-sha256$v=2,t=2b,r=31$n79VH.0Q2TMWmt3Oqt9uku$Kq4Noyk3094Y2QlB8NdRT8SvGiI4ft2", false},
+		{"$5$rounds=10000000$saltsalt$IeaomH1t0t79ShF5t59ZywXLL/dm2jA/3vpoR6EMo74", true},
+		{"$5$rounds=999999999$saltsalt$IeaomH1t0t79ShF5t59ZywXLL/dm2jA/3vpoR6EMo74", false},
+		{"$pbkdf2-sha512$10000000" + salt + sum, true},
+		{"$pbkdf2-sha512$4294967295" + salt + sum, false},
+		{"{PBKDF2-SHA512}2147483647" + salt + sum, false},
+		{"$sha1$40000$saltsalt$pZ9ibNqdYuzHRE3f5Ff8JtoZ5nYM", true},
+		{"$sha1$4294967295$saltsalt$pZ9ibNqdYuzHRE3f5Ff8JtoZ5nYM", false},
+		{"$md5,rounds=4294967295$saltsalt$$rMIqYVCXYNdPxX2s/bKpR0", false},
+		{"$y$jDT$saltsalt$gQHlKvC8EsN9d4RGdGHtWbZLrbVNBED7jgMaO1mgI30", true},
+		{"$y$jET$saltsalt$gQHlKvC8EsN9d4RGdGHtWbZLrbVNBED7jgMaO1mgI30", false},
+		{"$y$jzz$saltsalt$gQHlKvC8EsN9d4RGdGHtWbZLrbVNBED7jgMaO1mgI30", false},
+	} {
+		t.Run(test.text[:min(40, len(test.text))], func(t *testing.T) {
+			_, err := ParseCredential(test.text)
+			if test.fine {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorIs(t, err, errHashCost)
+			_, err = h.verify(test.text, []byte("x"))
+			require.ErrorIs(t, err, errHashCost, "one that is in the store already is not tried")
+		})
+	}
+}
+
 func TestCredentialValidate(t *testing.T) {
 	for name, c := range map[string]Credential{
 		"empty password": {Scheme: SchemeCleartext}, "long password": cleartext(strings.Repeat("x", 129)), "zero octet": cleartext("a\x00b"),
