@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,6 +56,8 @@ type Access struct {
 	watches   watches
 	exchanges sync.Pool // *exchange
 	deferred  func(w *radius.Reply, r *radius.Request)
+	// nextUnmade is when to log again that a reply cannot be made, in Unix nanoseconds.
+	nextUnmade atomic.Int64
 }
 
 // Decision is whether an Access-Request is accepted, and why.
@@ -142,7 +145,7 @@ func (a *Access) serve(w *radius.Reply, r *radius.Request, mayBlock bool) {
 	if decision.Accepted() {
 		if err := a.accept(w, x); err != nil {
 			decision = x.refuse(ReasonInternal, err.Error())
-			a.log.Error("reply cannot be made: refused", "user", x.account.name(), "nas", r.NAS.Name, "error", err)
+			a.logUnmade(x, err)
 		}
 	}
 	if !decision.Accepted() {
@@ -156,6 +159,17 @@ func (a *Access) serve(w *radius.Reply, r *radius.Request, mayBlock bool) {
 		a.watches.publish(a, w, x, decision)
 	}
 	w.Send()
+}
+
+// logUnmade tells that a reply could not be made, once a minute: a plan that is at
+// fault has many users. Their auth records have the rest.
+func (a *Access) logUnmade(x *exchange, err error) {
+	now, next := x.request.Received.UnixNano(), a.nextUnmade.Load()
+	if now < next || !a.nextUnmade.CompareAndSwap(next, now+int64(time.Minute)) {
+		return
+	}
+	a.log.Error("reply cannot be made: refused (not repeated for a minute, for other users either)",
+		"user", x.account.name(), "plan", x.plan.plan.Name, "nas", x.request.NAS.Name, "error", err)
 }
 
 // decide is the way of an Access-Request from top to bottom.

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"radiusd/dictionary"
@@ -50,11 +49,10 @@ type Directory struct {
 	catalog atomic.Pointer[catalog]
 	kick    chan struct{}
 
-	mu        sync.Mutex // one change at a time
-	cursor    ChangeCursor
-	planIDs   places
-	groupIDs  places
-	brokenIDs map[uuid.UUID]struct{} // users whose items do not compile
+	mu       sync.Mutex // one change at a time
+	cursor   ChangeCursor
+	planIDs  places
+	groupIDs places
 
 	changed      atomic.Bool  // since the last snapshot was saved
 	fromSnapshot atomic.Bool  // the store has not been reached since the start
@@ -86,12 +84,11 @@ func NewDirectory(options DirectoryOptions) (*Directory, error) {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	d := &Directory{
-		options:   options,
-		log:       options.Logger,
-		kick:      make(chan struct{}, 1),
-		planIDs:   newPlaces(),
-		groupIDs:  newPlaces(),
-		brokenIDs: map[uuid.UUID]struct{}{},
+		options:  options,
+		log:      options.Logger,
+		kick:     make(chan struct{}, 1),
+		planIDs:  newPlaces(),
+		groupIDs: newPlaces(),
 	}
 	d.users.Store(newUserTable())
 	d.catalog.Store(&catalog{nas: newNASTable(nil, nil)})
@@ -179,7 +176,6 @@ func (d *Directory) loadStore(ctx context.Context) error {
 		return err
 	}
 	users := newUserTable()
-	clear(d.brokenIDs)
 	err = d.options.Store.EachUser(ctx, func(u *User) error {
 		d.putUser(users, u)
 		return nil
@@ -270,7 +266,6 @@ func (d *Directory) putUser(table *userTable, u *User) {
 	if !u.ExpiresAt.IsZero() {
 		a.expires = u.ExpiresAt.UnixMicro()
 	}
-	delete(d.brokenIDs, u.ID)
 	if len(u.Items) > 0 || len(u.Groups) > 0 {
 		a.rules = d.compileRules(u)
 	}
@@ -280,7 +275,6 @@ func (d *Directory) putUser(table *userTable, u *User) {
 func (d *Directory) compileRules(u *User) *accountRules {
 	rules := &accountRules{policy: compilePolicy(d.options.Dictionary, u.Items)}
 	if rules.policy.err != nil {
-		d.brokenIDs[u.ID] = struct{}{}
 		d.log.Error("user cannot be used: the user is refused", "user", u.Name, "error", rules.policy.err)
 	}
 	memberships := slices.Clone(u.Groups)

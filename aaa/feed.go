@@ -146,7 +146,6 @@ func (d *Directory) applyUsers(ctx context.Context, ids []uuid.UUID) error {
 	}
 	for id := range gone {
 		table.remove(id)
-		delete(d.brokenIDs, id)
 	}
 	return nil
 }

@@ -26,14 +26,13 @@ const (
 	snapshotChunk = 256 << 10 // octets of plain text that are sealed at once
 )
 
-// snapshotHeader is the first value of a snapshot; Users values of type User
-// follow.
+// snapshotHeader is the first value of a snapshot; users follow in batches, the last
+// of which is empty.
 type snapshotHeader struct {
 	SavedAt time.Time
 	Plans   []Plan
 	Groups  []Group
 	NASes   []NAS
-	Users   int
 }
 
 // saveSnapshots saves the directory now and then, and at the end.
@@ -117,8 +116,6 @@ func (d *Directory) writeSnapshot(w io.Writer) error {
 		return err
 	}
 	encoder := gob.NewEncoder(sealed)
-	// The number of users is not known while others change them: a batch at a
-	// time, an empty one at the end.
 	if err := encoder.Encode(header); err != nil {
 		return err
 	}

@@ -286,4 +286,8 @@ func TestReplyThatIsTooLong(t *testing.T) {
 	require.Equal(t, ReasonInternal, w.reason())
 	require.Empty(t, a.text())
 	require.Contains(t, w.log.String(), "reply cannot be made")
+	for range 5 {
+		w.pap("alice", "x").rejected()
+	}
+	require.Equal(t, 1, strings.Count(w.log.String(), "reply cannot be made"), "no line for each request")
 }
