@@ -1,7 +1,6 @@
 package aaa
 
 import (
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -9,20 +8,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"radiusd/internal/testserver"
 	"radiusd/radius"
 )
 
-// freeRADIUS runs one of FreeRADIUS's client programs, which CI must have.
+// freeRADIUS runs one of FreeRADIUS's client programs.
 func freeRADIUS(t *testing.T, input, name string, arguments ...string) string {
 	t.Helper()
-	program, err := exec.LookPath(name)
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(name + " is not installed (Debian: freeradius-utils)")
-		}
-		t.Skip(name + " is not installed (Debian: freeradius-utils)")
-	}
-	command := exec.CommandContext(t.Context(), program, arguments...)
+	command := exec.CommandContext(t.Context(), testserver.Program(t, name), arguments...)
 	command.Stdin = strings.NewReader(input)
 	out, _ := command.CombinedOutput() // a reject is an exit status
 	return string(out)
@@ -52,7 +45,7 @@ func TestRadclient(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for _, server := range []string{w.server.Auth, w.server.Auth6} {
-				args := []string{"-x", "-r", "1", "-t", "3", server, "auth", testSecret}
+				args := []string{"-x", "-r", "1", "-t", "5", server, "auth", testSecret}
 				if strings.HasPrefix(server, "[") {
 					args = append([]string{"-6"}, args...)
 				}

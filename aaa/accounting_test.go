@@ -17,6 +17,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/dictionary"
+	"radiusd/internal/testserver"
 	"radiusd/journal"
 	"radiusd/radius"
 	"radiusd/radius/radiustest"
@@ -58,8 +59,7 @@ func journalled(t testing.TB, j *journal.Journal) []aaa.Record {
 }
 
 func TestAccountingFromRadclient(t *testing.T) {
-	radclient, err := exec.LookPath("radclient")
-	require.NoError(t, err, "radclient is in the Debian package freeradius-utils")
+	radclient := testserver.Program(t, "radclient")
 	j := openJournal(t)
 	s := radiustest.NewServer(t, &aaa.Accounting{Journal: j}, ownedNAS)
 	for server, source := range map[string]string{s.Acct: "127.0.0.1", s.Acct6: "::1"} {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"radiusd/internal/testserver"
 )
 
 // radclientKnows reports whether FreeRADIUS's radclient can be asked to send
@@ -58,13 +60,7 @@ func sampleValue(a *Attribute) []byte {
 // sends what we read back as the same pairs, and write again octet by octet as
 // it did; it gets our encoding in the reply and prints the same text.
 func TestRadclient(t *testing.T) {
-	radclient, err := exec.LookPath("radclient")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatalf("the package freeradius-utils must be installed: %v", err)
-		}
-		t.Skipf("the package freeradius-utils is not installed: %v", err)
-	}
+	radclient := testserver.Program(t, "radclient")
 	debian(t)
 	d := Embedded()
 	var packets [][]Pair

@@ -2,7 +2,6 @@ package radius_test
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -10,19 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"radiusd/internal/testserver"
 	"radiusd/radius"
 )
 
 // radclient of FreeRADIUS accepts our answers, with and without Message-Authenticator
 // in its requests, over IPv4 and IPv6.
 func TestRadclient(t *testing.T) {
-	path, err := exec.LookPath("radclient")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("radclient is missing: install freeradius-utils")
-		}
-		t.Skip("radclient is missing: install freeradius-utils")
-	}
+	path := testserver.Program(t, "radclient")
 	s := serve(t, radius.HandlerFunc(func(w *radius.Reply, r *radius.Request) {
 		if r.Packet.Code() == radius.AccountingRequest {
 			w.Send()

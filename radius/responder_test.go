@@ -3,13 +3,13 @@ package radius_test
 import (
 	"bytes"
 	"net"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"radiusd/internal/testserver"
 	"radiusd/radius"
 
 	"github.com/stretchr/testify/assert"
@@ -20,14 +20,8 @@ import (
 // and whether it got the answer that it wanted.
 func radclient(t *testing.T, server, kind, attributes string) (string, bool) {
 	t.Helper()
-	program, err := exec.LookPath("radclient")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("radclient is not installed (Debian: freeradius-utils)")
-		}
-		t.Skip("radclient is not installed (Debian: freeradius-utils)")
-	}
-	args := []string{"-x", "-r", "1", "-t", "1"}
+	program := testserver.Program(t, "radclient")
+	args := []string{"-x", "-r", "1", "-t", "5"}
 	if strings.HasPrefix(server, "[") {
 		args = append(args, "-6")
 	}
