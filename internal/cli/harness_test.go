@@ -58,6 +58,9 @@ func engines(t *testing.T, test func(t *testing.T, s *site)) {
 	})
 }
 
+// postgres reports whether the store is not the embedded one.
+func (s *site) postgres() bool { return strings.HasPrefix(s.environ[2], "RADIUSD_STORE_URL=postgres") }
+
 // result is what a command line left behind.
 type result struct {
 	out, err string
