@@ -81,7 +81,12 @@ func (g *logs) unverified(nas *NAS, source netip.Addr, code Code, reason Discard
 	if !g.due(reason.String(), nas.Name, now) {
 		return
 	}
-	g.logger.Warn("request discarded (not repeated for this NAS for a minute): "+advice[reason],
+	what := advice[reason]
+	if reason == DiscardMessageAuthenticatorMissing && (code == StatusServer || !nas.messageAuthenticatorRequired()) {
+		what = "the request has no Message-Authenticator, which Status-Server (RFC 5997 section 3) and requests with " +
+			"EAP-Message (RFC 3579 section 3.2) must have whatever require_message_authenticator says: update the NAS"
+	}
+	g.logger.Warn("request discarded (not repeated for this NAS for a minute): "+what,
 		"nas", nas.Name, "source", source, "code", code.String(), "reason", reason.String())
 }
 

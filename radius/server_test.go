@@ -337,6 +337,25 @@ radiusd_duplicate_table_entries{service="auth"} 2
 	}
 }
 
+// Where no setting would help, none is advised.
+func TestLogOfWhatIsAlwaysRequired(t *testing.T) {
+	eap := with(radius.TypeEAPMessage, "\x02\x01\x00\x06\x01a")
+	for name, r := range map[string]radius.Packet{
+		"Status-Server": request(radius.StatusServer, 1, testSecret),
+		"EAP-Message":   request(radius.AccessRequest, 1, testSecret, eap),
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := new(lockedBuffer)
+			s := serve(t, accept, logTo(log), singleNAS(func(n *radius.NAS) { n.RequireMessageAuthenticator = radius.RequireNo }))
+			p := dial(t, s.auth)
+			p.send(r)
+			p.silent()
+			require.Contains(t, log.String(), "must have whatever require_message_authenticator says")
+			require.NotContains(t, log.String(), "accept the risk")
+		})
+	}
+}
+
 // A NAS that must change gets one line that names it and says what to do, however
 // many packets it sends; a stranger, too.
 func TestLogsOncePerNAS(t *testing.T) {
