@@ -1,16 +1,26 @@
 package store_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"go.uber.org/goleak"
 
 	"radiusd/internal/testserver"
 	"radiusd/store"
 	"radiusd/store/storetest"
 )
 
-func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
+func TestMain(m *testing.M) {
+	code := testserver.Main(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
 
 func sqliteDatabase(t testing.TB) store.Options {
 	return store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")}

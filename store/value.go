@@ -5,14 +5,11 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"math"
-	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
-
-	"radiusd/store/seal"
 )
 
 // A column holds one Go variable and moves it to and from the database: it is
@@ -26,13 +23,6 @@ type column interface {
 	driver.Valuer
 	bulkValue() any
 }
-
-// timeLayout is how SQLite holds times: UTC, ISO 8601, always six digits, so
-// that text sorts as time does. Postgres reads it as well.
-const timeLayout = "2006-01-02T15:04:05.000000Z"
-
-// dayLayout is how a day is held: date in Postgres, text in SQLite.
-const dayLayout = time.DateOnly
 
 // cleanText returns s as a database can hold it: Postgres takes neither invalid
 // UTF-8 nor NUL in text, and a NAS may send both.
@@ -200,167 +190,6 @@ func (c flag) Scan(src any) error {
 	return nil
 }
 
-// moment is a time in microseconds; the zero time is NULL.
-type moment struct{ p *time.Time }
-
-func (c moment) Value() (driver.Value, error) {
-	if c.p.IsZero() {
-		return nil, nil
-	}
-	return c.p.UTC().Format(timeLayout), nil
-}
-func (c moment) bulkValue() any {
-	if c.p.IsZero() {
-		return nil
-	}
-	return c.p.UTC()
-}
-func (c moment) Scan(src any) error {
-	switch v := src.(type) {
-	case time.Time:
-		*c.p = v.UTC()
-	case string:
-		t, err := parseTime(v)
-		if err != nil {
-			return err
-		}
-		*c.p = t
-	case nil:
-		*c.p = time.Time{}
-	default:
-		return mismatch(src, "time")
-	}
-	return nil
-}
-
-// from returns a time as the lower bound of a query, also if it is zero.
-func from(t time.Time) string {
-	if t.Year() < 1 {
-		t = time.Time{}
-	}
-	return t.UTC().Format(timeLayout)
-}
-
-// parseTime reads a time as SQLite holds it, and as somebody may have entered it
-// by hand.
-func parseTime(s string) (time.Time, error) {
-	for _, layout := range []string{timeLayout, time.RFC3339Nano, time.DateTime, time.DateOnly} {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is not a time: want %s", s, timeLayout)
-}
-
-// day is a calendar day in the configured time zone; the zero time is NULL.
-type day struct {
-	p    *time.Time
-	zone *time.Location
-}
-
-func (c day) Value() (driver.Value, error) {
-	if c.p.IsZero() {
-		return nil, nil
-	}
-	return c.p.In(c.zone).Format(dayLayout), nil
-}
-func (c day) bulkValue() any {
-	if c.p.IsZero() {
-		return nil
-	}
-	year, month, d := c.p.In(c.zone).Date()
-	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
-}
-func (c day) Scan(src any) error {
-	switch v := src.(type) {
-	case time.Time:
-		year, month, d := v.Date()
-		*c.p = time.Date(year, month, d, 0, 0, 0, 0, c.zone)
-	case string:
-		t, err := time.ParseInLocation(dayLayout, v, c.zone)
-		if err != nil {
-			return err
-		}
-		*c.p = t
-	case nil:
-		*c.p = time.Time{}
-	default:
-		return mismatch(src, "day")
-	}
-	return nil
-}
-
-// address is an IP address; the zero Addr is NULL. IPv4-mapped addresses are
-// stored as IPv4.
-type address struct{ p *netip.Addr }
-
-func (c address) Value() (driver.Value, error) {
-	if !c.p.IsValid() {
-		return nil, nil
-	}
-	return c.p.Unmap().WithZone("").String(), nil
-}
-func (c address) bulkValue() any {
-	if !c.p.IsValid() {
-		return nil
-	}
-	return c.p.Unmap().WithZone("")
-}
-func (c address) Scan(src any) error {
-	switch v := src.(type) {
-	case string:
-		a, err := netip.ParseAddr(v)
-		if err != nil {
-			return err
-		}
-		*c.p = a
-	case nil:
-		*c.p = netip.Addr{}
-	default:
-		return mismatch(src, "address")
-	}
-	return nil
-}
-
-// network is a prefix; the zero Prefix is NULL. A prefix of full length is
-// stored as a plain address. Bits past the length are kept.
-type network struct{ p *netip.Prefix }
-
-func (c network) Value() (driver.Value, error) {
-	if !c.p.IsValid() {
-		return nil, nil
-	}
-	if c.p.IsSingleIP() {
-		return c.p.Addr().String(), nil
-	}
-	return c.p.String(), nil
-}
-func (c network) bulkValue() any {
-	if !c.p.IsValid() {
-		return nil
-	}
-	return *c.p
-}
-func (c network) Scan(src any) error {
-	switch v := src.(type) {
-	case string:
-		if a, err := netip.ParseAddr(v); err == nil {
-			*c.p = netip.PrefixFrom(a, a.BitLen())
-			return nil
-		}
-		prefix, err := netip.ParsePrefix(v)
-		if err != nil {
-			return err
-		}
-		*c.p = prefix
-	case nil:
-		*c.p = netip.Prefix{}
-	default:
-		return mismatch(src, "prefix")
-	}
-	return nil
-}
-
 // word is a value with a closed list of names, stored by name.
 type word[T fmt.Stringer] struct {
 	p     *T
@@ -384,55 +213,4 @@ func (c word[T]) Scan(src any) error {
 
 func mismatch(src any, want string) error {
 	return fmt.Errorf("the database holds a %T where %s is expected", src, want)
-}
-
-// secret is a byte string that is sealed at rest, bound to its column and row;
-// nil is NULL. The row's id must stand before it in the list of fields.
-type secret struct {
-	p      *[]byte
-	owner  *uuid.UUID
-	column string // table.column
-	sealer *seal.Sealer
-	// damaged takes the error of a value that does not open and leaves it nil;
-	// without it, Scan fails.
-	damaged func(error)
-}
-
-func (c secret) place() string { return c.column + "." + c.owner.String() }
-
-func (c secret) Value() (driver.Value, error) {
-	if *c.p == nil {
-		return nil, nil
-	}
-	return c.sealer.Seal(*c.p, c.place()), nil
-}
-func (c secret) bulkValue() any {
-	if *c.p == nil {
-		return nil
-	}
-	return c.sealer.Seal(*c.p, c.place())
-}
-func (c secret) Scan(src any) error {
-	*c.p = nil
-	if src == nil {
-		return nil
-	}
-	sealed, ok := src.([]byte)
-	if !ok {
-		return mismatch(src, "sealed octets")
-	}
-	plain, err := c.sealer.Open(sealed, c.place())
-	if err != nil {
-		err = fmt.Errorf("%s of row %s: %w", c.column, c.owner, err)
-		if c.damaged == nil {
-			return err
-		}
-		c.damaged(err)
-		return nil
-	}
-	if plain == nil {
-		plain = []byte{}
-	}
-	*c.p = plain
-	return nil
 }

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"database/sql/driver"
+	"net/netip"
+)
+
+// address is an IP address; the zero Addr is NULL. IPv4-mapped addresses are
+// stored as IPv4.
+type address struct{ p *netip.Addr }
+
+func (c address) Value() (driver.Value, error) {
+	if !c.p.IsValid() {
+		return nil, nil
+	}
+	return c.p.Unmap().WithZone("").String(), nil
+}
+func (c address) bulkValue() any {
+	if !c.p.IsValid() {
+		return nil
+	}
+	return c.p.Unmap().WithZone("")
+}
+func (c address) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		a, err := netip.ParseAddr(v)
+		if err != nil {
+			return err
+		}
+		*c.p = a
+	case nil:
+		*c.p = netip.Addr{}
+	default:
+		return mismatch(src, "address")
+	}
+	return nil
+}
+
+// network is a prefix; the zero Prefix is NULL. A prefix of full length is
+// stored as a plain address. Bits past the length are kept.
+type network struct{ p *netip.Prefix }
+
+func (c network) Value() (driver.Value, error) {
+	if !c.p.IsValid() {
+		return nil, nil
+	}
+	if c.p.IsSingleIP() {
+		return c.p.Addr().String(), nil
+	}
+	return c.p.String(), nil
+}
+func (c network) bulkValue() any {
+	if !c.p.IsValid() {
+		return nil
+	}
+	return *c.p
+}
+func (c network) Scan(src any) error {
+	switch v := src.(type) {
+	case string:
+		if a, err := netip.ParseAddr(v); err == nil {
+			*c.p = netip.PrefixFrom(a, a.BitLen())
+			return nil
+		}
+		prefix, err := netip.ParsePrefix(v)
+		if err != nil {
+			return err
+		}
+		*c.p = prefix
+	case nil:
+		*c.p = netip.Prefix{}
+	default:
+		return mismatch(src, "prefix")
+	}
+	return nil
+}
