@@ -295,7 +295,7 @@ func newAccessOptionsDelay(t *testing.T) time.Duration {
 // TestAcceptDoesNotAllocate counts every allocation in the process while a login
 // with PAP goes through socket, listener, decision and reply.
 func TestAcceptDoesNotAllocate(t *testing.T) {
-	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Now = nil })
+	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Now, o.Limits = nil, NewLiveSessions(LiveOptions{}) })
 	w.access.options.Records.ring = make([]authSlot, 16) // filled before it is measured
 	plan := w.store.putPlan(Plan{Name: "basic", RateUp: 1e6, RateDown: 5e6, SessionTimeout: time.Hour, LoginHours: "Al0000-2359", AllowedMethods: 1 << MethodPAP})
 	w.addUser(User{Name: "alice", Credential: cleartext("wonderland"), PlanID: plan.ID, ExpiresAt: time.Now().Add(24 * time.Hour)})
@@ -305,7 +305,7 @@ func TestAcceptDoesNotAllocate(t *testing.T) {
 		m := &radius.Message{Code: radius.AccessRequest}
 		m.AddString(radius.TypeUserName, "alice")
 		require.NoError(t, m.AddUserPassword([]byte(testSecret), "wonderland"))
-		w.add(m, `NAS-Port = 1, NAS-Port-Id = "ether1", Calling-Station-Id = "00-1A-2B-3C-4D-5E"`)
+		w.add(m, `NAS-Port = 1, NAS-Port-Id = "ether1", Calling-Station-Id = "00-1A-2B-3C-4D-5E", Acct-Session-Id = "8100002A"`)
 		p, err := m.AppendTo(nil, uint8(i), hasher)
 		require.NoError(t, err)
 		packets[i] = p

@@ -189,28 +189,47 @@ func (x *exchange) limitUntil(end time.Time) bool {
 	return true
 }
 
-// reserve takes one of the user's places for simultaneous sessions.
+// reserve takes one of the user's places for simultaneous sessions, and keeps the
+// nonce of a session that is authenticated again.
 func (a *Access) reserve(x *exchange) Decision {
 	limit := x.controls.simultaneousUse
-	if limit == 0 {
+	sessionID := x.acctSessionID()
+	if limit == 0 && (len(sessionID) == 0 || a.options.Limits == nil) {
 		return x.goOn()
 	}
 	if a.options.Limits == nil {
 		return x.refuse(ReasonInternal, "sessions are not counted here")
 	}
-	station, _ := x.attributes.String(radius.TypeCallingStationID)
-	if !a.options.Limits.Reserve(Reservation{
-		Username:         x.account.name(),
-		Limit:            limit,
-		Nonce:            x.nonce,
-		NASAddr:          x.nasAddr(),
-		NASPortID:        x.nasPort(),
-		CallingStationID: NormalizeStation(station),
-		At:               x.now,
-	}) {
+	r := Reservation{
+		Username:      x.account.name(),
+		Limit:         limit,
+		Nonce:         x.nonce,
+		AcctSessionID: sessionID,
+		NASAddr:       x.nasAddr(),
+		At:            x.now,
+	}
+	if x.nas != nil {
+		r.NASID = x.nas.ID
+	}
+	if limit > 0 {
+		station, _ := x.attributes.String(radius.TypeCallingStationID)
+		r.NASPortID, r.CallingStationID = x.nasPort(), NormalizeStation(station)
+	}
+	nonce, reserved := a.options.Limits.Reserve(r)
+	if !reserved {
 		return x.refuse(ReasonSimultaneousUse, "limit "+strconv.Itoa(limit))
 	}
+	x.nonce = nonce
 	return x.goOn()
+}
+
+// acctSessionID is Acct-Session-Id as accounting has it; empty: not sent.
+func (x *exchange) acctSessionID() []byte {
+	value, _ := x.attributes.Get(radius.TypeAcctSessionID)
+	if !isPlainText(value) {
+		return []byte(plainText(string(value)))
+	}
+	return value
 }
 
 // nasPort is NAS-Port-Id, or NAS-Port in decimal.

@@ -210,7 +210,7 @@ func (s *authSlot) record() AuthRecord {
 		CallingStationID: storable(text[s.ends[1]:s.ends[2]]),
 		CalledStationID:  storable(text[s.ends[2]:s.ends[3]]),
 	}
-	if record.Accepted {
+	if record.Accepted && s.nonce != (Nonce{}) {
 		record.SessionNonce = s.nonce.String()
 	}
 	return record

@@ -73,10 +73,10 @@ func (x *exchange) goOn() Decision { return Decision{Reason: ReasonAccepted, Met
 // nasAddr is the NAS's address as it is recorded: NAS-IP-Address or
 // NAS-IPv6-Address if sent, else the source.
 func (x *exchange) nasAddr() netip.Addr {
-	if addr, ok := x.attributes.Addr(radius.TypeNASIPAddress); ok {
+	if addr, ok := x.attributes.Addr(radius.TypeNASIPAddress); ok && !addr.IsUnspecified() {
 		return addr.Unmap()
 	}
-	if addr, ok := x.attributes.Addr(radius.TypeNASIPv6Address); ok {
+	if addr, ok := x.attributes.Addr(radius.TypeNASIPv6Address); ok && !addr.IsUnspecified() {
 		return addr.Unmap()
 	}
 	return x.request.Source.Addr().Unmap().WithZone("")

@@ -105,7 +105,8 @@ type sessionShard struct {
 }
 
 // liveSession is a session as it is kept in memory. packed, user and nas are under
-// the lock of its session shard; device, open and slot under that of its user.
+// the lock of its session shard; device, named, open and slot under that of its
+// user, which may be held when the other is taken.
 // Only the writer changes any of them, and so reads them without a lock.
 type liveSession struct {
 	id       uuid.UUID
@@ -115,6 +116,7 @@ type liveSession struct {
 	previous *liveSession // in the NAS's ring
 	next     *liveSession
 	device   uint64 // hash of NAS address, port and station; zero: not known
+	named    uint64 // hash of NAS address and Acct-Session-Id
 	seen     int64  // when the last record was received, ms since base
 	interval uint32 // longest between interims, in seconds; zero: there were none
 	slot     int32  // index in user.sessions

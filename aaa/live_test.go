@@ -67,7 +67,8 @@ func (l live) reserve(nonce byte, change ...func(*aaa.Reservation)) bool {
 	for _, f := range change {
 		f(&r)
 	}
-	return l.Reserve(r)
+	_, ok := l.Reserve(r)
+	return ok
 }
 
 func limit(n int) func(*aaa.Reservation) { return func(r *aaa.Reservation) { r.Limit = n } }
@@ -83,7 +84,7 @@ func TestReservationRace(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
-				if l.Reserve(aaa.Reservation{Username: "alice", Limit: limit, Nonce: aaa.Nonce{byte(i)}, NASAddr: testNAS, At: time.Now()}) {
+				if _, ok := l.Reserve(aaa.Reservation{Username: "alice", Limit: limit, Nonce: aaa.Nonce{byte(i)}, NASAddr: testNAS, At: time.Now()}); ok {
 					accepted.Add(1)
 				}
 			})

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // userShard holds what is live of the users whose names hash to it.
@@ -30,6 +32,7 @@ type reservation struct {
 	nas     netip.Addr
 	station string // normal form
 	device  uint64
+	named   uint64 // zero: the request had no Acct-Session-Id
 	lapses  time.Time
 }
 
@@ -49,41 +52,94 @@ func (u *userShard) user(name string) *liveUser {
 }
 
 // Reserve implements [Limits].
-func (l *LiveSessions) Reserve(r Reservation) bool {
+func (l *LiveSessions) Reserve(r Reservation) (Nonce, bool) {
 	shard := l.userShard(r.Username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
+	running, nonce := l.running(shard.m[r.Username], &r)
+	if r.Limit == 0 {
+		return nonce, true
+	}
 	u := shard.user(r.Username)
 	u.lapse(r.At)
 
+	p := reservation{nonce: nonce, nas: r.NASAddr, station: r.CallingStationID, lapses: r.At.Add(l.opt.ReservationTTL)}
+	if len(r.AcctSessionID) > 0 {
+		p.named = l.named(r.NASAddr, maphash.Bytes(l.seed, r.AcctSessionID))
+	}
 	// A device is known by its station and port; where either is missing, every
 	// request is taken for a device of its own.
-	var device uint64
 	if r.CallingStationID != "" && r.NASPortID != "" {
-		device = l.device(r.NASAddr, r.NASPortID, r.CallingStationID)
+		p.device = l.device(r.NASAddr, r.NASPortID, r.CallingStationID)
 	}
 	taken := int(u.open)
-	if device != 0 && u.has(device) {
+	if running != nil && running.open || p.device != 0 && u.has(p.device) {
 		taken--
 	}
 	for i := range u.reservations {
 		other := &u.reservations[i]
-		if device != 0 && other.device == device || other.device != 0 && u.has(other.device) {
-			continue // its place is the one of this device, or of the session it replaces
+		switch {
+		case p.named != 0 && other.named == p.named:
+			p.nonce = other.nonce // the session that has not begun yet asks again
+		case p.device != 0 && other.device == p.device, other.device != 0 && u.has(other.device):
+			// Its place is the one of this device, or of the session it replaces.
+		default:
+			taken++
 		}
-		taken++
 	}
 	if taken >= r.Limit {
-		return false
+		return Nonce{}, false
 	}
-	if device != 0 {
-		u.reservations = slices.DeleteFunc(u.reservations, func(o reservation) bool { return o.device == device })
+	if running != nil && running.open {
+		return nonce, true // it has its place
 	}
-	u.reservations = append(u.reservations, reservation{
-		nonce: r.Nonce, nas: r.NASAddr, station: r.CallingStationID, device: device,
-		lapses: r.At.Add(l.opt.ReservationTTL),
+	u.reservations = slices.DeleteFunc(u.reservations, func(o reservation) bool {
+		return p.device != 0 && o.device == p.device || p.named != 0 && o.named == p.named
 	})
-	return true
+	u.reservations = append(u.reservations, p)
+	return p.nonce, true
+}
+
+// running finds the session that is authenticated again, and the nonce that it
+// carries; a session that only fell silent counts as running. Without one, it
+// returns the nonce of the reservation. The caller holds the lock of the user, who
+// may be nil.
+func (l *LiveSessions) running(u *liveUser, r *Reservation) (found *liveSession, nonce Nonce) {
+	nonce = r.Nonce
+	if u == nil || len(r.AcctSessionID) == 0 || len(u.sessions) == 0 {
+		return nil, nonce
+	}
+	named := l.named(r.NASAddr, maphash.Bytes(l.seed, r.AcctSessionID))
+	var latest Session
+	for _, ls := range u.sessions {
+		if ls.named != named {
+			continue
+		}
+		var s Session
+		shard := l.sessionShard(ls.id)
+		shard.mu.RLock()
+		ls.load(&s)
+		shard.mu.RUnlock()
+		if (found == nil || s.StartedAt.After(latest.StartedAt)) && r.asksFor(&s) {
+			found, latest = ls, s
+		}
+	}
+	if found != nil {
+		nonce, _ = ParseClass(latest.Class)
+	}
+	return found, nonce
+}
+
+// asksFor reports whether the session is the one of the request and may go on.
+func (r *Reservation) asksFor(s *Session) bool {
+	return (s.Open() || s.StopInferred && s.TerminateCause == CauseLapsed) && s.AcctSessionID == string(r.AcctSessionID) &&
+		s.NASAddr == r.NASAddr && (s.NASID == r.NASID || s.NASID == uuid.Nil || r.NASID == uuid.Nil)
+}
+
+// named tells what a NAS calls a session from what others do, by a hash of the
+// Acct-Session-Id; never zero.
+func (l *LiveSessions) named(nas netip.Addr, acctSessionID uint64) uint64 {
+	return maphash.Comparable(l.seed, nas) ^ acctSessionID | 1
 }
 
 // Open returns how many sessions the user has open.
@@ -174,6 +230,7 @@ func (l *LiveSessions) settleUser(u *liveUser, ls *liveSession, s *Session, join
 	if d, ok := deviceOf(s); ok {
 		device = l.device(s.NASAddr, d.port, d.station)
 	}
+	named := l.named(s.NASAddr, maphash.String(l.seed, s.AcctSessionID))
 	shard := l.userShard(u.name)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -184,7 +241,7 @@ func (l *LiveSessions) settleUser(u *liveUser, ls *liveSession, s *Session, join
 			u.open++
 		}
 	}
-	ls.device = device
+	ls.device, ls.named = device, named
 	switch {
 	case isOpen && !ls.open:
 		u.open++

@@ -277,10 +277,20 @@ var (
 	nasSelected = netip.AddrFrom4([4]byte{255, 255, 255, 254})
 )
 
+// isPlainText reports whether plainText would change nothing.
+func isPlainText[T string | []byte](s T) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] == 0 || s[i] >= utf8.RuneSelf {
+			return utf8.ValidString(string(s)) && strings.IndexByte(string(s), 0) < 0
+		}
+	}
+	return true
+}
+
 // plainText makes text of a value: what is not UTF-8, and the NUL that SQL does
 // not take, is written as \xNN, so that different values stay different.
 func plainText(s string) string {
-	if utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 {
+	if isPlainText(s) {
 		return s
 	}
 	var b strings.Builder

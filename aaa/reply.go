@@ -16,8 +16,10 @@ var errNoPlan = errors.New("the user's plan does not exist")
 // accept fills in an Access-Accept. An error leaves the reply to be rejected.
 func (a *Access) accept(w *radius.Reply, x *exchange) error {
 	w.SetCode(radius.AccessAccept)
-	// Before a Class from items: it is what accounting finds the session by.
-	w.Add(radius.TypeClass, AppendClass(x.classBuffer[:0], x.nonce))
+	if x.nonce != (Nonce{}) {
+		// Before a Class from items: it is what accounting finds the session by.
+		w.Add(radius.TypeClass, AppendClass(x.classBuffer[:0], x.nonce))
+	}
 	sessionTimeout, err := a.addPolicy(w, x)
 	if err != nil {
 		w.Reset()

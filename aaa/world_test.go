@@ -208,15 +208,18 @@ type fakeLimits struct {
 	reserved []Reservation
 }
 
-func (l *fakeLimits) Reserve(r Reservation) bool {
+func (l *fakeLimits) Reserve(r Reservation) (Nonce, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if r.Limit == 0 {
+		return r.Nonce, true
+	}
 	l.reserved = append(l.reserved, r)
 	if l.open >= r.Limit {
-		return false
+		return Nonce{}, false
 	}
 	l.open++
-	return true
+	return r.Nonce, true
 }
 
 // reservations lists what was asked for.
