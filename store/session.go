@@ -159,6 +159,9 @@ func (s *Store) CloseSessions(ctx context.Context, closings []aaa.Closing) error
 	}
 	closings = sortedClosings(closings)
 	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.takeTurns(ctx); err != nil {
+			return err
+		}
 		stmt, err := tx.PrepareContext(ctx, `UPDATE sessions SET stopped_at = $2, stop_inferred = $3, terminate_cause = $4
 			WHERE id = $1 AND stopped_at IS NULL AND updated_at <= $2`)
 		if err != nil {

@@ -79,6 +79,9 @@ func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 	})
 	err := k.store.write(ctx, func(tx *writeTx) error {
 		t := sinkTx{store: k.store, tx: tx}
+		if err := tx.takeTurns(ctx); err != nil {
+			return err
+		}
 		if err := t.take(ctx, batch.Records); err != nil {
 			return err
 		}
@@ -100,10 +103,10 @@ func (k *Sink) saveCursor(ctx context.Context, tx *writeTx, end journal.Position
 
 // sinkTx is the transaction of one batch. It is an aaa.SessionTx.
 //
-// Two nodes may have records of the same session. Sessions that exist are locked
-// first, in the order of their ids; what is read after that is what the other has
-// left. A session that does not exist yet cannot be locked: the one who inserts it
-// second gets a unique violation and starts again, and then it exists.
+// Two nodes may have records of the same session, or of sessions that end each
+// other, so on Postgres they take turns (takeTurns). Should a node come that does
+// not, sessions that exist are locked as well, in the order of their ids, and the
+// one who inserts a session second gets a unique violation and starts again.
 type sinkTx struct {
 	store  *Store
 	tx     *writeTx
