@@ -75,3 +75,31 @@ func TestKillUnderAccountingLoadLosesAndRepeatsNothing(t *testing.T) {
 		require.NoFileExists(t, f.data+"/quarantine.jsonl")
 	})
 }
+
+func TestTerminateUnderLoadStoresWhatWasAnswered(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, func(t *testing.T, storeURL string) {
+		f := newFaultSite(t, storeURL, "")
+		server := f.start()
+		load := f.accounting("--duration", "1h", "--concurrency", "128", "--rate", "3000")
+		db := f.database()
+		require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 1000 },
+			patience, 10*time.Millisecond)
+		began := time.Now()
+		require.Zero(t, server.terminate(), server.logged())
+		require.Less(t, time.Since(began), 10*time.Second)
+		acks := load.interrupt()
+
+		// Stored by now, without another start.
+		stored := make(map[acknowledged]int)
+		for _, a := range readRecords(t, db) {
+			stored[a]++
+			require.Equal(t, 1, stored[a], "stored twice: %+v", a)
+		}
+		for _, a := range acks {
+			require.Equal(t, 1, stored[a], "acknowledged, and not stored: %+v", a)
+		}
+		require.GreaterOrEqual(t, len(acks), 1000)
+		requireUsageIsSessions(t, db)
+	})
+}
