@@ -60,7 +60,8 @@ func ParseAcctStatus(s string) (AcctStatus, error) {
 	return 0, fmt.Errorf("unknown accounting status %q", s)
 }
 
-// Record is one Accounting-Request, decoded. Two requests that mean the same
+// Record is one Accounting-Request, decoded. Its times are UTC and whole
+// microseconds. Two requests that mean the same
 // (a retransmission with a new Acct-Delay-Time, RFC 2866 §5.2) have the same ID.
 type Record struct {
 	ID                 uuid.UUID // deterministic: the same meaning gives the same id

@@ -46,7 +46,7 @@ func TestOrderAndEngineDoNotMatter(t *testing.T) {
 			for _, i := range rapid.SliceOfN(rapid.IntRange(0, len(records)-1), 0, 4).Draw(rt, "again") {
 				order = append(order, records[i])
 			}
-			sink, err := s.NewSink(nil)
+			sink, err := s.NewSink()
 			require.NoError(rt, err)
 			for len(order) > 0 {
 				size := rapid.IntRange(1, len(order)).Draw(rt, "batch")

@@ -74,7 +74,7 @@ func BenchmarkSink(b *testing.B) {
 	onEngines(b, func(b *testing.B, s *store.Store) {
 		const size, sessions, rounds = 5000, 50_000, 11
 		require.NoError(b, s.Maintain(b.Context(), store.Retention{}))
-		sink, err := s.NewSink(nil)
+		sink, err := s.NewSink()
 		require.NoError(b, err)
 		now := time.Now().UTC()
 		records := 0

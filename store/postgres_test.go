@@ -121,7 +121,7 @@ func TestPartitions(t *testing.T) {
 	require.NoError(t, err)
 	defer s.Close()
 	db := storetest.Raw(t, options)
-	sink, err := s.NewSink(aaa.NewResolver())
+	sink, err := s.NewSink()
 	require.NoError(t, err)
 	rows := func(table string) (n int) {
 		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n))
@@ -131,6 +131,7 @@ func TestPartitions(t *testing.T) {
 	for n, days := range []int{-60, -1, 0, 5} {
 		records = append(records, aaa.Record{Status: aaa.AcctStart, AcctSessionID: fmt.Sprint(n), NASAddr: nasAddr,
 			EventTime: now.AddDate(0, 0, days), ReceivedAt: now})
+		aaa.NewResolver().Resolve(&records[n])
 	}
 	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, End: 1}))
 	assert.Equal(t, 1, rows("accounting_records_20300614"))
@@ -152,6 +153,7 @@ func TestPartitions(t *testing.T) {
 	exec(t, reader, "SELECT count(*) FROM accounting_records")
 	now = now.AddDate(0, 0, 1)
 	record := aaa.Record{Status: aaa.AcctStart, AcctSessionID: "later", NASAddr: nasAddr, EventTime: now.AddDate(0, 0, 2), ReceivedAt: now}
+	aaa.NewResolver().Resolve(&record)
 	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: []aaa.Record{record}, End: 3}))
 	assert.Equal(t, 3, rows("accounting_records_default"))
 	require.NoError(t, reader.Rollback())

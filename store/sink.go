@@ -21,26 +21,17 @@ import (
 // SinkName is the name of the SQL sink.
 const SinkName = "sql"
 
-// Resolver gives records the ids that they come without. aaa.Resolver is one.
-type Resolver interface {
-	Resolve(*aaa.Record)
-}
-
 // Sink takes accounting records into the store: one transaction for each batch
 // holds the records, the merged sessions, the daily usage and the cursor. Several
 // nodes may write to one database, each with a Sink of its own.
-type Sink struct {
-	store    *Store
-	resolver Resolver
-}
+type Sink struct{ store *Store }
 
-// NewSink returns the sink of the store's node. resolver may be nil if all
-// records come with their ids.
-func (s *Store) NewSink(resolver Resolver) (*Sink, error) {
+// NewSink returns the sink of the store's node.
+func (s *Store) NewSink() (*Sink, error) {
 	if s.nodeID == "" {
 		return nil, errors.New("the SQL sink needs the id of its node")
 	}
-	return &Sink{store: s, resolver: resolver}, nil
+	return &Sink{store: s}, nil
 }
 
 // Name returns SinkName.
@@ -58,18 +49,8 @@ func (k *Sink) Cursor(ctx context.Context) (journal.Position, error) {
 }
 
 // Write takes a batch whole or not at all. Records that were taken before, in
-// this batch or another, by this node or another, change nothing. It gives the
-// records of the batch their ids if they have none, and cuts their times to
-// microseconds.
+// this batch or another, by this node or another, are kept once and counted once.
 func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
-	for i := range batch.Records {
-		r := &batch.Records[i]
-		if r.ID == uuid.Nil && k.resolver != nil {
-			k.resolver.Resolve(r)
-		}
-		r.EventTime = r.EventTime.Truncate(time.Microsecond)
-		r.ReceivedAt = r.ReceivedAt.Truncate(time.Microsecond)
-	}
 	k.store.ensurePartitions(ctx, recordPartitions, func(yield func(time.Time) bool) {
 		for i := range batch.Records {
 			if !yield(batch.Records[i].EventTime) {
@@ -117,13 +98,14 @@ type sinkTx struct {
 
 // take works one batch of records in.
 func (t *sinkTx) take(ctx context.Context, records []aaa.Record) error {
+	if len(records) == 0 {
+		return nil
+	}
 	if err := t.lock(ctx, records); err != nil {
 		return err
 	}
-	records, err := t.unknown(ctx, records)
-	if err != nil || len(records) == 0 {
-		return err
-	}
+	// All of them, also those that the store has: what a record of the same meaning
+	// says beyond it, such as an address, belongs to the session.
 	changes, err := aaa.MergeBatch(ctx, t, records, t.store.location)
 	if err != nil {
 		return err
@@ -134,14 +116,7 @@ func (t *sinkTx) take(ctx context.Context, records []aaa.Record) error {
 	if err := t.store.addUsage(ctx, t.tx, changes.Usage); err != nil {
 		return err
 	}
-	if err := t.saveBoots(ctx, records); err != nil {
-		return err
-	}
-	rows := make([][]field, len(records))
-	for i := range records {
-		rows[i] = recordFields(&records[i])
-	}
-	return retryOnUnique(insertRows(ctx, t.tx, "accounting_records", rows))
+	return t.saveRecords(ctx, records)
 }
 
 // lock reads and locks the sessions that the records belong to.
@@ -283,6 +258,22 @@ func (t *sinkTx) saveSessions(ctx context.Context, sessions []aaa.Session) error
 		return err
 	}
 	return retryOnUnique(insertRows(ctx, t.tx, "sessions", fresh))
+}
+
+// saveRecords adds the records that the store does not have yet.
+func (t *sinkTx) saveRecords(ctx context.Context, records []aaa.Record) error {
+	fresh, err := t.unknown(ctx, records)
+	if err != nil {
+		return err
+	}
+	if err := t.saveBoots(ctx, fresh); err != nil {
+		return err
+	}
+	rows := make([][]field, len(fresh))
+	for i := range fresh {
+		rows[i] = recordFields(&fresh[i])
+	}
+	return retryOnUnique(insertRows(ctx, t.tx, "accounting_records", rows))
 }
 
 // saveBoots keeps the boots among the records apart, where they outlive them.

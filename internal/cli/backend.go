@@ -40,7 +40,7 @@ func (b *backend) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sink, err := s.NewSink(nil)
+	sink, err := s.NewSink()
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}

@@ -278,7 +278,7 @@ func record(session string, status aaa.AcctStatus, at time.Time, seconds, octets
 func TestSessions(t *testing.T) {
 	engines(t, func(t *testing.T, s *site) {
 		opened := s.open()
-		sink, err := opened.NewSink(nil)
+		sink, err := opened.NewSink()
 		require.NoError(t, err)
 		now := time.Now().UTC().Truncate(time.Second)
 		require.NoError(t, sink.Write(t.Context(), &ingest.Batch{End: 8, Records: []aaa.Record{

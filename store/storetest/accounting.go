@@ -59,14 +59,13 @@ func life(session string, n int) []aaa.Record {
 
 func sinkOf(t testing.TB, s *store.Store) *store.Sink {
 	t.Helper()
-	sink, err := s.NewSink(nil)
+	sink, err := s.NewSink()
 	require.NoError(t, err)
 	return sink
 }
 
-// write writes a copy: batches are the sink's.
 func write(ctx context.Context, sink *store.Sink, end journal.Position, records ...aaa.Record) error {
-	return sink.Write(ctx, &ingest.Batch{Records: slices.Clone(records), End: end})
+	return sink.Write(ctx, &ingest.Batch{Records: records, End: end})
 }
 
 func testSink(t *testing.T, database Database) {
@@ -199,6 +198,36 @@ func testSinkRepeats(t *testing.T, database Database) {
 	require.NoError(t, write(ctx, sink, 10, copied))
 	require.NoError(t, write(ctx, sink, 11, late))
 	assert.Equal(t, before+1, db.count(t, "accounting_records"), "a copy whose derived event time is on the next day")
+}
+
+// testSinkCopies: two records of one meaning are one record, but the session has
+// what either of them says. A NAS sends the second when it has learnt the address.
+func testSinkCopies(t *testing.T, database Database) {
+	plain := record("01", aaa.AcctInterim, time.Minute, 5)
+	more := plain
+	more.FramedIP = netip.MustParseAddr("10.0.0.7")
+	for name, batches := range map[string][][]aaa.Record{
+		"in two batches":         {{plain}, {more}},
+		"in one batch":           {{plain, more}},
+		"in one, the other way":  {{more, plain}},
+		"in two, and once again": {{plain}, {more, plain}, {plain}},
+	} {
+		s, options := openNode(t, database, "a")
+		for i, batch := range batches {
+			given := slices.Clone(batch)
+			require.NoError(t, sinkOf(t, s).Write(t.Context(), &ingest.Batch{Records: batch, End: journal.Position(i + 1)}))
+			require.Equal(t, given, batch, "the batch is not the sink's to change")
+		}
+		x, err := s.SessionByID(t.Context(), plain.SessionID)
+		require.NoError(t, err)
+		assert.Equal(t, more.FramedIP, x.FramedIP, name)
+		assert.EqualValues(t, 5, x.InputOctets, name)
+		assert.Equal(t, 1, rawDB{Raw(t, options)}.count(t, "accounting_records"), name)
+		usage, err := s.UserUsage(t.Context(), plain.Username, noon, noon)
+		require.NoError(t, err)
+		require.Len(t, usage, 1)
+		assert.EqualValues(t, 5, usage[0].InputOctets, name)
+	}
 }
 
 // testSinkOrders writes the same records in many orders and partitions.

@@ -46,6 +46,7 @@ func Run(t *testing.T, database Database) {
 		"ImportErrors":   testImportErrors,
 		"Sink":           testSink,
 		"SinkRepeats":    testSinkRepeats,
+		"SinkCopies":     testSinkCopies,
 		"SinkOrders":     testSinkOrders,
 		"SinkNodes":      testSinkNodes,
 		"Boots":          testBoots,
