@@ -153,7 +153,7 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 // may replace, whose cursors the stores still have, unless that one grew by more
 // than 4 MiB a second all its time.
 func journalBegin(now time.Time) journal.Position {
-	return journal.Position(max(now.Unix(), 0)) << 22
+	return journal.Position(max(now.UnixMilli(), 0)) << 12
 }
 
 // fillMemory loads the directory and makes the live sessions, which ingest loads.
