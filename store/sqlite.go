@@ -98,6 +98,8 @@ func explainSQLite(err *sqlite.Error) string {
 		return "the database is damaged, restore it from a backup"
 	case sqlite3.SQLITE_FULL:
 		return "the disk is full"
+	case sqlite3.SQLITE_IOERR: // a file beside it that cannot be made larger, for one
+		return "the disk is full or failing"
 	}
 	return ""
 }

@@ -131,3 +131,17 @@ func TestFullDisk(t *testing.T) {
 	require.Zero(t, server.terminate(), server.logged())
 	requireExactlyOnce(t, db, acks)
 }
+
+func TestStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := smallDisk(t, "8m")
+	f := plainFaultSite(t, "", "")
+	f.data = filepath.Join(disk, "data")
+	f.settings("journal: {segment_bytes: 1MiB, max_bytes: 4MiB}")
+	require.Zero(t, f.start().terminate())
+	err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 8<<20), 0o600)
+	require.ErrorIs(t, err, syscall.ENOSPC)
+	require.Regexp(t, "no space left on device|disk is full", f.refuses())
+	require.NoError(t, os.Remove(filepath.Join(disk, "ballast")))
+	require.Zero(t, f.start().terminate())
+}
