@@ -8,10 +8,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
-
-	"radiusd/aaa"
 )
 
 // In Postgres the big tables have a partition for each UTC day, so that old days
@@ -162,36 +158,4 @@ func (s *Store) dropPartitions(ctx context.Context, p partitioned, before time.T
 		s.logger.Info("dropped a partition that is past its retention", "partition", name)
 	}
 	return nil
-}
-
-// A recordSpan is records whose copies may be found between two times.
-type recordSpan struct {
-	ids      []uuid.UUID
-	from, to time.Time
-}
-
-// copyDistance is how far the event time of two copies of one record can be apart
-// when it was derived from the time of receipt: a NAS may repeat for hours.
-const copyDistance = 24 * time.Hour
-
-// recordSpans groups records by time, so that few partitions need to be searched
-// for copies of them even if a clock among them is years off.
-func recordSpans(records []aaa.Record) []recordSpan {
-	sorted := make([]*aaa.Record, len(records))
-	for i := range records {
-		sorted[i] = &records[i]
-	}
-	slices.SortFunc(sorted, func(a, b *aaa.Record) int { return a.EventTime.Compare(b.EventTime) })
-	var spans []recordSpan
-	for _, r := range sorted {
-		n := len(spans)
-		if n == 0 || r.EventTime.Sub(spans[n-1].to) > 0 {
-			spans = append(spans, recordSpan{from: r.EventTime.Add(-copyDistance)})
-			n++
-		}
-		span := &spans[n-1]
-		span.to = r.EventTime.Add(copyDistance)
-		span.ids = append(span.ids, r.ID)
-	}
-	return spans
 }

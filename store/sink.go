@@ -91,9 +91,10 @@ func (k *Sink) saveCursor(ctx context.Context, tx *writeTx, end journal.Position
 type sinkTx struct {
 	store  *Store
 	tx     *writeTx
-	own    map[uuid.UUID]bool        // the sessions that the batch has records of
-	locked map[uuid.UUID]aaa.Session // those of them that exist
-	others map[uuid.UUID]bool        // what SessionsOfUsers has returned
+	own    map[uuid.UUID]bool // the sessions that the batch has records of
+	locked map[uuid.UUID]bool // those of them that exist
+	found  []aaa.Session      // and what they are
+	others map[uuid.UUID]bool // what SessionsOfUsers has returned
 }
 
 // take works one batch of records in.
@@ -130,32 +131,41 @@ func (t *sinkTx) lock(ctx context.Context, records []aaa.Record) error {
 	return t.load(ctx)
 }
 
-// load reads the batch's own sessions into t.locked.
+// load reads and locks the batch's own sessions, in the order of their ids.
 func (t *sinkTx) load(ctx context.Context) error {
 	ids := slices.SortedFunc(maps.Keys(t.own), compareIDs)
-	t.locked = make(map[uuid.UUID]aaa.Session, len(ids))
+	t.locked, t.found = make(map[uuid.UUID]bool, len(ids)), make([]aaa.Session, 0, len(ids))
 	return eachChunk(t.tx, "id", "uuid", texts(ids), func(which string, args []any) error {
 		return eachSession(ctx, t.tx, "WHERE "+which+" ORDER BY id"+t.tx.forUpdate(), args, func(x *aaa.Session) error {
-			t.locked[x.ID] = *x
+			t.locked[x.ID] = true
+			t.found = append(t.found, *x)
 			return nil
 		})
 	})
 }
 
-// SessionsByID implements aaa.SessionTx.
+// SessionsByID implements aaa.SessionTx. MergeBatch asks for sessions of the
+// batch's records only.
 func (t *sinkTx) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]aaa.Session, error) {
 	if t.locked == nil {
 		if err := t.load(ctx); err != nil {
 			return nil, err
 		}
 	}
-	found := make([]aaa.Session, 0, len(ids))
+	if len(ids) == len(t.own) {
+		return t.found, nil
+	}
+	asked := make(map[uuid.UUID]bool, len(ids))
 	for _, sessionID := range ids {
-		if x, ok := t.locked[sessionID]; ok {
-			found = append(found, x)
+		asked[sessionID] = true
+	}
+	list := make([]aaa.Session, 0, len(ids))
+	for i := range t.found {
+		if asked[t.found[i].ID] {
+			list = append(list, t.found[i])
 		}
 	}
-	return found, nil
+	return list, nil
 }
 
 // SessionsOfUsers implements aaa.SessionTx.
@@ -206,40 +216,6 @@ func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
 	return err
 }
 
-// unknown returns the records that the store does not have yet, each once.
-func (t *sinkTx) unknown(ctx context.Context, records []aaa.Record) ([]aaa.Record, error) {
-	known := make(map[uuid.UUID]bool, len(records))
-	for _, span := range recordSpans(records) {
-		if err := t.knownIn(ctx, span, known); err != nil {
-			return nil, err
-		}
-	}
-	fresh := make([]aaa.Record, 0, len(records))
-	for i := range records {
-		if !known[records[i].ID] {
-			known[records[i].ID] = true
-			fresh = append(fresh, records[i])
-		}
-	}
-	return fresh, nil
-}
-
-// knownIn notes which records of a span the store has.
-func (t *sinkTx) knownIn(ctx context.Context, span recordSpan, known map[uuid.UUID]bool) error {
-	return eachChunk(t.tx, "record_id", "uuid", texts(span.ids), func(which string, args []any) error {
-		query := "SELECT record_id FROM accounting_records WHERE " + which
-		if t.tx.postgres { // else the key is record_id alone
-			query += fmt.Sprintf(" AND event_time >= $%d AND event_time < $%d", len(args)+1, len(args)+2)
-			args = append(args, moment{&span.from}, moment{&span.to})
-		}
-		var recordID uuid.UUID
-		return eachRow(ctx, t.tx, query, args, []any{id{&recordID}}, func() error {
-			known[recordID] = true
-			return nil
-		})
-	})
-}
-
 // saveSessions writes sessions whole: those that were there are replaced, the
 // others inserted.
 func (t *sinkTx) saveSessions(ctx context.Context, sessions []aaa.Session) error {
@@ -248,7 +224,7 @@ func (t *sinkTx) saveSessions(ctx context.Context, sessions []aaa.Session) error
 		x := &sessions[i]
 		// One of the batch's own that was not there to be locked may have been
 		// inserted by another node since: it must not be replaced.
-		if _, ok := t.locked[x.ID]; ok || t.others[x.ID] && !t.own[x.ID] {
+		if t.locked[x.ID] || t.others[x.ID] && !t.own[x.ID] {
 			present = append(present, sessionFields(x))
 		} else {
 			fresh = append(fresh, sessionFields(x))

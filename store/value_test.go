@@ -86,10 +86,10 @@ func TestRecordSpans(t *testing.T) {
 	records := []aaa.Record{at(3), at(0), at(26), at(24 * 1000), at(1)}
 	spans := recordSpans(records)
 	require.Len(t, spans, 2)
-	assert.Equal(t, []uuid.UUID{records[1].ID, records[4].ID, records[0].ID, records[2].ID}, spans[0].ids)
+	assert.Equal(t, []*aaa.Record{&records[1], &records[4], &records[0], &records[2]}, spans[0].records)
 	assert.Equal(t, records[1].EventTime.Add(-copyDistance), spans[0].from)
 	assert.Equal(t, records[2].EventTime.Add(copyDistance), spans[0].to)
-	assert.Equal(t, []uuid.UUID{records[3].ID}, spans[1].ids)
+	assert.Equal(t, []*aaa.Record{&records[3]}, spans[1].records)
 }
 
 func TestParsePosition(t *testing.T) {

@@ -70,10 +70,12 @@ CREATE TABLE accounting_records (
     input_packets         bigint NOT NULL,
     output_packets        bigint NOT NULL,
     has_gigawords         boolean NOT NULL,
-    terminate_cause       text NOT NULL,
-    PRIMARY KEY (record_id, event_time)
+    terminate_cause       text NOT NULL
 ) PARTITION BY RANGE (event_time);
-CREATE INDEX accounting_records_session_id ON accounting_records (session_id, event_time);
+-- A record's id is made from its session's, so one index finds the records of a
+-- session and tells copies of a record.
+CREATE UNIQUE INDEX accounting_records_id ON accounting_records (session_id, record_id, event_time);
+CREATE UNIQUE INDEX accounting_records_sessionless ON accounting_records (record_id, event_time) WHERE session_id IS NULL;
 CREATE TABLE accounting_records_default PARTITION OF accounting_records DEFAULT;
 
 -- Accounting-On and -Off, as long as the ids of sessions depend on them.

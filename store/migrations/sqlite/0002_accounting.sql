@@ -68,10 +68,12 @@ CREATE TABLE accounting_records (
     input_packets         INTEGER NOT NULL,
     output_packets        INTEGER NOT NULL,
     has_gigawords         INTEGER NOT NULL,
-    terminate_cause       TEXT NOT NULL,
-    PRIMARY KEY (record_id)
+    terminate_cause       TEXT NOT NULL
 ) STRICT;
-CREATE INDEX accounting_records_session_id ON accounting_records (session_id, event_time);
+-- A record's id is made from its session's, so one index finds the records of a
+-- session and tells copies of a record.
+CREATE UNIQUE INDEX accounting_records_id ON accounting_records (session_id, record_id);
+CREATE UNIQUE INDEX accounting_records_sessionless ON accounting_records (record_id) WHERE session_id IS NULL;
 
 -- Accounting-On and -Off, as long as the ids of sessions depend on them.
 CREATE TABLE nas_boots (
