@@ -163,6 +163,13 @@ func (j *slowJournal) count() int {
 	return len(j.waiting)
 }
 
+// refuse makes Append fail, or not.
+func (j *slowJournal) refuse(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.err = err
+}
+
 // finish ends what waits.
 func (j *slowJournal) finish(err error) {
 	j.mu.Lock()
@@ -189,14 +196,12 @@ func TestNoAnswerBeforeTheRecordIsDurable(t *testing.T) {
 	j.finish(errors.New("no sync"))
 	require.Nil(t, nas.Receive(100*time.Millisecond))
 
-	j.err = journal.ErrFull
+	j.refuse(journal.ErrFull)
 	nas.Send(s.Acct, packet)
 	require.Nil(t, nas.Receive(100*time.Millisecond))
 	require.Zero(t, j.count())
 
-	j.mu.Lock()
-	j.err = nil
-	j.mu.Unlock()
+	j.refuse(nil)
 	nas.Send(s.Acct, packet)
 	require.Eventually(t, func() bool { return j.count() == 1 }, 5*time.Second, time.Millisecond)
 	j.finish(nil)

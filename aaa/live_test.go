@@ -433,9 +433,8 @@ func TestRebootOfAHundredThousand(t *testing.T) {
 	l.Apply(&on)
 	took := time.Since(began)
 	close(stop)
-	t.Logf("took %v, an Access-Request waited at most %v", took, <-slowest)
 	require.Zero(t, l.OpenCount())
-	require.Less(t, took, 5*time.Second)
+	require.Less(t, <-slowest, took/2, "an Access-Request waited for the whole of it")
 }
 
 // liveRecord is the n-th Start of a provider: PPPoE, IPv4 and a delegated prefix.
