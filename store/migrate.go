@@ -97,15 +97,19 @@ func (s *Store) migrate(ctx context.Context, progress func(Migration)) error {
 	if err != nil {
 		return err
 	}
-	for range provider.ListSources() {
+	for {
+		before, err := s.schemaVersion(ctx)
+		if err != nil {
+			return s.explain(err)
+		}
 		result, err := provider.UpByOne(ctx)
 		if errors.Is(err, goose.ErrNoNextVersion) {
-			return nil
+			return s.checkSchema(ctx)
 		}
 		if err != nil {
-			// On SQLite another process may have been faster.
-			if s.checkSchema(ctx) == nil {
-				return nil
+			// On SQLite another process may have been faster with this step.
+			if now, versionErr := s.schemaVersion(ctx); versionErr == nil && now > before {
+				continue
 			}
 			return s.explain(err)
 		}
@@ -115,7 +119,6 @@ func (s *Store) migrate(ctx context.Context, progress func(Migration)) error {
 			progress(step)
 		}
 	}
-	return s.checkSchema(ctx)
 }
 
 // checkSchema compares the database's version with the newest one known here.
