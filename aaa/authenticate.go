@@ -68,17 +68,17 @@ func (x *exchange) proof() (method Method, problem string) {
 		case radius.TypeEAPMessage:
 			hasEAP = true
 		case radius.TypeVendorSpecific:
-			if len(value) < 4 || binary.BigEndian.Uint32(value) != vendorMicrosoft {
+			if len(value) < 4 || binary.BigEndian.Uint32(value) != radius.VendorMicrosoft {
 				continue
 			}
 			for t, value := range radius.Attributes(value[4:]).All() {
 				switch t {
-				case msCHAPChallenge:
+				case radius.MSCHAPChallenge:
 					x.mschap.challenge = value
-				case msCHAPResponse:
+				case radius.MSCHAPResponse:
 					found(MethodMSCHAP)
 					x.mschap.response = value
-				case msCHAP2Response:
+				case radius.MSCHAP2Response:
 					found(MethodMSCHAPv2)
 					x.mschap.response = value
 				}
@@ -103,7 +103,7 @@ func (x *exchange) proof() (method Method, problem string) {
 
 // problem says what is wrong with the attributes, if anything.
 func (m *msCHAP) problem(challengeLength int) string {
-	if len(m.response) != msCHAPResponseLength {
+	if len(m.response) != radius.MSCHAPResponseLength {
 		return "the MS-CHAP response is not of 50 octets"
 	}
 	if len(m.challenge) != challengeLength {
@@ -219,7 +219,7 @@ func (x *exchange) authenticateCHAP() Decision {
 
 // authenticateMSCHAP checks MS-CHAP-Response or MS-CHAP2-Response.
 func (x *exchange) authenticateMSCHAP() Decision {
-	if x.method == MethodMSCHAP && x.mschap.response[1] != msCHAPUseNTResponse {
+	if x.method == MethodMSCHAP && x.mschap.response[1] != radius.MSCHAPUseNTResponse {
 		return x.unlessUnknown(ReasonMethodUnavailable, "MS-CHAP with an LM response only")
 	}
 	if x.account == nil {

@@ -188,7 +188,7 @@ func TestRefusedOnEveryMethod(t *testing.T) {
 			a, _, _ := w.askMSCHAPv2("alice", "alice", "wonderland")
 			a.rejected()
 			require.Equal(t, want, w.reason())
-			_, ok := a.packet.Attributes().Vendor(vendorMicrosoft, msMPPESendKey)
+			_, ok := a.packet.Attributes().Vendor(radius.VendorMicrosoft, radius.MSMPPESendKey)
 			require.False(t, ok)
 			user.ID = w.store.putUser(User{Name: "001a.2b3c.4d5e", Status: user.Status, ExpiresAt: user.ExpiresAt}).ID
 			user.Name, user.Credential = "00:1a:2b:3c:4d:5e", Credential{Scheme: SchemeMAC}

@@ -52,13 +52,13 @@ func FuzzAccess(f *testing.F) {
 		})
 		seed(func(m *radius.Message) {
 			m.AddString(radius.TypeUserName, name)
-			m.AddVendor(vendorMicrosoft, msCHAPChallenge, make([]byte, 16))
-			m.AddVendor(vendorMicrosoft, msCHAP2Response, make([]byte, 50))
+			m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, make([]byte, 16))
+			m.AddVendor(radius.VendorMicrosoft, radius.MSCHAP2Response, make([]byte, 50))
 		})
 		seed(func(m *radius.Message) {
 			m.AddString(radius.TypeUserName, name)
-			m.AddVendor(vendorMicrosoft, msCHAPChallenge, make([]byte, 8))
-			m.AddVendor(vendorMicrosoft, msCHAPResponse, append([]byte{1, 1}, make([]byte, 48)...))
+			m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, make([]byte, 8))
+			m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPResponse, append([]byte{1, 1}, make([]byte, 48)...))
 			m.Add(radius.TypeEAPMessage, []byte{2})
 			m.AddUint32(radius.TypeServiceType, serviceTypeCallCheck)
 		})

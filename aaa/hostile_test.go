@@ -44,9 +44,9 @@ func TestHostileRequestsCostLittle(t *testing.T) {
 		return attributes
 	}
 	for name, attributes := range map[string][]byte{
-		"Microsoft in Microsoft":   fill(radius.TypeVendorSpecific, vendor(vendorMicrosoft, bytes.Repeat([]byte{200, 2}, 6)...)),
-		"Microsoft, long":          fill(radius.TypeVendorSpecific, vendor(vendorMicrosoft, bytes.Repeat([]byte{200, 2}, 120)...)),
-		"responses":                fill(radius.TypeVendorSpecific, vendor(vendorMicrosoft, append([]byte{msCHAP2Response, 52}, make([]byte, 50)...)...)),
+		"Microsoft in Microsoft":   fill(radius.TypeVendorSpecific, vendor(radius.VendorMicrosoft, bytes.Repeat([]byte{200, 2}, 6)...)),
+		"Microsoft, long":          fill(radius.TypeVendorSpecific, vendor(radius.VendorMicrosoft, bytes.Repeat([]byte{200, 2}, 120)...)),
+		"responses":                fill(radius.TypeVendorSpecific, vendor(radius.VendorMicrosoft, append([]byte{radius.MSCHAP2Response, 52}, make([]byte, 50)...)...)),
 		"texts for patterns":       fill(radius.TypeVendorSpecific, vendor(9, append([]byte{1, 247}, strings.Repeat("a", 245)...)...)),
 		"many texts for patterns":  fill(radius.TypeVendorSpecific, vendor(9, 1, 14, 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', '!')),
 		"tags":                     fill(radius.TypeTunnelPrivateGroupID, []byte(strings.Repeat("x", 18))),

@@ -15,24 +15,10 @@ import (
 	"radiusd/radius"
 )
 
-// Microsoft's attributes (RFC 2548).
 const (
-	vendorMicrosoft          = 311
-	msCHAPResponse           = 1
-	msCHAPError              = 2
-	msMPPEEncryptionPolicy   = 7
-	msMPPEEncryptionTypes    = 8
-	msCHAPChallenge          = 11
-	msCHAPMPPEKeys           = 12
-	msMPPESendKey            = 16
-	msMPPERecvKey            = 17
-	msCHAP2Response          = 25
-	msCHAP2Success           = 26
-	msCHAPResponseLength     = 50
-	msCHAPChallengeLength    = 8
-	msCHAP2ChallengeLength   = 16
-	msCHAPUseNTResponse      = 1 // flag in MS-CHAP-Response: NT-Response is the one to check
-	mppeEncryptionAllowed    = 1 // RFC 2548 §2.4.4
+	msCHAPChallengeLength    = 8  // RFC 2433 §3
+	msCHAP2ChallengeLength   = 16 // RFC 2759 §3
+	mppeEncryptionAllowed    = 1  // RFC 2548 §2.4.4
 	mppeEncryption40Or128Bit = 2 | 4
 )
 
@@ -108,7 +94,7 @@ func (m *msCHAP) addMSCHAP(w *radius.Reply) {
 	if err != nil {
 		return // 32 octets always fit
 	}
-	w.AddVendor(vendorMicrosoft, msCHAPMPPEKeys, hidden)
+	w.AddVendor(radius.VendorMicrosoft, radius.MSCHAPMPPEKeys, hidden)
 	addMPPEPolicy(w)
 }
 
@@ -116,10 +102,10 @@ func (m *msCHAP) addMSCHAP(w *radius.Reply) {
 // RFC 3079 §3.4).
 func (m *msCHAP) addMSCHAPv2(w *radius.Reply) {
 	success := append([]byte{m.response[0]}, m.authenticatorResponse()...)
-	w.AddVendor(vendorMicrosoft, msCHAP2Success, success)
+	w.AddVendor(radius.VendorMicrosoft, radius.MSCHAP2Success, success)
 	send, recv := m.mppeKeys()
-	w.AddSalted(vendorMicrosoft, msMPPESendKey, send)
-	w.AddSalted(vendorMicrosoft, msMPPERecvKey, recv)
+	w.AddSalted(radius.VendorMicrosoft, radius.MSMPPESendKey, send)
+	w.AddSalted(radius.VendorMicrosoft, radius.MSMPPERecvKey, recv)
 	addMPPEPolicy(w)
 }
 
@@ -134,11 +120,11 @@ func (m *msCHAP) mppeKeys() (send, recv []byte) {
 
 // addMPPEPolicy adds what items have not set.
 func addMPPEPolicy(w *radius.Reply) {
-	if _, ok := w.Attributes().Vendor(vendorMicrosoft, msMPPEEncryptionPolicy); !ok {
-		w.AddVendor(vendorMicrosoft, msMPPEEncryptionPolicy, binary.BigEndian.AppendUint32(nil, mppeEncryptionAllowed))
+	if _, ok := w.Attributes().Vendor(radius.VendorMicrosoft, radius.MSMPPEEncryptPolicy); !ok {
+		w.AddVendor(radius.VendorMicrosoft, radius.MSMPPEEncryptPolicy, binary.BigEndian.AppendUint32(nil, mppeEncryptionAllowed))
 	}
-	if _, ok := w.Attributes().Vendor(vendorMicrosoft, msMPPEEncryptionTypes); !ok {
-		w.AddVendor(vendorMicrosoft, msMPPEEncryptionTypes, binary.BigEndian.AppendUint32(nil, mppeEncryption40Or128Bit))
+	if _, ok := w.Attributes().Vendor(radius.VendorMicrosoft, radius.MSMPPEEncryptTypes); !ok {
+		w.AddVendor(radius.VendorMicrosoft, radius.MSMPPEEncryptTypes, binary.BigEndian.AppendUint32(nil, mppeEncryption40Or128Bit))
 	}
 }
 

@@ -109,8 +109,8 @@ func (w *world) askMSCHAPv2(username, hashedName, password string) (answer, *rad
 	var sent *radius.Message
 	a := w.ask(func(m *radius.Message) {
 		m.AddString(radius.TypeUserName, username)
-		m.AddVendor(vendorMicrosoft, msCHAPChallenge, challenge)
-		m.AddVendor(vendorMicrosoft, msCHAP2Response, response)
+		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, challenge)
+		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAP2Response, response)
 		sent = m
 	})
 	return a, sent, &msCHAP{challenge: challenge, response: response, hash: hash, username: []byte(hashedName)}
@@ -145,28 +145,28 @@ func TestMSCHAPv2(t *testing.T) {
 			attributes := a.packet.Attributes()
 			if test.want != ReasonAccepted {
 				a.rejected()
-				failure, ok := attributes.Vendor(vendorMicrosoft, msCHAPError)
+				failure, ok := attributes.Vendor(radius.VendorMicrosoft, radius.MSCHAPError)
 				require.True(t, ok)
 				require.Equal(t, byte(9), failure[0])
 				require.Regexp(t, `^E=691 R=0 C=[0-9A-F]{32} V=3$`, string(failure[1:]))
 				return
 			}
 			a.accepted()
-			success, ok := attributes.Vendor(vendorMicrosoft, msCHAP2Success)
+			success, ok := attributes.Vendor(radius.VendorMicrosoft, radius.MSCHAP2Success)
 			require.True(t, ok)
 			require.Equal(t, byte(9), success[0])
 			require.Equal(t, peer.authenticatorResponse(), string(success[1:]))
 
 			cipher := radius.NewCipher([]byte(testSecret), m.RequestAuthenticator())
 			send, recv := peer.mppeKeys()
-			for key, want := range map[uint8][]byte{msMPPESendKey: send, msMPPERecvKey: recv} {
-				hidden, ok := attributes.Vendor(vendorMicrosoft, key)
+			for key, want := range map[uint8][]byte{radius.MSMPPESendKey: send, radius.MSMPPERecvKey: recv} {
+				hidden, ok := attributes.Vendor(radius.VendorMicrosoft, key)
 				require.True(t, ok)
 				plain, err := cipher.Decrypt(nil, dictionary.EncryptTunnel, hidden)
 				require.NoError(t, err)
 				require.Equal(t, want, plain)
 			}
-			types, ok := attributes.Vendor(vendorMicrosoft, msMPPEEncryptionTypes)
+			types, ok := attributes.Vendor(radius.VendorMicrosoft, radius.MSMPPEEncryptTypes)
 			require.True(t, ok)
 			require.EqualValues(t, 6, binary.BigEndian.Uint32(types))
 		})
@@ -178,8 +178,8 @@ func TestItemsSetTheMPPEPolicy(t *testing.T) {
 	w.addUser(User{Name: "alice", Credential: cleartext("x"), Items: []Item{replyItem("MS-MPPE-Encryption-Policy", ":=", "Encryption-Required")}})
 	a, _, _ := w.askMSCHAPv2("alice", "alice", "x")
 	count := 0
-	for t, value := range a.accepted().packet.Attributes().AllVendor(vendorMicrosoft) {
-		if t == msMPPEEncryptionPolicy {
+	for t, value := range a.accepted().packet.Attributes().AllVendor(radius.VendorMicrosoft) {
+		if t == radius.MSMPPEEncryptPolicy {
 			count++
 			require.EqualValues(w.t, 2, binary.BigEndian.Uint32(value))
 		}
@@ -191,16 +191,16 @@ func TestMSCHAPMalformed(t *testing.T) {
 	w := newWorld(t)
 	w.addUser(User{Name: "alice", Credential: cleartext("x")})
 	vendor := func(t uint8, n int) func(m *radius.Message) {
-		return func(m *radius.Message) { m.AddVendor(vendorMicrosoft, t, make([]byte, n)) }
+		return func(m *radius.Message) { m.AddVendor(radius.VendorMicrosoft, t, make([]byte, n)) }
 	}
 	for name, add := range map[string][]func(m *radius.Message){
-		"no challenge":               {vendor(msCHAP2Response, 50)},
-		"challenge of wrong length":  {vendor(msCHAPChallenge, 8), vendor(msCHAP2Response, 50)},
-		"response of wrong length":   {vendor(msCHAPChallenge, 16), vendor(msCHAP2Response, 49)},
-		"empty response":             {vendor(msCHAPChallenge, 16), vendor(msCHAP2Response, 0)},
-		"MS-CHAP with 16 octets":     {vendor(msCHAPChallenge, 16), vendor(msCHAPResponse, 50)},
-		"both versions":              {vendor(msCHAPChallenge, 16), vendor(msCHAPResponse, 50), vendor(msCHAP2Response, 50)},
-		"MS-CHAP and a CHAP request": {vendor(msCHAPChallenge, 16), vendor(msCHAP2Response, 50), func(m *radius.Message) { m.Add(radius.TypeCHAPPassword, make([]byte, 17)) }},
+		"no challenge":               {vendor(radius.MSCHAP2Response, 50)},
+		"challenge of wrong length":  {vendor(radius.MSCHAPChallenge, 8), vendor(radius.MSCHAP2Response, 50)},
+		"response of wrong length":   {vendor(radius.MSCHAPChallenge, 16), vendor(radius.MSCHAP2Response, 49)},
+		"empty response":             {vendor(radius.MSCHAPChallenge, 16), vendor(radius.MSCHAP2Response, 0)},
+		"MS-CHAP with 16 octets":     {vendor(radius.MSCHAPChallenge, 16), vendor(radius.MSCHAPResponse, 50)},
+		"both versions":              {vendor(radius.MSCHAPChallenge, 16), vendor(radius.MSCHAPResponse, 50), vendor(radius.MSCHAP2Response, 50)},
+		"MS-CHAP and a CHAP request": {vendor(radius.MSCHAPChallenge, 16), vendor(radius.MSCHAP2Response, 50), func(m *radius.Message) { m.Add(radius.TypeCHAPPassword, make([]byte, 17)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.ask(func(m *radius.Message) {
@@ -216,7 +216,7 @@ func TestMSCHAPMalformed(t *testing.T) {
 
 // What a packet costs does not grow with the square of its attributes.
 func TestProofOfManyVendorAttributes(t *testing.T) {
-	empty := binary.BigEndian.AppendUint32(nil, vendorMicrosoft)
+	empty := binary.BigEndian.AppendUint32(nil, radius.VendorMicrosoft)
 	for range 6 {
 		empty = append(empty, 200, 2)
 	}
@@ -248,10 +248,10 @@ func TestMSCHAPMPPEKeys(t *testing.T) {
 	a := w.ask(func(message *radius.Message) {
 		m = message
 		m.AddString(radius.TypeUserName, "alice")
-		m.AddVendor(vendorMicrosoft, msCHAPChallenge, unhex(t, rfc2433Challenge))
-		m.AddVendor(vendorMicrosoft, msCHAPResponse, response)
+		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, unhex(t, rfc2433Challenge))
+		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPResponse, response)
 	}).accepted()
-	hidden, ok := a.packet.Attributes().Vendor(vendorMicrosoft, msCHAPMPPEKeys)
+	hidden, ok := a.packet.Attributes().Vendor(radius.VendorMicrosoft, radius.MSCHAPMPPEKeys)
 	require.True(t, ok)
 	require.Len(t, hidden, 32)
 	plain, ok := radius.NewHasher([]byte(testSecret)).AppendUserPassword(nil, hidden, m.RequestAuthenticator())
@@ -263,8 +263,8 @@ func TestMSCHAPMPPEKeys(t *testing.T) {
 	w.reason()
 	w.ask(func(m *radius.Message) {
 		m.AddString(radius.TypeUserName, "alice")
-		m.AddVendor(vendorMicrosoft, msCHAPChallenge, unhex(t, rfc2433Challenge))
-		m.AddVendor(vendorMicrosoft, msCHAPResponse, response)
+		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, unhex(t, rfc2433Challenge))
+		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPResponse, response)
 	}).rejected()
 	require.Equal(t, ReasonMethodUnavailable, w.reason())
 }

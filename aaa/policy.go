@@ -100,6 +100,10 @@ func (p *policy) addCheck(dict *dictionary.Dictionary, item *Item) error {
 }
 
 func (p *policy) addReply(dict *dictionary.Dictionary, item Item) error {
+	if strings.Contains(item.Value, "%{") {
+		// FreeRADIUS would put something else there; the NAS must not get the text.
+		return errors.New("expansions such as %{User-Name} are not made in reply items")
+	}
 	pair, err := dict.ParsePair(item.Attribute, item.Op, item.Value)
 	if err != nil {
 		return err
@@ -133,9 +137,9 @@ func (p *policy) addReply(dict *dictionary.Dictionary, item Item) error {
 // replyAllowed refuses attributes that the protocol itself puts into a reply, or
 // that have no business in an Access-Accept (RFC 2865 §5.44).
 func replyAllowed(a *dictionary.Attribute) error {
-	if len(a.OID) == 3 && a.OID[0] == uint32(radius.TypeVendorSpecific) && a.OID[1] == vendorMicrosoft {
+	if len(a.OID) == 3 && a.OID[0] == uint32(radius.TypeVendorSpecific) && a.OID[1] == radius.VendorMicrosoft {
 		switch a.OID[2] {
-		case msCHAPResponse, msCHAPError, msCHAPChallenge, msCHAPMPPEKeys, msMPPESendKey, msMPPERecvKey, msCHAP2Response, msCHAP2Success:
+		case radius.MSCHAPResponse, radius.MSCHAPError, radius.MSCHAPChallenge, radius.MSCHAPMPPEKeys, radius.MSMPPESendKey, radius.MSMPPERecvKey, radius.MSCHAP2Response, radius.MSCHAP2Success:
 			return fmt.Errorf("%s is made by MS-CHAP itself", a.Name)
 		}
 	}

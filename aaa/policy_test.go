@@ -147,6 +147,7 @@ func TestValidateItems(t *testing.T) {
 		{"reply with a tag", replyItem("Tunnel-Type:1", "=", "VLAN"), ""},
 		{"reply of an encrypted attribute", replyItem("Tunnel-Password:1", "=", "x"), ""},
 		{"reply with ==", replyItem("Framed-IP-Address", "==", "10.0.0.1"), ""},
+		{"reply with an expansion", replyItem("Filter-Id", "=", "%{User-Name}.in"), "expansions"},
 		{"reply with an order", replyItem("Session-Timeout", ">", "1"), "does not reply"},
 		{"reply that the protocol makes", replyItem("Message-Authenticator", "=", "0x00"), "Access-Accept"},
 		{"reply that is a password", replyItem("User-Password", "=", "canary"), "Access-Accept"},

@@ -126,14 +126,14 @@ func (a *Access) reject(w *radius.Reply, x *exchange, d Decision) {
 			w.AddString(radius.TypeReplyMessage, clip(message, radius.MaxValueLength))
 		}
 	}
-	if len(x.mschap.response) == msCHAPResponseLength {
+	if len(x.mschap.response) == radius.MSCHAPResponseLength {
 		var challenge [16]byte
 		if _, err := rand.Read(challenge[:]); err == nil {
 			version, length := "3", msCHAP2ChallengeLength
 			if x.method == MethodMSCHAP {
 				version, length = "2", msCHAPChallengeLength
 			}
-			w.AddVendor(vendorMicrosoft, msCHAPError, msCHAPErrorText(x.mschap.response[0], version, challenge[:length]))
+			w.AddVendor(radius.VendorMicrosoft, radius.MSCHAPError, msCHAPErrorText(x.mschap.response[0], version, challenge[:length]))
 		}
 	}
 	if eap, ok := x.attributes.Get(radius.TypeEAPMessage); ok && len(eap) >= 2 {

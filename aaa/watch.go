@@ -232,7 +232,7 @@ func masked(a *dictionary.Attribute) bool {
 			radius.TypeMessageAuthenticator, radius.TypeVendorSpecific:
 			return true
 		}
-	case len(a.OID) > 1 && a.OID[0] == uint32(radius.TypeVendorSpecific) && a.OID[1] == vendorMicrosoft:
+	case len(a.OID) > 1 && a.OID[0] == uint32(radius.TypeVendorSpecific) && a.OID[1] == radius.VendorMicrosoft:
 		return true // challenges, responses and keys, nearly all of them
 	}
 	// What the dictionary does not know may be anything.

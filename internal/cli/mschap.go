@@ -15,17 +15,6 @@ import (
 // passwordMethods are the methods by which test and bench can log in.
 var passwordMethods = []string{"pap", "chap", "mschap", "mschapv2"}
 
-// Microsoft's vendor attributes (RFC 2548).
-const (
-	microsoft        = 311
-	msCHAPResponse   = 1
-	msCHAPChallenge  = 11
-	msCHAP2Response  = 25
-	msCHAP2Success   = 26
-	ntHashResponse   = 0x01 // flags: use the NT response
-	msResponseLength = 50
-)
-
 // addPassword adds what proves the password by the method. proof, unless nil,
 // checks that an Access-Accept comes from a server that knows the password.
 func addPassword(m *radius.Message, method string, secret []byte, name, password string) (proof func(radius.Packet) error, err error) {
@@ -53,12 +42,12 @@ func addMSCHAP(m *radius.Message, password string) error {
 	}
 	var challenge [8]byte
 	rand.Read(challenge[:])
-	response := make([]byte, msResponseLength)
+	response := make([]byte, radius.MSCHAPResponseLength)
 	rand.Read(response[:1])
-	response[1] = ntHashResponse
+	response[1] = radius.MSCHAPUseNTResponse
 	copy(response[26:], rfc2759.ChallengeResponse(challenge[:], rfc2759.NTPasswordHash(unicode)))
-	m.AddVendor(microsoft, msCHAPChallenge, challenge[:])
-	m.AddVendor(microsoft, msCHAPResponse, response)
+	m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, challenge[:])
+	m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPResponse, response)
 	return nil
 }
 
@@ -69,7 +58,7 @@ func addMSCHAPv2(m *radius.Message, name, password string) (func(radius.Packet) 
 	user := []byte(name[strings.LastIndexByte(name, '\\')+1:])
 	var challenge [16]byte
 	rand.Read(challenge[:])
-	response := make([]byte, msResponseLength)
+	response := make([]byte, radius.MSCHAPResponseLength)
 	rand.Read(response[:1])
 	peer := response[2:18]
 	rand.Read(peer)
@@ -78,15 +67,15 @@ func addMSCHAPv2(m *radius.Message, name, password string) (func(radius.Packet) 
 		return nil, fmt.Errorf("the password is not UTF-8: %w", err)
 	}
 	copy(response[26:], nt)
-	m.AddVendor(microsoft, msCHAPChallenge, challenge[:])
-	m.AddVendor(microsoft, msCHAP2Response, response)
+	m.AddVendor(radius.VendorMicrosoft, radius.MSCHAPChallenge, challenge[:])
+	m.AddVendor(radius.VendorMicrosoft, radius.MSCHAP2Response, response)
 
 	return func(reply radius.Packet) error {
 		want, err := rfc2759.GenerateAuthenticatorResponse(challenge[:], peer, nt, user, []byte(password))
 		if err != nil {
 			return err
 		}
-		success, ok := reply.Attributes().Vendor(microsoft, msCHAP2Success)
+		success, ok := reply.Attributes().Vendor(radius.VendorMicrosoft, radius.MSCHAP2Success)
 		if !ok {
 			return errors.New("the Access-Accept has no MS-CHAP2-Success: the server does not prove that it knows the password")
 		}

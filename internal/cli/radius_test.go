@@ -65,12 +65,12 @@ func (o *oracle) check(w *radius.Reply, r *radius.Request, attributes radius.Att
 	if value, ok := attributes.Get(radius.TypeCHAPPassword); ok {
 		return radius.VerifyCHAP(value, password, r.Packet.CHAPChallenge())
 	}
-	challenge, _ := attributes.Vendor(microsoft, msCHAPChallenge)
-	if response, ok := attributes.Vendor(microsoft, msCHAPResponse); ok {
+	challenge, _ := attributes.Vendor(radius.VendorMicrosoft, radius.MSCHAPChallenge)
+	if response, ok := attributes.Vendor(radius.VendorMicrosoft, radius.MSCHAPResponse); ok {
 		unicode, _ := rfc2759.ToUTF16(password)
 		return bytes.Equal(response[26:], rfc2759.ChallengeResponse(challenge, rfc2759.NTPasswordHash(unicode)))
 	}
-	response, ok := attributes.Vendor(microsoft, msCHAP2Response)
+	response, ok := attributes.Vendor(radius.VendorMicrosoft, radius.MSCHAP2Response)
 	if !ok {
 		return false
 	}
@@ -80,7 +80,7 @@ func (o *oracle) check(w *radius.Reply, r *radius.Request, attributes radius.Att
 		password = []byte("guess")
 	}
 	success, _ := rfc2759.GenerateAuthenticatorResponse(challenge, response[2:18], nt, []byte("alice"), password)
-	w.AddVendor(microsoft, msCHAP2Success, append([]byte{response[0]}, success...))
+	w.AddVendor(radius.VendorMicrosoft, radius.MSCHAP2Success, append([]byte{response[0]}, success...))
 	return bytes.Equal(response[26:], nt)
 }
 
