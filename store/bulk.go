@@ -37,6 +37,15 @@ func upsert(ctx context.Context, tx *writeTx, table, key string, rows [][]field)
 	return resolveRows(ctx, tx, table, "ON CONFLICT ("+key+") DO UPDATE SET "+strings.Join(sets, ", "), rows)
 }
 
+// updateRows writes every field of the rows whose first fields are their keys. All
+// rows have the same fields.
+func updateRows(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	return executeRows(ctx, tx, updating(table, rows[0]), rows)
+}
+
 // insertNew adds those rows whose key does not exist.
 func insertNew(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
 	return resolveRows(ctx, tx, table, "ON CONFLICT DO NOTHING", rows)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,6 +47,19 @@ func sessionFields(x *aaa.Session) []field {
 		{"counter_wrapped", flag{&x.CounterWrapped}},
 		{"provenance", provenance{&x.Provenance}},
 	}
+}
+
+// sessionIndexes are the columns that sessions are indexed by, id aside. SQLite
+// writes every index of a column that is set, even to what it was, and Interims
+// change none of these.
+var sessionIndexes = []string{"username", "nas_ip", "started_at", "stopped_at"}
+
+func sameInIndexes(x, y *aaa.Session) bool {
+	return x.Username == y.Username && x.NASAddr == y.NASAddr && x.StartedAt.Equal(y.StartedAt) && x.StoppedAt.Equal(y.StoppedAt)
+}
+
+func withoutIndexed(fields []field) []field {
+	return slices.DeleteFunc(fields, func(f field) bool { return slices.Contains(sessionIndexes, f.name) })
 }
 
 // provenance is what aaa keeps with a session for itself.

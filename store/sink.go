@@ -92,8 +92,8 @@ type sinkTx struct {
 	store  *Store
 	tx     *writeTx
 	own    map[uuid.UUID]bool // the sessions that the batch has records of
-	locked map[uuid.UUID]bool // those of them that exist
-	found  []aaa.Session      // and what they are
+	locked map[uuid.UUID]int  // those of them that exist, and where in found
+	found  []aaa.Session
 	others map[uuid.UUID]bool // what SessionsOfUsers has returned
 }
 
@@ -134,10 +134,10 @@ func (t *sinkTx) lock(ctx context.Context, records []aaa.Record) error {
 // load reads and locks the batch's own sessions, in the order of their ids.
 func (t *sinkTx) load(ctx context.Context) error {
 	ids := slices.SortedFunc(maps.Keys(t.own), compareIDs)
-	t.locked, t.found = make(map[uuid.UUID]bool, len(ids)), make([]aaa.Session, 0, len(ids))
+	t.locked, t.found = make(map[uuid.UUID]int, len(ids)), make([]aaa.Session, 0, len(ids))
 	return eachChunk(t.tx, "id", "uuid", texts(ids), func(which string, args []any) error {
 		return eachSession(ctx, t.tx, "WHERE "+which+" ORDER BY id"+t.tx.forUpdate(), args, func(x *aaa.Session) error {
-			t.locked[x.ID] = true
+			t.locked[x.ID] = len(t.found)
 			t.found = append(t.found, *x)
 			return nil
 		})
@@ -219,16 +219,22 @@ func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
 // saveSessions writes sessions whole: those that were there are replaced, the
 // others inserted.
 func (t *sinkTx) saveSessions(ctx context.Context, sessions []aaa.Session) error {
-	var present, fresh [][]field
+	var present, goOn, fresh [][]field
 	for i := range sessions {
 		x := &sessions[i]
 		// One of the batch's own that was not there to be locked may have been
 		// inserted by another node since: it must not be replaced.
-		if t.locked[x.ID] || t.others[x.ID] && !t.own[x.ID] {
+		switch n, locked := t.locked[x.ID]; {
+		case locked && !t.tx.postgres && sameInIndexes(&t.found[n], x):
+			goOn = append(goOn, withoutIndexed(sessionFields(x)))
+		case locked || t.others[x.ID] && !t.own[x.ID]:
 			present = append(present, sessionFields(x))
-		} else {
+		default:
 			fresh = append(fresh, sessionFields(x))
 		}
+	}
+	if err := updateRows(ctx, t.tx, "sessions", goOn); err != nil {
+		return err
 	}
 	if err := upsert(ctx, t.tx, "sessions", "id", present); err != nil {
 		return err

@@ -64,13 +64,17 @@ func insert(ctx context.Context, tx *sql.Tx, table string, fields []field) error
 
 // update writes every field of the row whose first field is its key.
 func update(ctx context.Context, tx *sql.Tx, table string, fields []field) error {
+	_, err := tx.ExecContext(ctx, updating(table, fields), targets(fields)...)
+	return err
+}
+
+// updating is the statement of update.
+func updating(table string, fields []field) string {
 	sets := make([]string, 0, len(fields)-1)
 	for i, f := range fields[1:] {
 		sets = append(sets, f.name+" = $"+strconv.Itoa(i+2))
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE "+table+" SET "+strings.Join(sets, ", ")+" WHERE "+fields[0].name+" = $1",
-		targets(fields)...)
-	return err
+	return "UPDATE " + table + " SET " + strings.Join(sets, ", ") + " WHERE " + fields[0].name + " = $1"
 }
 
 // querier is a *sql.DB, *sql.Tx or *sql.Conn.
