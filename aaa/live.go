@@ -262,12 +262,17 @@ func (l *LiveSessions) applySession(r *Record) {
 		l.supersede(ls, &s)
 	}
 	l.takeOver(s.Username, r, known)
-	// A late record of a session that is not known may belong to one that was
-	// counted before and forgotten since. The store knows; here it is left out
-	// rather than counted twice.
-	if known || r.ReceivedAt.Sub(r.EventTime) < l.opt.ClosedRetention {
+	if known || !l.mayBeForgotten(r) {
 		t.byDay(l.opt.Location, func(day time.Time, u Usage) { l.addUsage(s.Username, day, u) })
 	}
+}
+
+// mayBeForgotten reports whether a record of a session that is not known may belong
+// to one that was counted before and forgotten since: it comes late, or the session
+// has lasted so long that it may have fallen silent and been given up. The store
+// knows; here it is left out rather than counted twice.
+func (l *LiveSessions) mayBeForgotten(r *Record) bool {
+	return r.ReceivedAt.Sub(r.EventTime) >= l.opt.ClosedRetention || r.SessionSeconds >= uint64(l.opt.InferredRetention/time.Second)
 }
 
 // hear notes when the session was last heard of, and how often it is.

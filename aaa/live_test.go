@@ -263,6 +263,37 @@ func TestClosedSessionsAreForgotten(t *testing.T) {
 	require.Zero(t, l.OpenCount())
 }
 
+// TestStopLongAfterItWasGivenUp: a session that fell silent was ended and forgotten,
+// and its Stop comes after all. What it had used before must not count again.
+func TestStopLongAfterItWasGivenUp(t *testing.T) {
+	l := newClockedLive(aaa.LiveOptions{})
+	store := newFakeStore()
+	send := func(r aaa.Record) {
+		r.EventTime, r.ReceivedAt = l.Now(), l.Now()
+		l.Apply(&r)
+		store.write(t, []aaa.Record{r})
+	}
+	send(rec(aaa.AcctStart, 0))
+	for n := range uint64(3) {
+		l.advance(10 * time.Minute)
+		send(rec(aaa.AcctInterim, 0, counters(600*(n+1), 1000*(n+1), 0)))
+	}
+	l.advance(30 * time.Minute)
+	closings := l.sweep()
+	require.Len(t, closings, 1)
+	require.NoError(t, store.CloseSessions(t.Context(), closings))
+	l.advance(30 * time.Hour)
+	l.sweep()
+	require.Empty(t, liveRows(l.LiveSessions))
+	send(rec(aaa.AcctStop, 0, counters(111600, 9000, 0)))
+	require.Equal(t, aaa.Usage{Seconds: 111600, InputOctets: 9000}, store.totals()["alice"])
+	require.Equal(t, aaa.Usage{Seconds: 1800, InputOctets: 3000}, l.Used("alice", aaa.PeriodEver, l.Now()), "not what was counted before, once more")
+	again := newClockedLive(aaa.LiveOptions{})
+	again.now.Store(l.now.Load())
+	require.NoError(t, again.Load(t.Context(), store))
+	require.Equal(t, store.totals()["alice"], again.Used("alice", aaa.PeriodEver, l.Now()))
+}
+
 func TestUsedByPeriod(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	require.NoError(t, err)

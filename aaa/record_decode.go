@@ -22,6 +22,10 @@ const (
 	// clockUnset: an Event-Timestamp before 2000 is from a clock that nobody has
 	// set since power came on. It orders nothing and is taken as not sent.
 	clockUnset = 946684800
+	// clockImpossible is how far ahead an Event-Timestamp is taken as not sent too. No
+	// time zone that a NAS takes for UTC explains more, and an Accounting-On from
+	// there would end all sessions until then.
+	clockImpossible = 24 * time.Hour
 	// longestDelay bounds Acct-Delay-Time; more is a defect of the NAS.
 	longestDelay = 366 * 24 * time.Hour
 )
@@ -240,9 +244,8 @@ func (f *recordFields) total(octets *uint64, gigawords uint32) {
 // from it; else receipt less Acct-Delay-Time (RFC 2866 §5.2, RFC 2869 §5.3).
 func (f *recordFields) eventTime() {
 	r := f.r
-	if f.timestamp >= clockUnset {
-		r.EventTime = time.Unix(int64(f.timestamp), 0).UTC()
-	} else {
+	r.EventTime = time.Unix(int64(f.timestamp), 0).UTC()
+	if f.timestamp < clockUnset || r.EventTime.Sub(r.ReceivedAt) > clockImpossible {
 		r.EventTime, r.EventDerived = r.ReceivedAt.Add(-r.Delay), true
 		r.ClockOff = f.seenType(radius.TypeEventTimestamp)
 	}

@@ -81,6 +81,8 @@ func TestDecodeEventTime(t *testing.T) {
 		"both: delay does not count": {`, Event-Timestamp = "Mar 10 2026 11:00:00 UTC", Acct-Delay-Time = 90`, time.Date(2026, 3, 10, 11, 0, 0, 0, time.UTC), false, false},
 		"far behind":                 {`, Event-Timestamp = "Mar 10 2025 11:00:00 UTC"`, time.Date(2025, 3, 10, 11, 0, 0, 0, time.UTC), false, true},
 		"far ahead":                  {`, Event-Timestamp = "Mar 11 2026 12:00:00 UTC"`, time.Date(2026, 3, 11, 12, 0, 0, 0, time.UTC), false, true},
+		"impossibly far ahead":       {`, Event-Timestamp = "Mar 12 2026 12:00:00 UTC"`, receivedAt, true, true},
+		"the end of time":            {", Event-Timestamp = 4294967295, Acct-Delay-Time = 2", receivedAt.Add(-2 * time.Second), true, true},
 		"a clock that was never set": {`, Event-Timestamp = "Jan  1 1970 00:05:00 UTC", Acct-Delay-Time = 1`, receivedAt.Add(-time.Second), true, true},
 		"an absurd delay":            {", Acct-Delay-Time = 4294967295", receivedAt, true, false},
 	} {

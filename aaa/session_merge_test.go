@@ -270,6 +270,20 @@ func TestDailyUsage(t *testing.T) {
 			{"alice", day(30)}: {Seconds: 2 * h},
 		}, usage(rec(aaa.AcctStart, 0, moment(28, 23)), rec(aaa.AcctStop, 0, moment(30, 2), counters(26*h, 0, 0))))
 	})
+	t.Run("of a NAS whose clock is off, when it was received", func(t *testing.T) {
+		off := func(d, h, year int) func(*aaa.Record) {
+			return func(r *aaa.Record) {
+				moment(d, h)(r)
+				r.EventTime, r.ClockOff = r.EventTime.AddDate(year-2026, 0, 0), true
+			}
+		}
+		for _, year := range []int{2015, 2020, 2027} {
+			assert.Equal(t, map[fakeDay]aaa.Usage{
+				{"alice", day(10)}: {Seconds: 1 * h, InputOctets: 100},
+				{"alice", day(11)}: {Seconds: 3 * h, InputOctets: 300},
+			}, usage(rec(aaa.AcctStart, 0, off(10, 23, year)), rec(aaa.AcctStop, 0, off(11, 3, year), counters(4*h, 400, 0))), year)
+		}
+	})
 	t.Run("from the derived start", func(t *testing.T) {
 		assert.Equal(t, map[fakeDay]aaa.Usage{
 			{"alice", day(10)}: {Seconds: 2 * h},

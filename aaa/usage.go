@@ -29,8 +29,13 @@ func stepOf(s *Session, r *Record) step {
 	if from.IsZero() {
 		from = s.StartedAt
 	}
+	to := r.EventTime
+	if r.ClockOff {
+		// What was used counts now and not in the year that the NAS believes in.
+		from, to = from.Add(r.ReceivedAt.Sub(to)), r.ReceivedAt
+	}
 	after := s.used()
-	return step{from: from, to: r.EventTime, Usage: Usage{
+	return step{from: from, to: to, Usage: Usage{
 		Seconds:      after.Seconds - before.Seconds,
 		InputOctets:  plausible(after.InputOctets - before.InputOctets),
 		OutputOctets: plausible(after.OutputOctets - before.OutputOctets),
