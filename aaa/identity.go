@@ -35,8 +35,10 @@ type Resolver struct {
 }
 
 // nasKey is what accounting means by a NAS. The identifier is empty for
-// everything behind an address.
+// everything behind an address. Behind NAT, NASes that are several in the directory
+// may well have the same private address and the same identifier, the maker's.
 type nasKey struct {
+	id         uuid.UUID // the directory's
 	addr       netip.Addr
 	identifier string
 }
@@ -69,7 +71,7 @@ func (v *Resolver) Resolve(r *Record) {
 	defer v.mu.RUnlock()
 	if r.Status.boot() {
 		if i, ok := v.find(r); ok {
-			r.EventTime = v.boots[nasKey{r.NASAddr, r.NASIdentifier}][i].at
+			r.EventTime = v.boots[nasKey{r.NASID, r.NASAddr, r.NASIdentifier}][i].at
 		}
 		r.SessionID, r.ID = uuid.Nil, bootRecordID(r)
 		return
@@ -90,7 +92,7 @@ func (v *Resolver) add(r *Record, pins []sessionKey) bool {
 	if _, known := v.find(r); known {
 		return false
 	}
-	key := nasKey{r.NASAddr, r.NASIdentifier}
+	key := nasKey{r.NASID, r.NASAddr, r.NASIdentifier}
 	epoch := bootEpoch{at: r.EventTime, status: r.Status}
 	if r.Status == AcctOn {
 		for _, pin := range pins {
@@ -121,7 +123,7 @@ func (e *bootEpoch) pin(key sessionKey) {
 
 // find returns the known boot that the record tells of.
 func (v *Resolver) find(r *Record) (int, bool) {
-	for i, b := range v.boots[nasKey{r.NASAddr, r.NASIdentifier}] {
+	for i, b := range v.boots[nasKey{r.NASID, r.NASAddr, r.NASIdentifier}] {
 		if b.status != r.Status {
 			continue
 		}
@@ -139,7 +141,7 @@ func (v *Resolver) load(boots []Boot) {
 	defer v.mu.Unlock()
 	clear(v.boots)
 	for _, b := range boots {
-		v.insert(nasKey{b.NASAddr, strings.Clone(b.NASIdentifier)}, bootEpoch{at: b.At, status: b.Status})
+		v.insert(nasKey{b.NASID, b.NASAddr, strings.Clone(b.NASIdentifier)}, bootEpoch{at: b.At, status: b.Status})
 	}
 }
 
@@ -151,7 +153,7 @@ func (v *Resolver) pinStored(s *Session) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	r := &Record{NASAddr: s.NASAddr, NASIdentifier: s.NASIdentifier, AcctSessionID: s.AcctSessionID,
+	r := &Record{NASID: s.NASID, NASAddr: s.NASAddr, NASIdentifier: s.NASIdentifier, AcctSessionID: s.AcctSessionID,
 		Username: s.Username, EventTime: s.UpdatedAt}
 	var later []*bootEpoch
 	for epoch := range v.epochs(r) {
@@ -171,34 +173,34 @@ func (v *Resolver) pinStored(s *Session) {
 
 // Boots returns the boots that concern a NAS, those of everything behind its
 // address included.
-func (v *Resolver) Boots(addr netip.Addr, identifier string) []Boot {
+func (v *Resolver) Boots(nas uuid.UUID, addr netip.Addr, identifier string) []Boot {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	var boots []Boot
-	for _, key := range nasKeys(addr, identifier) {
+	for _, key := range nasKeys(nas, addr, identifier) {
 		for _, b := range v.boots[key] {
-			boots = append(boots, Boot{NASAddr: key.addr, NASIdentifier: key.identifier, Status: b.status, At: b.at})
+			boots = append(boots, Boot{NASID: key.id, NASAddr: key.addr, NASIdentifier: key.identifier, Status: b.status, At: b.at})
 		}
 	}
 	return boots
 }
 
 // nasKeys returns the keys under which boots that concern a NAS are filed.
-func nasKeys(addr netip.Addr, identifier string) []nasKey {
+func nasKeys(nas uuid.UUID, addr netip.Addr, identifier string) []nasKey {
 	if identifier == "" {
-		return []nasKey{{addr, ""}}
+		return []nasKey{{nas, addr, ""}}
 	}
-	return []nasKey{{addr, identifier}, {addr, ""}}
+	return []nasKey{{nas, addr, identifier}, {nas, addr, ""}}
 }
 
 // epochs yields the epochs that the record can belong to, the latest first.
 // The caller holds the lock.
 func (v *Resolver) epochs(r *Record) func(yield func(*bootEpoch) bool) {
 	return func(yield func(*bootEpoch) bool) {
-		own := v.boots[nasKey{r.NASAddr, r.NASIdentifier}]
+		own := v.boots[nasKey{r.NASID, r.NASAddr, r.NASIdentifier}]
 		var shared []bootEpoch
 		if r.NASIdentifier != "" {
-			shared = v.boots[nasKey{r.NASAddr, ""}]
+			shared = v.boots[nasKey{r.NASID, r.NASAddr, ""}]
 		}
 		i, j := len(own)-1, len(shared)-1
 		for i >= 0 || j >= 0 {
@@ -285,6 +287,7 @@ func recordID(r *Record) uuid.UUID {
 func bootRecordID(r *Record) uuid.UUID {
 	var h identityHash
 	h.text("boot")
+	h.text(string(r.NASID[:]))
 	h.nas(r)
 	h.number(uint64(r.Status))
 	h.number(uint64(r.EventTime.UnixMicro()))

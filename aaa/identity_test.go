@@ -90,6 +90,7 @@ func TestSessionIdentity(t *testing.T) {
 		"an Off is no boot":                   {[]aaa.Record{rec(aaa.AcctStart, 0), rec(aaa.AcctOff, 5), rec(aaa.AcctStop, 9)}, true},
 		"a late Stop from before the boot":    {[]aaa.Record{rec(aaa.AcctStart, 0), rec(aaa.AcctOn, 5), rec(aaa.AcctStop, 4)}, true},
 		"a boot of another NAS":               {[]aaa.Record{rec(aaa.AcctStart, 0), rec(aaa.AcctOn, 5, other), rec(aaa.AcctStop, 9)}, true},
+		"a boot of another in the directory":  {[]aaa.Record{rec(aaa.AcctStart, 0), rec(aaa.AcctOn, 5, func(r *aaa.Record) { r.NASID = uuid.UUID{2} }), rec(aaa.AcctStop, 9)}, true},
 		"Class outlives a boot":               {[]aaa.Record{rec(aaa.AcctStart, 0, class(1)), rec(aaa.AcctOn, 5), rec(aaa.AcctStop, 9, class(1), user("renamed"))}, true},
 		"another Class":                       {[]aaa.Record{rec(aaa.AcctStart, 0, class(1)), rec(aaa.AcctStart, 9, class(2))}, false},
 		"another Acct-Session-Id, same Class": {[]aaa.Record{rec(aaa.AcctStart, 0, class(1)), rec(aaa.AcctStart, 9, class(1), session("s2"))}, false},

@@ -83,7 +83,7 @@ type LiveSessions struct {
 	seed     maphash.Seed
 
 	writer  sync.Mutex
-	nases   map[liveNASKey]*liveNAS // changed by the writer alone, like what hangs on it
+	nases   map[nasKey]*liveNAS // changed by the writer alone, like what hangs on it
 	byAddr  map[netip.Addr][]*liveNAS
 	scratch []byte
 	swept   int // the shard that Sweep looks at next
@@ -126,16 +126,10 @@ type liveSession struct {
 
 // liveNAS is what its sessions share.
 type liveNAS struct {
-	liveNASKey
+	nasKey
 	ring    liveSession // head of the ring of its sessions
 	count   int
 	wrapped bool // sends no gigawords although its counters wrap
-}
-
-// liveNASKey tells NASes apart: as accounting does, and by the directory's id.
-type liveNASKey struct {
-	nasKey
-	id uuid.UUID
 }
 
 // NewLiveSessions returns an empty view.
@@ -146,7 +140,7 @@ func NewLiveSessions(opt LiveOptions) *LiveSessions {
 		resolver: NewResolver(),
 		base:     opt.Now(),
 		seed:     maphash.MakeSeed(),
-		nases:    make(map[liveNASKey]*liveNAS),
+		nases:    make(map[nasKey]*liveNAS),
 		byAddr:   make(map[netip.Addr][]*liveNAS),
 		inferred: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "radiusd_sessions_inferred_stops_total",
@@ -255,7 +249,7 @@ func (l *LiveSessions) applySession(r *Record) {
 	}
 	l.hear(ls, r, known)
 	if unsettled {
-		s.Settle(l.resolver.Boots(s.NASAddr, s.NASIdentifier), nil)
+		s.Settle(l.resolver.Boots(s.NASID, s.NASAddr, s.NASIdentifier), nil)
 	}
 	l.put(ls, &s, !known)
 	if unsettled {
@@ -317,10 +311,10 @@ func (l *LiveSessions) supersede(ls *liveSession, s *Session) {
 // applyBoot ends the sessions of the NAS that began before its boot. Each is
 // locked for itself, so that Access-Requests need not wait for a hundred thousand.
 func (l *LiveSessions) applyBoot(r *Record) {
-	boot := []Boot{{NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime}}
+	boot := []Boot{r.Boot()}
 	var pins []sessionKey
 	for _, n := range l.byAddr[r.NASAddr] {
-		if r.NASIdentifier != "" && r.NASIdentifier != n.identifier {
+		if r.NASID != n.id || r.NASIdentifier != "" && r.NASIdentifier != n.identifier {
 			continue
 		}
 		for ls := n.ring.next; ls != nil && ls != &n.ring; ls = ls.next {

@@ -7,14 +7,14 @@ import (
 
 // nasOf returns the NAS of the session, a new one if need be.
 func (l *LiveSessions) nasOf(ls *liveSession, s *Session) *liveNAS {
-	key := liveNASKey{nasKey{s.NASAddr, s.NASIdentifier}, s.NASID}
+	key := nasKey{s.NASID, s.NASAddr, s.NASIdentifier}
 	n := ls.nas
-	if n == nil || n.liveNASKey != key {
+	if n == nil || n.nasKey != key {
 		n = l.nases[key]
 	}
 	if n == nil {
 		key.identifier = strings.Clone(key.identifier)
-		n = &liveNAS{liveNASKey: key}
+		n = &liveNAS{nasKey: key}
 		n.ring.next, n.ring.previous = &n.ring, &n.ring
 		l.nases[key] = n
 		l.byAddr[key.addr] = append(l.byAddr[key.addr], n)
@@ -46,7 +46,7 @@ func (l *LiveSessions) forgetNAS(n *liveNAS) {
 	if n.count > 0 {
 		return
 	}
-	delete(l.nases, n.liveNASKey)
+	delete(l.nases, n.nasKey)
 	left := slices.DeleteFunc(l.byAddr[n.addr], func(m *liveNAS) bool { return m == n })
 	if len(left) == 0 {
 		delete(l.byAddr, n.addr)

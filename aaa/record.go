@@ -143,3 +143,8 @@ type Session struct {
 
 // Open reports whether the session has not ended.
 func (s *Session) Open() bool { return s.StoppedAt.IsZero() }
+
+// Boot returns what the record, an Accounting-On or -Off, says of its NAS.
+func (r *Record) Boot() Boot {
+	return Boot{NASID: r.NASID, NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime}
+}

@@ -18,14 +18,14 @@ type SessionTx interface {
 	// SessionsOfUsers returns the users' sessions that are open or stopped at or
 	// after since, the latest started first and no more than limit.
 	SessionsOfUsers(ctx context.Context, usernames []string, since time.Time, limit int) ([]Session, error)
-	// BootsOf returns the boots of these NASes, whatever their NASIdentifier,
-	// that happened at or after since. Those of the batch itself may be missing.
+	// BootsOf returns the boots of these NASes, whatever their NASIdentifier and
+	// NASID, that happened at or after since. Those of the batch itself may be missing.
 	BootsOf(ctx context.Context, nases []netip.Addr, since time.Time) ([]Boot, error)
 	// EndByBoot ends the sessions for which Boot.Ends holds and that are open, or
 	// were ended by inference later than the boot: StoppedAt is boot.At,
 	// StopInferred is true, TerminateCause is CauseReboot. As SQL:
 	//
-	//	nas_ip = $addr AND ($identifier = '' OR nas_identifier = $identifier)
+	//	nas_id IS NOT DISTINCT FROM $nas AND nas_ip = $addr AND ($identifier = '' OR nas_identifier = $identifier)
 	//	AND started_at < $at AND updated_at <= $at
 	//	AND (stopped_at IS NULL OR stop_inferred AND stopped_at > $at)
 	EndByBoot(ctx context.Context, boot Boot) error
@@ -114,7 +114,7 @@ func splitBoots(records []Record) ([]Boot, []Record) {
 		r := &records[i]
 		switch {
 		case r.Status.boot():
-			boots = append(boots, Boot{NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime})
+			boots = append(boots, r.Boot())
 		case r.Status.session():
 			rest = append(rest, *r)
 		}
@@ -288,5 +288,5 @@ func deviceOf(s *Session) (device, bool) {
 	if s.CallingStationID == "" || s.Username == "" {
 		return device{}, false
 	}
-	return device{s.Username, nasKey{s.NASAddr, s.NASIdentifier}, NormalizeStation(s.CallingStationID), s.Port()}, true
+	return device{s.Username, nasKey{addr: s.NASAddr, identifier: s.NASIdentifier}, NormalizeStation(s.CallingStationID), s.Port()}, true
 }

@@ -56,7 +56,7 @@ func (f *fakeStore) write(t require.TestingT, records []aaa.Record) {
 	}
 	for _, r := range records {
 		if r.Status == aaa.AcctOn || r.Status == aaa.AcctOff {
-			f.boots = append(f.boots, aaa.Boot{NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime})
+			f.boots = append(f.boots, r.Boot())
 		}
 	}
 }

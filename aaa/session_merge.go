@@ -196,9 +196,10 @@ func (s *Session) reopenIfOutlived() {
 // Ends reports whether the boot ends a session whose Stop was not seen: it is one
 // of the session's NAS, later than its start, and nothing is known of the session
 // after it (RFC 2866 §5.1). So a replayed Accounting-On ends no newer session. A
-// boot without NAS-Identifier is one of everything behind the address.
+// boot without NAS-Identifier is one of everything behind the address, as far as it
+// is the same NAS in the directory: behind NAT, many have the same private address.
 func (b *Boot) Ends(s *Session) bool {
-	return b.NASAddr == s.NASAddr && (b.NASIdentifier == "" || b.NASIdentifier == s.NASIdentifier) &&
+	return b.NASID == s.NASID && b.NASAddr == s.NASAddr && (b.NASIdentifier == "" || b.NASIdentifier == s.NASIdentifier) &&
 		b.At.After(s.StartedAt) && !b.At.Before(s.UpdatedAt)
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -113,18 +114,20 @@ func TestBootEndsOlderSessionsOnly(t *testing.T) {
 	nas := func(addr string) func(*aaa.Record) {
 		return func(r *aaa.Record) { r.NASAddr = netip.MustParseAddr(addr) }
 	}
+	inDirectory := func(id byte) func(*aaa.Record) { return func(r *aaa.Record) { r.NASID = uuid.UUID{id} } }
 	old := rec(aaa.AcctStart, 10, session("old"), identifier("bras1"))
 	young := rec(aaa.AcctStart, 30, session("young"), identifier("bras1"))
 	for name, c := range map[string]struct {
 		boot   aaa.Record
 		closed []string
 	}{
-		"those before it":                     {rec(aaa.AcctOn, 20, identifier("bras1")), []string{"old"}},
-		"on Accounting-Off too":               {rec(aaa.AcctOff, 40, identifier("bras1")), []string{"old", "young"}},
-		"replayed late, none":                 {rec(aaa.AcctOn, 5, identifier("bras1")), nil},
-		"of the same second, not":             {rec(aaa.AcctOn, 30, identifier("bras1")), []string{"old"}},
-		"another NAS behind the address, not": {rec(aaa.AcctOn, 40, identifier("bras2")), nil},
-		"another address, not":                {rec(aaa.AcctOn, 40, identifier("bras1"), nas("192.0.2.9")), nil},
+		"those before it":                                           {rec(aaa.AcctOn, 20, identifier("bras1")), []string{"old"}},
+		"on Accounting-Off too":                                     {rec(aaa.AcctOff, 40, identifier("bras1")), []string{"old", "young"}},
+		"replayed late, none":                                       {rec(aaa.AcctOn, 5, identifier("bras1")), nil},
+		"of the same second, not":                                   {rec(aaa.AcctOn, 30, identifier("bras1")), []string{"old"}},
+		"another NAS behind the address, not":                       {rec(aaa.AcctOn, 40, identifier("bras2")), nil},
+		"another address, not":                                      {rec(aaa.AcctOn, 40, identifier("bras1"), nas("192.0.2.9")), nil},
+		"another NAS of the directory, not":                         {rec(aaa.AcctOn, 40, identifier("bras1"), inDirectory(2)), nil},
 		"everything behind the address, when the boot names no NAS": {rec(aaa.AcctOn, 40), []string{"old", "young"}},
 	} {
 		t.Run(name, func(t *testing.T) {

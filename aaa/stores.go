@@ -66,6 +66,7 @@ type AuthRecordStore interface {
 // Boot is an Accounting-On or Accounting-Off: no session of the NAS that began
 // before it goes on after it (RFC 2866 §5.1).
 type Boot struct {
+	NASID         uuid.UUID // as in Record
 	NASAddr       netip.Addr
 	NASIdentifier string
 	Status        AcctStatus // AcctOn or AcctOff

@@ -111,7 +111,7 @@ func (s *Store) deleteOlder(ctx context.Context, table, column string, before ti
 func (s *Store) pruneBoots(ctx context.Context, before time.Time) error {
 	err := s.write(ctx, func(tx *writeTx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM nas_boots WHERE at < $1 AND (status <> 'on' OR EXISTS (
-			SELECT 1 FROM nas_boots later WHERE later.nas_ip = nas_boots.nas_ip
+			SELECT 1 FROM nas_boots later WHERE later.nas_id = nas_boots.nas_id AND later.nas_ip = nas_boots.nas_ip
 				AND later.nas_identifier = nas_boots.nas_identifier AND later.status = 'on' AND later.at > nas_boots.at))`,
 			moment{&before})
 		return err

@@ -206,6 +206,7 @@ func (s *Store) Boots(ctx context.Context, since time.Time) ([]aaa.Boot, error) 
 
 func bootFields(b *aaa.Boot) []field {
 	return []field{
+		{"nas_id", id{&b.NASID}},
 		{"nas_ip", address{&b.NASAddr}},
 		{"nas_identifier", text{&b.NASIdentifier}},
 		{"status", word[aaa.AcctStatus]{&b.Status, aaa.ParseAcctStatus}},

@@ -209,10 +209,10 @@ func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
 	t.locked = nil // some of them may change
 	_, err := t.tx.ExecContext(ctx, `UPDATE sessions SET stopped_at = $3, stop_inferred = $4, terminate_cause = $5
 		WHERE id IN (SELECT id FROM sessions
-			WHERE nas_ip = $1 AND ($2 = '' OR nas_identifier = $2) AND started_at < $3 AND updated_at <= $3
+			WHERE nas_id IS NOT DISTINCT FROM $6 AND nas_ip = $1 AND ($2 = '' OR nas_identifier = $2) AND started_at < $3 AND updated_at <= $3
 				AND (stopped_at IS NULL OR stop_inferred AND stopped_at > $3)
 			ORDER BY id`+t.tx.forUpdate()+")",
-		address{&boot.NASAddr}, text{&boot.NASIdentifier}, moment{&boot.At}, true, aaa.CauseReboot)
+		address{&boot.NASAddr}, text{&boot.NASIdentifier}, moment{&boot.At}, true, aaa.CauseReboot, nullID{&boot.NASID})
 	return err
 }
 
@@ -264,7 +264,7 @@ func (t *sinkTx) saveBoots(ctx context.Context, records []aaa.Record) error {
 	for i := range records {
 		r := &records[i]
 		if r.Status == aaa.AcctOn || r.Status == aaa.AcctOff {
-			rows = append(rows, bootFields(&aaa.Boot{NASAddr: r.NASAddr, NASIdentifier: r.NASIdentifier, Status: r.Status, At: r.EventTime}))
+			rows = append(rows, bootFields(new(r.Boot())))
 		}
 	}
 	return insertNew(ctx, t.tx, "nas_boots", rows)

@@ -48,6 +48,7 @@ func Run(t *testing.T, database Database) {
 		"SinkRepeats":    testSinkRepeats,
 		"SinkCopies":     testSinkCopies,
 		"SinkOrders":     testSinkOrders,
+		"UsageAgrees":    testUsageAgrees,
 		"SinkNodes":      testSinkNodes,
 		"Boots":          testBoots,
 		"CloseSessions":  testCloseSessions,

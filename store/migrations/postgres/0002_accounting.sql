@@ -80,11 +80,12 @@ CREATE TABLE accounting_records_default PARTITION OF accounting_records DEFAULT;
 
 -- Accounting-On and -Off, as long as the ids of sessions depend on them.
 CREATE TABLE nas_boots (
+    nas_id         uuid NOT NULL,       -- zero: not in the directory
     nas_ip         inet NOT NULL,
     nas_identifier text COLLATE "C" NOT NULL,
     status         text NOT NULL,
     at             timestamptz NOT NULL,
-    PRIMARY KEY (nas_ip, nas_identifier, at, status)
+    PRIMARY KEY (nas_ip, nas_identifier, at, status, nas_id)
 );
 
 CREATE TABLE usage_daily (

@@ -77,11 +77,12 @@ CREATE UNIQUE INDEX accounting_records_sessionless ON accounting_records (record
 
 -- Accounting-On and -Off, as long as the ids of sessions depend on them.
 CREATE TABLE nas_boots (
+    nas_id         TEXT NOT NULL,       -- zero: not in the directory
     nas_ip         TEXT NOT NULL,
     nas_identifier TEXT NOT NULL,
     status         TEXT NOT NULL,
     at             TEXT NOT NULL,
-    PRIMARY KEY (nas_ip, nas_identifier, at, status)
+    PRIMARY KEY (nas_ip, nas_identifier, at, status, nas_id)
 ) STRICT;
 
 CREATE TABLE usage_daily (
