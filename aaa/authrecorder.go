@@ -20,7 +20,7 @@ import (
 type AuthRecorderOptions struct {
 	Store AuthRecordStore
 	// Capacity is how many decisions wait at most while the store is slow or
-	// away; the oldest are dropped and counted beyond that. Zero: 8192.
+	// away; the oldest are dropped and counted beyond that. Zero: 65536.
 	Capacity int
 	// Interval is how long decisions are collected before they are written;
 	// zero: 200 ms.
@@ -64,7 +64,7 @@ const authBatch = 500
 // NewAuthRecorder returns a recorder; nothing is written until Run.
 func NewAuthRecorder(options AuthRecorderOptions) (*AuthRecorder, error) {
 	if options.Capacity <= 0 {
-		options.Capacity = 8192
+		options.Capacity = 1 << 16
 	}
 	if options.Interval <= 0 {
 		options.Interval = 200 * time.Millisecond

@@ -26,7 +26,7 @@ var demoNASes = []aaa.NAS{
 }
 
 var demoPlans = []aaa.Plan{
-	{Name: "demo-basic", RateUp: 2e6, RateDown: 10e6, SimultaneousUse: 1},
+	{Name: "demo-basic", RateUp: 2e6, RateDown: 10e6},
 	{Name: "demo-fiber", RateUp: 50e6, RateDown: 100e6, QuotaOctets: 500e9, QuotaPeriod: aaa.PeriodMonth},
 }
 
