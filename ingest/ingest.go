@@ -28,7 +28,7 @@ type Options struct {
 	// Quarantine is the file for records that cannot be decoded or stored, JSON
 	// lines; it is made when the first one comes.
 	Quarantine string
-	// BatchRecords is the most records in a batch; 0: 2000. BatchDelay is how long
+	// BatchRecords is the most records in a batch; 0: 5000. BatchDelay is how long
 	// a batch that is not full waits for more; 0: 20 ms.
 	BatchRecords int
 	BatchDelay   time.Duration
@@ -62,7 +62,7 @@ func New(opt Options) (*Ingest, error) {
 		return nil, errors.New("ingest: Journal, Decoder, Live and Quarantine are required")
 	}
 	if opt.BatchRecords <= 0 {
-		opt.BatchRecords = 2000
+		opt.BatchRecords = 5000
 	}
 	if opt.BatchDelay <= 0 {
 		opt.BatchDelay = 20 * time.Millisecond
