@@ -1,12 +1,15 @@
 package aaa_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -292,6 +295,19 @@ func TestStopLongAfterItWasGivenUp(t *testing.T) {
 	again.now.Store(l.now.Load())
 	require.NoError(t, again.Load(t.Context(), store))
 	require.Equal(t, store.totals()["alice"], again.Used("alice", aaa.PeriodEver, l.Now()))
+}
+
+func TestANASThatSendsNoGigawordsIsNamedOnce(t *testing.T) {
+	var log bytes.Buffer
+	l := newClockedLive(aaa.LiveOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	l.send(rec(aaa.AcctStart, 0))
+	for n, octets := range []uint64{3 << 30, 1 << 30, 3 << 30, 1 << 30} {
+		l.advance(10 * time.Minute)
+		l.send(rec(aaa.AcctInterim, 0, counters(uint64(600*(n+1)), octets, 0)))
+	}
+	require.Equal(t, uint64(2<<32+1<<30), l.Used("alice", aaa.PeriodEver, l.Now()).InputOctets)
+	require.True(t, liveRows(l.LiveSessions)[0].CounterWrapped)
+	require.Equal(t, 1, strings.Count(log.String(), "nas="+testNAS.String()), log.String())
 }
 
 func TestUsedByPeriod(t *testing.T) {

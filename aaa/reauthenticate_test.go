@@ -2,9 +2,13 @@ package aaa
 
 import (
 	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"radiusd/dictionary"
@@ -121,6 +125,32 @@ func TestReauthenticationKeepsTheSession(t *testing.T) {
 		s.account(port + `, Acct-Status-Type = Start`)
 		require.Equal(t, first, s.login(port))
 	})
+}
+
+// TestFiftyLoginsAtOnce: with a limit of one, exactly one of them is accepted.
+func TestFiftyLoginsAtOnce(t *testing.T) {
+	s := newSwitch(t, Plan{Name: "p", SimultaneousUse: 1})
+	var accepted, rejected atomic.Int32
+	var all sync.WaitGroup
+	for n := range 50 {
+		all.Go(func() {
+			m := &radius.Message{Code: radius.AccessRequest}
+			m.AddString(radius.TypeUserName, "alice")
+			assert.NoError(t, m.AddUserPassword([]byte(testSecret), "x"))
+			m.AddUint32(radius.TypeNASPort, uint32(n))
+			m.AddString(radius.TypeAcctSessionID, strconv.Itoa(n))
+			packet, err := s.client.Exchange(t.Context(), s.server.Auth, []byte(testSecret), m)
+			switch {
+			case !assert.NoError(t, err):
+			case packet.Code() == radius.AccessAccept:
+				accepted.Add(1)
+			case packet.Code() == radius.AccessReject:
+				rejected.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, []int32{1, 49}, []int32{accepted.Load(), rejected.Load()})
 }
 
 func TestReserveWithoutALimitDoesNotAllocate(t *testing.T) {

@@ -92,6 +92,31 @@ func BenchmarkSink(b *testing.B) {
 	})
 }
 
+// BenchmarkBoot ends 100,000 open sessions of one NAS by its Accounting-On.
+func BenchmarkBoot(b *testing.B) {
+	onEngines(b, func(b *testing.B, s *store.Store) {
+		const size, sessions = 5000, 100_000
+		sink, err := s.NewSink()
+		require.NoError(b, err)
+		now := time.Now().UTC()
+		for b.Loop() {
+			b.StopTimer()
+			generation := int(time.Since(now))
+			for first := 0; first < sessions; first += size {
+				batch := make([]aaa.Record, size)
+				for n := range batch {
+					batch[n] = benchmarkRecord(now, generation, 0, first+n)
+				}
+				require.NoError(b, sink.Write(b.Context(), &ingest.Batch{Records: batch}))
+			}
+			on := aaa.Record{Status: aaa.AcctOn, NASAddr: nasAddr, NASIdentifier: "bench", EventTime: now.Add(time.Minute), ReceivedAt: now}
+			aaa.NewResolver().Resolve(&on)
+			b.StartTimer()
+			require.NoError(b, sink.Write(b.Context(), &ingest.Batch{Records: []aaa.Record{on}}))
+		}
+	})
+}
+
 func benchmarkRecord(now time.Time, generation, round, session int) aaa.Record {
 	number := uint64(generation)<<32 | uint64(session)
 	r := aaa.Record{
