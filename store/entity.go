@@ -165,10 +165,17 @@ func (e entity[T]) failed(s *Store, action, label string, err error) error {
 // timestamp is the present as the database holds it.
 func (s *Store) timestamp() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
-// checkName refuses names that a database cannot hold or nobody could type.
+// maxName is how many octets an attribute of RADIUS holds (RFC 2865 section 5).
+const maxName = 253
+
+// checkName refuses names that a database cannot hold, that no packet can carry or
+// that nobody could type.
 func checkName(kind, name string) error {
 	if name == "" {
 		return fmt.Errorf("a %s needs a name", kind)
+	}
+	if len(name) > maxName {
+		return fmt.Errorf("the %s name has %d octets, and RADIUS carries %d", kind, len(name), maxName)
 	}
 	if cleanText(name) != name || strings.ContainsAny(name, "\r\n") {
 		return fmt.Errorf("%s name %q has characters that are not text", kind, name)

@@ -55,6 +55,7 @@ func TestListsUseIndexes(t *testing.T) {
 			"online, next page": {query: sessions(SessionFilter{Online: true, After: session})},
 			"of a user":         {query: sessions(SessionFilter{Username: "alice"}), sorts: true},
 			"of a NAS":          {query: sessions(SessionFilter{NASAddr: netip.MustParseAddr("192.0.2.1"), Online: true}), sorts: true},
+			"of a prefix":       {query: sessions(SessionFilter{NASID: uuid.New(), Online: true})},
 			"in a time":         {query: sessions(SessionFilter{StartedFrom: time.Now(), StartedBefore: time.Now()})},
 			"open sessions":     {query: plain("SELECT id FROM sessions WHERE stopped_at IS NULL")},
 			"stopped sessions":  {query: plain("SELECT id FROM sessions WHERE stopped_at >= $1", from(time.Now()))},

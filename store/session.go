@@ -105,7 +105,8 @@ func (s *Store) SessionByID(ctx context.Context, sessionID uuid.UUID) (*aaa.Sess
 type SessionFilter struct {
 	Online   bool // open only
 	Username string
-	NASAddr  netip.Addr
+	NASAddr  netip.Addr // nas_ip
+	NASID    uuid.UUID  // of the directory
 	// StartedFrom and StartedBefore bound the start; zero: no bound.
 	StartedFrom, StartedBefore time.Time
 	// After is the last session of the page before.
@@ -133,6 +134,9 @@ func (f SessionFilter) query() (rest string, args []any) {
 	}
 	if f.NASAddr.IsValid() {
 		c.add("nas_ip = $%d", address{&f.NASAddr})
+	}
+	if f.NASID != uuid.Nil {
+		c.add("nas_id = $%d", f.NASID.String())
 	}
 	if !f.StartedFrom.IsZero() {
 		c.add("started_at >= $%d", moment{&f.StartedFrom})

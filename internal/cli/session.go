@@ -115,7 +115,7 @@ func (a *app) sessionListCommand() *cobra.Command {
 					return usagef("--before: %v", err)
 				}
 				if nas != "" {
-					if filter.NASAddr, err = nasAddress(c.Context(), s, nas); err != nil {
+					if err = filterNAS(c.Context(), s, nas, &filter); err != nil {
 						return err
 					}
 				}
@@ -125,7 +125,7 @@ func (a *app) sessionListCommand() *cobra.Command {
 	}
 	c.Flags().BoolVar(&online, "online", false, "only open sessions")
 	c.Flags().StringVar(&user, "user", "", "only sessions of the user with this `NAME`")
-	c.Flags().StringVar(&nas, "nas", "", "only sessions of the NAS with this `ADDRESS` or name")
+	c.Flags().StringVar(&nas, "nas", "", "only sessions of the NAS with this `ADDRESS`, prefix or name")
 	c.Flags().StringVar(&from, "from", "", "only sessions started at or after a `DAY` or time in RFC 3339")
 	c.Flags().StringVar(&before, "before", "", "only sessions started before a `DAY` or time in RFC 3339")
 	c.Flags().IntVar(&limit, "limit", 1000, "at most `N` sessions; 0 for all")
@@ -151,16 +151,19 @@ func parseMoment(text string, zone *time.Location) (time.Time, error) {
 	return at, nil
 }
 
-// nasAddress is an address as it is, or that of the NAS with a name.
-func nasAddress(ctx context.Context, s *store.Store, text string) (netip.Addr, error) {
+// filterNAS selects the sessions with an address as it is, or those of the NAS of
+// the directory with a name or a prefix, which may be many hosts.
+func filterNAS(ctx context.Context, s *store.Store, text string, filter *store.SessionFilter) error {
 	if address, err := netip.ParseAddr(text); err == nil {
-		return address.Unmap(), nil
+		filter.NASAddr = address.Unmap()
+		return nil
 	}
 	nas, err := findNAS(ctx, s, text)
 	if err != nil {
-		return netip.Addr{}, err
+		return err
 	}
-	return nas.Prefix.Addr(), nil
+	filter.NASID = nas.ID
+	return nil
 }
 
 // eachSessionPage gives the sessions that the filter selects, page by page.
@@ -193,9 +196,12 @@ func eachSessionPage(ctx context.Context, s *store.Store, filter store.SessionFi
 // findSession returns the session with an id, or the only open one with an
 // Acct-Session-Id.
 func findSession(ctx context.Context, s *store.Store, text string) (*aaa.Session, error) {
-	id, err := uuid.Parse(text)
-	if err == nil {
-		return s.SessionByID(ctx, id)
+	if id, err := uuid.Parse(text); err == nil {
+		session, err := s.SessionByID(ctx, id)
+		if !errors.Is(err, store.ErrNotFound) {
+			return session, err
+		}
+		// Some NASes make Acct-Session-Ids that look like ours.
 	}
 	var found *aaa.Session
 	for session, err := range eachSessionPage(ctx, s, store.SessionFilter{Online: true}) {

@@ -44,12 +44,13 @@ func testSessionLists(t *testing.T, database Database) {
 	s, _ := openNode(t, database, "a")
 	ctx := t.Context()
 	sink := sinkOf(t, s)
+	bras := uuid.Must(uuid.NewV7())
 	var records []aaa.Record
 	for i := range 25 {
 		r := record(fmt.Sprintf("%02d", i), aaa.AcctStart, time.Duration(i/2)*time.Minute, 0) // some start together
 		r.Username = "alice"
 		if i%5 == 0 {
-			r.Username, r.NASAddr = "bob", netip.MustParseAddr("2001:db8::1")
+			r.Username, r.NASAddr, r.NASID = "bob", netip.MustParseAddr("2001:db8::1"), bras
 		}
 		aaa.NewResolver().Resolve(&r)
 		records = append(records, r)
@@ -69,6 +70,7 @@ func testSessionLists(t *testing.T, database Database) {
 		"user":        {store.SessionFilter{Username: "bob"}, 5},
 		"user online": {store.SessionFilter{Username: "bob", Online: true}, 2},
 		"nas":         {store.SessionFilter{NASAddr: netip.MustParseAddr("2001:db8::1")}, 5},
+		"nas by id":   {store.SessionFilter{NASID: bras, Online: true}, 2},
 		"from":        {store.SessionFilter{StartedFrom: noon.Add(10 * time.Minute)}, 5},
 		"before":      {store.SessionFilter{StartedBefore: noon.Add(10 * time.Minute)}, 20},
 		"nobody":      {store.SessionFilter{Username: "carol"}, 0},

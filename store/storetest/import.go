@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,7 @@ func testImportErrors(t *testing.T, database Database) {
 		store.ImportRow{Username: "planless", Plan: new("nope")},
 		store.ImportRow{Username: "there"},
 		store.ImportRow{Username: "grouped", Groups: &[]string{"nope"}},
+		store.ImportRow{Username: strings.Repeat("ä", 127)},
 	), store.ImportOptions{})
 	require.Error(t, err)
 	for _, line := range []string{
@@ -111,6 +113,7 @@ func testImportErrors(t *testing.T, database Database) {
 		`line 5: plan "nope": not found`,
 		`line 6: user "there": exists already`,
 		`line 7: group "nope": not found`,
+		"line 8: the user name has 254 octets, and RADIUS carries 253",
 	} {
 		assert.ErrorContains(t, err, line)
 	}

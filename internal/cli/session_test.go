@@ -1,0 +1,47 @@
+package cli
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/ingest"
+)
+
+// TestFindSessions has sessions of a NAS entry that is many hosts, with
+// Acct-Session-Ids that look like a UUID without its dashes.
+func TestFindSessions(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.ok("nas", "add", "10.0.0.0/8", "--name", "site", "--secret", "0123456789abcdef")
+	opened := s.open()
+	list, err := opened.NASes(t.Context())
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	sink, err := opened.NewSink()
+	require.NoError(t, err)
+
+	const acctSessionID = "0123456789ABCDEF0123456789ABCDEF"
+	now := time.Now().UTC().Truncate(time.Second)
+	on := record(acctSessionID, aaa.AcctStart, now.Add(-time.Minute), 0, 0)
+	on.NASAddr, on.NASID = netip.MustParseAddr("10.1.2.3"), list[0].ID
+	aaa.NewResolver().Resolve(&on)
+	elsewhere := record("2", aaa.AcctStart, now, 0, 0)
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{End: 8, Records: []aaa.Record{on, elsewhere}}))
+
+	for _, nas := range []string{"site", "10.0.0.0/8", "10.1.2.3"} {
+		rows := s.rows("session", "list", "--nas", nas)
+		require.Len(t, rows, 1, nas)
+		assert.Equal(t, acctSessionID, rows[0]["acct_session_id"], nas)
+	}
+	assert.Empty(t, s.rows("session", "list", "--nas", "10.0.0.0"), "an address, and no session has it")
+	assert.Contains(t, s.fails(exitFailed, "session", "list", "--nas", "nowhere"), `NAS "nowhere": not found`)
+
+	assert.Equal(t, on.SessionID.String(), s.object("session", "show", acctSessionID)["id"])
+	assert.Contains(t, s.fails(exitFailed, "session", "show", strings.ToLower(acctSessionID)), "not found")
+}
