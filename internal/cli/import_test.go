@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +17,47 @@ import (
 	"radiusd/aaa"
 	"radiusd/store"
 )
+
+// TestSlowImport: an import that waits for its lines keeps nobody from writing.
+func TestSlowImport(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	s.ok("user", "add", "first", "--password", "x")
+	stdin, lines := io.Pipe()
+	imported := make(chan result, 1)
+	go func() {
+		var out, errs bytes.Buffer
+		code := Main(t.Context(), []string{"user", "import", "-"}, stdin, &out, &errs, s.environ)
+		imported <- result{out.String(), errs.String(), code}
+	}()
+	_, err := io.WriteString(lines, "username,password\n")
+	require.NoError(t, err)
+	const rows = 10000 // more than any buffer on the way holds
+	for i := range rows {
+		_, err := fmt.Fprintf(lines, "user%d,pw\n", i)
+		require.NoError(t, err)
+	}
+	s.ok("user", "add", "meanwhile", "--password", "x")
+	require.NoError(t, lines.Close())
+	r := <-imported
+	require.Zero(t, r.code, r.err)
+	assert.Equal(t, "10000 users created, 0 changed\n", r.out)
+}
+
+func TestTakesLong(t *testing.T) {
+	file, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	defer file.Close()
+	assert.True(t, takesLong(file, "cleartext"), "not a regular file")
+	assert.True(t, takesLong(strings.NewReader(""), "cleartext"), "not a file")
+	regular, err := os.Create(t.TempDir() + "/users.csv")
+	require.NoError(t, err)
+	defer regular.Close()
+	assert.False(t, takesLong(regular, "cleartext"))
+	assert.False(t, takesLong(regular, "nt"))
+	assert.True(t, takesLong(regular, "bcrypt"))
+	assert.True(t, takesLong(regular, "argon2id"))
+}
 
 func TestImport(t *testing.T) {
 	engines(t, func(t *testing.T, s *site) {

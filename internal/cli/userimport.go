@@ -81,9 +81,15 @@ If a line is wrong, every wrong line is named and nothing is imported.`,
 				if err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
+				rows := reader.rows()
+				if takesLong(file, hash) {
+					if rows, err = readAhead(c.Context(), rows, a.newProgress("lines", total)); err != nil {
+						return err
+					}
+				}
 				p := a.newProgress("users", total)
 				done := 0
-				result, err := s.ImportUsers(c.Context(), reader.rows(), store.ImportOptions{
+				result, err := s.ImportUsers(c.Context(), rows, store.ImportOptions{
 					Update: update, DryRun: dryRun,
 					Progress: func(n int) { done = n; p.set(int64(n)) },
 				})
