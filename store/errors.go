@@ -50,8 +50,20 @@ func kindOf(err error) errorKind {
 	return kindOther
 }
 
-// explain puts what an operator can do about an error before the error.
+// explainedError is an error with what an operator can do about it before it.
+type explainedError struct {
+	advice string
+	err    error
+}
+
+func (e *explainedError) Error() string { return e.advice + ": " + e.err.Error() }
+func (e *explainedError) Unwrap() error { return e.err }
+
+// explain puts what an operator can do about an error before the error, once.
 func (s *Store) explain(err error) error {
+	if errors.As(err, new(*explainedError)) {
+		return err
+	}
 	var advice string
 	var lite *sqlite.Error
 	if errors.As(err, &lite) {
@@ -62,5 +74,5 @@ func (s *Store) explain(err error) error {
 	if advice == "" {
 		return err
 	}
-	return fmt.Errorf("%s: %w", advice, err)
+	return &explainedError{advice, err}
 }

@@ -25,6 +25,8 @@ func TestExplainPostgres(t *testing.T) {
 		explained := (&Store{}).explain(err)
 		assert.Equal(t, want+err.Error(), explained.Error())
 		assert.True(t, errors.Is(explained, err))
+		again := fmt.Errorf("create user: %w", explained)
+		assert.Equal(t, again, (&Store{}).explain(again), "once is enough")
 	}
 }
 

@@ -253,6 +253,9 @@ func TestDataDirIsPrivate(t *testing.T) {
 		require.NoError(t, err)
 		assert.Zero(t, info.Mode().Perm()&0o077, entry.Name())
 	}
+	key := filepath.Join(s.dir, "data", masterKeyFile)
+	require.NoError(t, os.Chmod(key, 0o644))
+	assert.Regexp(t, "^master key: [^:]+ has mode 0644: only its owner may have access, run chmod 600", s.fails(exitFailed, "user", "list"))
 }
 
 func TestNodeID(t *testing.T) {

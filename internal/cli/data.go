@@ -265,7 +265,7 @@ func parseLimit(text string) (int, error) {
 	return int(n), nil
 }
 
-// since writes a time for a table of recent events.
+// tableTime writes a time for people; empty for none.
 func tableTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

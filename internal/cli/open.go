@@ -165,7 +165,7 @@ func storeOptions(c *config.Config, log *slog.Logger) (options store.Options, ma
 	}
 	key, created, err := seal.LoadOrCreateKey(path)
 	if err != nil {
-		return options, "", fmt.Errorf("master key: %w", err)
+		return options, "", err
 	}
 	if created {
 		madeKey = path
