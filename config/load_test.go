@@ -156,8 +156,12 @@ log:        {level: info, format: auto}  # tint on a terminal, JSON elsewhere
 `), nil)
 	require.NoError(t, err)
 	assert.Equal(t, "data", c.DataDir)
+	assert.Empty(t, c.Warnings())
+
+	c, err = Load(write(t, "admin: {listen: ':8080'}\n"), nil)
+	require.NoError(t, err)
 	require.Len(t, c.Warnings(), 1)
-	assert.Contains(t, c.Warnings()[0], "radiusd.yaml:7: admin.listen: has no effect in this version")
+	assert.Contains(t, c.Warnings()[0], "radiusd.yaml:1: admin.listen: has no effect in this version")
 }
 
 func TestEverythingWrongAtOnce(t *testing.T) {

@@ -240,6 +240,18 @@ func TestUnusableDataDir(t *testing.T) {
 	assert.Contains(t, s.fails(exitFailed, "user", "list"), "data_dir /sys is not writable: ")
 }
 
+func TestMisspeltVariable(t *testing.T) {
+	s := newSite(t, "")
+	s.environ = append(s.environ, "RADIUSD_STORE_ULR=postgres://db/radiusd")
+	r := s.run("user", "list", "-o", "csv")
+	assert.Zero(t, r.code)
+	assert.Equal(t, "warning: environment variable RADIUSD_STORE_ULR is not a setting: did you mean RADIUSD_STORE_URL?\n", firstLine(r.err))
+	assert.NotContains(t, r.out, "warning")
+}
+
+// firstLine is the first line of a text, with its end.
+func firstLine(text string) string { return text[:strings.Index(text, "\n")+1] }
+
 func TestDataDirIsPrivate(t *testing.T) {
 	s := newSite(t, "")
 	s.ok("user", "list")

@@ -204,6 +204,9 @@ func (a *app) withStore(ctx context.Context, fn func(c *config.Config, s *store.
 	if err != nil {
 		return err
 	}
+	for _, warning := range c.Warnings() { // a misspelt RADIUSD_STORE_URL is another store
+		fmt.Fprintf(a.stderr, "warning: %s\n", warning)
+	}
 	s, err := openStore(ctx, c, "", false, a.logger(c, nil))
 	if err != nil {
 		return err
