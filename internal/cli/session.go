@@ -332,6 +332,10 @@ func (a *app) disconnect(ctx context.Context, cfg *config.Config, session *aaa.S
 	if !address.IsValid() {
 		return fmt.Errorf("session %s has no address of its NAS", session.ID)
 	}
+	if !nas.Prefix.Contains(address) { // it sends the NAS-IP-Address of another network, from behind NAT for one
+		return fmt.Errorf("session %s came with the NAS-IP-Address %s, which is not in %s: add its NAS with the address that takes Disconnect-Requests",
+			session.ID, address, nas.Prefix)
+	}
 	d, err := openDictionary(cfg)
 	if err != nil {
 		return err
