@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -45,14 +46,14 @@ func recordFields(r *aaa.Record) []field {
 }
 
 // SessionRecords returns the accounting records of a session in order of event
-// time, no more than limit; zero: 1000.
+// time: the latest ones, no more than limit; zero: 1000.
 func (s *Store) SessionRecords(ctx context.Context, sessionID uuid.UUID, limit int) (list []aaa.Record, err error) {
 	if limit <= 0 {
 		limit = pageSize
 	}
 	var r aaa.Record
 	fields := recordFields(&r)
-	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM accounting_records WHERE session_id = $1 ORDER BY event_time, received_at LIMIT "+fmt.Sprint(limit),
+	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM accounting_records WHERE session_id = $1 ORDER BY event_time DESC, received_at DESC LIMIT "+fmt.Sprint(limit),
 		[]any{sessionID.String()}, targets(fields), func() error {
 			list = append(list, r)
 			return nil
@@ -60,5 +61,6 @@ func (s *Store) SessionRecords(ctx context.Context, sessionID uuid.UUID, limit i
 	if err != nil {
 		return nil, fmt.Errorf("read records of session %s: %w", sessionID, s.explain(err))
 	}
+	slices.Reverse(list)
 	return list, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net"
 	"net/netip"
 	"strconv"
@@ -231,22 +232,35 @@ func (a *app) completeSessions(c *cobra.Command, _ []string, toComplete string) 
 }
 
 func (a *app) sessionShowCommand() *cobra.Command {
+	limit := 1000
 	c := &cobra.Command{
-		Use:               "show ID",
-		Short:             "Show a session and its accounting records",
-		Long:              "Shows a session by its id or, while it is open, by its Acct-Session-Id.",
-		Example:           "  radiusd session show 01890a5d-ac96-774b-bcce-b302099a8057 -o json",
+		Use:   "show ID",
+		Short: "Show a session and its accounting records",
+		Long:  "Shows a session by its id or, while it is open, by its Acct-Session-Id.",
+		Example: `  radiusd session show 01890a5d-ac96-774b-bcce-b302099a8057
+  radiusd session show 4711 --limit 10 -o json`,
 		Args:              arguments("ID"),
 		ValidArgsFunction: first(a.completeSessions),
 		RunE: func(c *cobra.Command, args []string) error {
+			if limit < 0 {
+				return usagef("--limit must not be negative")
+			}
+			most := limit
+			if most == 0 {
+				most = math.MaxInt32 - 1
+			}
 			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
 				session, err := findSession(c.Context(), s, args[0])
 				if err != nil {
 					return err
 				}
-				records, err := s.SessionRecords(c.Context(), session.ID, 0)
+				records, err := s.SessionRecords(c.Context(), session.ID, most+1)
 				if err != nil {
 					return err
+				}
+				if len(records) > most {
+					records = records[1:]
+					fmt.Fprintf(a.stderr, "earlier records are not shown, --limit 0 shows all\n")
 				}
 				columns := sessionColumns
 				if a.format == formatJSON {
@@ -260,6 +274,7 @@ func (a *app) sessionShowCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().IntVar(&limit, "limit", limit, "at most `N` accounting records, the latest; 0 for all")
 	a.outputFlag(c)
 	return c
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -55,4 +56,35 @@ func TestFindSessions(t *testing.T) {
 	// What a NAS says of itself does not choose who gets a request under its secret.
 	assert.Contains(t, s.fails(exitFailed, "session", "disconnect", "3", "--timeout", "100ms"),
 		"came with the NAS-IP-Address 127.2.0.1, which is not in 127.1.0.0/16")
+}
+
+// TestSessionRecords: what is left out of a long session is its beginning, and it
+// is said.
+func TestSessionRecords(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	sink, err := s.open().NewSink()
+	require.NoError(t, err)
+	at := time.Now().UTC().Truncate(time.Hour).Add(-48 * time.Hour)
+	var records []aaa.Record
+	for i := range 1500 {
+		records = append(records, record("1", aaa.AcctInterim, at.Add(time.Duration(i)*time.Minute), uint64(60*i), uint64(i)))
+	}
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{End: 8, Records: records}))
+
+	for limit, want := range map[string]int{"1000": 1000, "3": 3, "0": 1500, "1500": 1500} {
+		r := s.run("session", "show", "1", "--limit", limit, "-o", "json")
+		require.Zero(t, r.code, r.err)
+		var shown struct {
+			Records []struct {
+				InputOctets int `json:"input_octets"`
+			} `json:"records"`
+		}
+		require.NoError(t, json.Unmarshal([]byte(r.out), &shown))
+		require.Len(t, shown.Records, want)
+		assert.Equal(t, 1499, shown.Records[want-1].InputOctets, "the latest")
+		assert.Equal(t, 1500-want, shown.Records[0].InputOctets, "in order")
+		assert.Equal(t, want < 1500, strings.Contains(r.err, "earlier records are not shown"), limit)
+	}
+	assert.Contains(t, s.fails(exitUsage, "session", "show", "1", "--limit", "-1"), "--limit must not be negative")
 }
