@@ -289,3 +289,23 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// TestImportReportsInOrder: some mistakes show at once, others when the store is
+// asked.
+func TestImportReportsInOrder(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, "")
+	path := s.file("users.csv", "username,password,plan,status\na,x,nope,\nb,x,,bogus\nl\xe9,x,,\n,x,,gone\nc,x,nope,\n")
+	r := s.run("user", "import", path)
+	assert.Equal(t, exitFailed, r.code)
+	var lines []string
+	for line := range strings.Lines(r.err) {
+		if rest, ok := strings.CutPrefix(line, path+":"); ok {
+			lines = append(lines, strings.TrimSpace(rest))
+		}
+	}
+	assert.Equal(t, []string{
+		`2: plan "nope": not found`, `3: status: unknown status "bogus": want active, disabled or suspended`,
+		"4: username is not UTF-8", `5: status: unknown status "gone": want active, disabled or suspended; username: is empty`, `6: plan "nope": not found`,
+	}, lines)
+}

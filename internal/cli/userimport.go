@@ -146,9 +146,10 @@ func (a *app) openImport(name string) (file io.ReadCloser, lines int64, err erro
 	return f, max(lines-1, 0), nil
 }
 
-// reportImport writes what is wrong with each line.
+// reportImport writes what is wrong with each line, in the order of the lines.
 func (a *app) reportImport(name string, err error) error {
-	wrong, more := 0, false
+	var lines []*store.LineError
+	more := false
 	var walk func(error)
 	walk = func(err error) {
 		var line *store.LineError
@@ -158,8 +159,7 @@ func (a *app) reportImport(name string, err error) error {
 				walk(err)
 			}
 		case *store.LineError:
-			wrong++
-			fmt.Fprintf(a.stderr, "%s:%d: %s\n", name, e.Line, oneLine(e.Err))
+			lines = append(lines, e)
 		case interface{ Unwrap() error }:
 			if errors.As(err, &line) {
 				walk(e.Unwrap())
@@ -169,8 +169,13 @@ func (a *app) reportImport(name string, err error) error {
 		}
 	}
 	walk(err)
+	wrong := len(lines)
 	if wrong == 0 {
 		return err
+	}
+	slices.SortStableFunc(lines, func(a, b *store.LineError) int { return a.Line - b.Line })
+	for _, line := range lines {
+		fmt.Fprintf(a.stderr, "%s:%d: %s\n", name, line.Line, oneLine(line.Err))
 	}
 	if more {
 		return fmt.Errorf("%s: %d wrong lines and perhaps more: nothing was imported", name, wrong)
@@ -268,7 +273,7 @@ func (r *importReader) rows() iter.Seq2[store.ImportRow, error] {
 func (r *importReader) row(record []string) (store.ImportRow, error) {
 	var row store.ImportRow
 	var errs []error
-	mac := false
+	mac, unnamed := false, false
 	for i, name := range r.names {
 		cell := strings.Clone(unprotectCSV(record[i]))
 		if !utf8.ValidString(cell) {
@@ -278,7 +283,7 @@ func (r *importReader) row(record []string) (store.ImportRow, error) {
 		var err error
 		switch name {
 		case "username":
-			row.Username = cell
+			row.Username, unnamed = cell, cell == ""
 		case "mac":
 			mac, err = parseBool(cell)
 		default:
@@ -289,7 +294,7 @@ func (r *importReader) row(record []string) (store.ImportRow, error) {
 		}
 	}
 	switch {
-	case row.Username == "":
+	case unnamed:
 		errs = append(errs, errors.New("username: is empty"))
 	case mac && row.Credential != nil:
 		errs = append(errs, errors.New("mac: a device known by its MAC address has no password"))
