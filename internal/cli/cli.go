@@ -14,11 +14,13 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/lmittmann/tint"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"radiusd/config"
@@ -143,6 +145,16 @@ func prepare(c *cobra.Command) {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%v; see %s --help", err, c.CommandPath())
 	})
+	if c.Name() == "set" { // a flag that is not given changes nothing, so none has a default
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			switch _, err := strconv.Atoi(f.DefValue); {
+			case err == nil:
+				f.DefValue = "0"
+			case f.DefValue != "[]" && f.DefValue != "false":
+				f.DefValue = ""
+			}
+		})
+	}
 	if !c.Runnable() && c.HasSubCommands() {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
