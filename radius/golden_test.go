@@ -40,7 +40,7 @@ type golden struct {
 // goldens returns all golden packets by name.
 func goldens(t testing.TB) map[string]*golden {
 	t.Helper()
-	files, err := filepath.Glob("testdata/golden/*.json")
+	files, err := filepath.Glob("../testdata/packets/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	all := make(map[string]*golden)
