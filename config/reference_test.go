@@ -6,10 +6,12 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"log/slog"
 	"os"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -190,4 +192,24 @@ func wrap(text, prefix string) string {
 		b.WriteString("\n")
 	}
 	return b.String()
+}
+
+// kindName names a leaf's type for people.
+func kindName(t reflect.Type) string {
+	switch reflect.Zero(t).Interface().(type) {
+	case time.Duration:
+		return "duration"
+	case slog.Level:
+		return "log level"
+	case []string:
+		return "list of text"
+	case Size:
+		return "size"
+	case bool:
+		return "true or false"
+	case int:
+		return "whole number"
+	default:
+		return "text"
+	}
 }

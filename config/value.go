@@ -160,26 +160,6 @@ func formatValue(v reflect.Value) string {
 	}
 }
 
-// kindName names a leaf's type for people.
-func kindName(t reflect.Type) string {
-	switch reflect.Zero(t).Interface().(type) {
-	case time.Duration:
-		return "duration"
-	case slog.Level:
-		return "log level"
-	case []string:
-		return "list of text"
-	case Size:
-		return "size"
-	case bool:
-		return "true or false"
-	case int:
-		return "whole number"
-	default:
-		return "text"
-	}
-}
-
 // maskURL returns the URL without its password, wherever it stands.
 func maskURL(text string) string {
 	if text == "" {

@@ -297,8 +297,8 @@ func TestInterrupted(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	s := newSite(t, "")
-	assert.Equal(t, buildVersion(), s.object("version")["version"])
-	assert.NotEmpty(t, buildVersion())
+	assert.Equal(t, readBuild().Version, s.object("version")["version"])
+	assert.NotEmpty(t, readBuild().Version)
 }
 
 func TestDictionaryLookup(t *testing.T) {

@@ -41,9 +41,6 @@ func readBuild() build {
 	return b
 }
 
-// buildVersion is the version of this binary.
-func buildVersion() string { return readBuild().Version }
-
 func (a *app) versionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "version",
