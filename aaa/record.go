@@ -104,6 +104,9 @@ type Record struct {
 	// counters do not wrap at 32 bits.
 	HasGigawords   bool
 	TerminateCause string // dictionary name of Acct-Terminate-Cause; empty: not sent
+	// Plan is the name of the user's plan when the record was taken in; empty: none.
+	// Copies of a record may differ in it.
+	Plan string
 }
 
 // Session is one use of the network, as the set of its records tells it.

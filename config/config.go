@@ -111,6 +111,10 @@ type Journal struct {
 	MaxBytes Size `yaml:"max_bytes"`
 	// Size of a segment file; whole segments are deleted once they are stored.
 	SegmentBytes Size `yaml:"segment_bytes"`
+	// How long records stay in the journal after every store has them, as far as
+	// there is room: a database that fails over to a standby, and loses its last
+	// transactions with it, gets them again. 0s keeps none.
+	Keep time.Duration `yaml:"keep"`
 }
 
 // Sessions is the view of open sessions.
@@ -143,17 +147,32 @@ type Store struct {
 	RetentionDays int `yaml:"retention_days"`
 }
 
-// Redis is what several nodes share.
+// Redis is what several nodes share: open sessions, simultaneous use and usage.
+// One node needs none; several without it each count for themselves.
 type Redis struct {
-	// Reserved for a later version, and an error if set: redis://host:port/0.
+	// Where it is: redis://user:password@host:6379/0, rediss:// for TLS. More
+	// addresses of a Redis Cluster follow as ?addr=host:port&addr=host:port. Empty:
+	// this node counts alone.
 	URL string `yaml:"url" secret:"url"`
+	// Whether the server is a Redis Cluster.
+	Cluster bool `yaml:"cluster"`
+	// What the names of all keys begin with, to share one Redis with others.
+	Prefix string `yaml:"prefix"`
 }
 
-// ClickHouse is the store of accounting history.
+// ClickHouse takes accounting and authentication records for history and
+// reports, beside the store.
 type ClickHouse struct {
-	// Reserved for a later version, and an error if set:
-	// clickhouse://host:port/database.
+	// Where it is: clickhouse://user:password@host:9000/database; more hosts
+	// after commas; ?secure=true for TLS. Empty: none, reports read the store.
 	URL string `yaml:"url" secret:"url"`
+	// Name of the cluster, as in the server's remote_servers: tables are then made
+	// on all its hosts, replicated by shard, with a Distributed table over them.
+	// Empty: a single server.
+	Cluster string `yaml:"cluster"`
+	// Days for which records are kept; older ones are deleted, by months. 0 keeps
+	// them for good.
+	RetentionDays int `yaml:"retention_days"`
 }
 
 // Admin is the admin API.
@@ -182,16 +201,18 @@ type Log struct {
 // Default returns the configuration that holds where nothing else is said.
 func Default() *Config {
 	return &Config{
-		DataDir:  "data",
-		TimeZone: "UTC",
-		Auth:     Auth{Listen: []string{":1812"}, RejectDelay: time.Second},
-		Acct:     Acct{Listen: []string{":1813"}},
-		Radius:   Radius{DuplicateWindow: 10 * time.Second},
-		Journal:  Journal{MaxBytes: 8 << 30, SegmentBytes: 64 << 20},
-		Sessions: Sessions{Reservation: time.Minute},
-		Store:    Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
-		Admin:    Admin{Listen: "127.0.0.1:8080"},
-		Metrics:  Metrics{Listen: "127.0.0.1:9812"},
-		Log:      Log{Level: slog.LevelInfo, Format: "auto"},
+		DataDir:    "data",
+		TimeZone:   "UTC",
+		Auth:       Auth{Listen: []string{":1812"}, RejectDelay: time.Second},
+		Acct:       Acct{Listen: []string{":1813"}},
+		Radius:     Radius{DuplicateWindow: 10 * time.Second},
+		Journal:    Journal{MaxBytes: 8 << 30, SegmentBytes: 64 << 20, Keep: 10 * time.Minute},
+		Sessions:   Sessions{Reservation: time.Minute},
+		Store:      Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
+		Redis:      Redis{Prefix: "radiusd"},
+		ClickHouse: ClickHouse{RetentionDays: 1100},
+		Admin:      Admin{Listen: "127.0.0.1:8080"},
+		Metrics:    Metrics{Listen: "127.0.0.1:9812"},
+		Log:        Log{Level: slog.LevelInfo, Format: "auto"},
 	}
 }

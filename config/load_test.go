@@ -35,7 +35,6 @@ func problems(t *testing.T, content string, environ []string, overrides ...Overr
 }
 
 // samples holds for every key another valid value than the default, as text.
-// redis.url and clickhouse.url are absent: any value is an error.
 var samples = map[string]string{
 	"data_dir":                "/var/lib/radiusd",
 	"master_key_file":         "/etc/radiusd/master.key",
@@ -57,10 +56,11 @@ var samples = map[string]string{
 	"store.max_connections":   "20",
 	"store.auto_migrate":      "false",
 	"store.retention_days":    "30",
-	"admin.listen":            "127.0.0.1:8081",
-	"metrics.listen":          "127.0.0.1:9813",
-	"log.level":               "debug",
-	"log.format":              "json",
+	"redis.url":               "redis://:***@localhost:6379/1", "redis.cluster": "true", "redis.prefix": "isp", "clickhouse.url": "clickhouse://radiusd:***@localhost:9000/radiusd", "clickhouse.cluster": "main", "clickhouse.retention_days": "31", "journal.keep": "1h",
+	"admin.listen":   "127.0.0.1:8081",
+	"metrics.listen": "127.0.0.1:9813",
+	"log.level":      "debug",
+	"log.format":     "json",
 }
 
 func setting(t *testing.T, c *Config, key string) Setting {
@@ -76,9 +76,6 @@ func setting(t *testing.T, c *Config, key string) Setting {
 
 func TestEveryKeyFromEverySource(t *testing.T) {
 	for _, key := range Keys() {
-		if key == "redis.url" || key == "clickhouse.url" {
-			continue
-		}
 		t.Run(key, func(t *testing.T) {
 			want, ok := samples[key]
 			require.True(t, ok, "no sample value for the key")
@@ -177,7 +174,7 @@ journal:
   segment_bytes: 4TiB
 store:
   url: mysql://root:hunter2@db/x
-redis: {url: "redis://localhost"}
+redis: {url: "reddis://localhost", prefix: "a{b}"}
 log: {format: xml, level: loud}
 time_zone: Mars/Olympus
 log: {level: info}
@@ -194,7 +191,8 @@ listen: x
 		`radiusd.yaml:9: journal.max_byte: unknown key: did you mean journal.max_bytes?`,
 		`radiusd.yaml:10: journal.segment_bytes: 4TiB is out of range: want 1MiB to 1GiB`,
 		`radiusd.yaml:12: store.url: unknown scheme "mysql": want postgres://user:password@host/database, or empty for the embedded store`,
-		`radiusd.yaml:13: redis.url: not supported by this version: leave it empty`,
+		`radiusd.yaml:13: redis.url: unknown scheme "reddis": want redis://…`,
+		`radiusd.yaml:13: redis.prefix: "a{b}": want a short name without braces, stars and spaces`,
 		`radiusd.yaml:14: log.level: "loud" is not a log level: want debug, info, warn or error`,
 		`radiusd.yaml:14: log.format: "xml" is not one of auto, text, json`,
 		`radiusd.yaml:15: time_zone: unknown time zone "Mars/Olympus": want an IANA name, like Europe/Vienna`,
@@ -231,7 +229,7 @@ func TestBadFiles(t *testing.T) {
 		{"port", "metrics: {listen: 'localhost:70000'}\n", `"localhost:70000" has no valid port`},
 		{"journal of one segment", "journal: {max_bytes: 64MiB}\n", "journal.max_bytes: 64MiB is too little: want at least four segments (256MiB)"},
 		{"host", "metrics: {listen: '1.2.3:80'}\n", `"1.2.3" is neither an IP address nor a host name`},
-		{"reserved and misspelt", "redis: {url: 'http://x'}\n", `unknown scheme "http": want redis://…`},
+		{"misspelt", "redis: {url: 'http://x'}\n", `unknown scheme "http": want redis://…`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := problems(t, c.content, nil)

@@ -41,6 +41,7 @@ func (c *Config) Validate() error {
 	v.size("journal.segment_bytes", c.Journal.SegmentBytes, 1<<20, 1<<30)
 	v.check("journal.max_bytes", c.Journal.SegmentBytes > 1<<30 || c.Journal.MaxBytes >= 4*c.Journal.SegmentBytes,
 		"%s is too little: want at least four segments (%s)", c.Journal.MaxBytes, 4*c.Journal.SegmentBytes)
+	v.between("journal.keep", c.Journal.Keep, 0, 24*time.Hour)
 	if c.Sessions.Liveness != 0 {
 		v.between("sessions.liveness", c.Sessions.Liveness, time.Minute, 30*24*time.Hour)
 	}
@@ -49,8 +50,13 @@ func (c *Config) Validate() error {
 	v.checkErr("store.url", checkStoreURL(c.Store.URL))
 	v.count("store.max_connections", c.Store.MaxConnections, 2, 1000)
 	v.count("store.retention_days", c.Store.RetentionDays, 0, 36500)
-	v.later("redis.url", c.Redis.URL, "redis", "rediss", "unix")
-	v.later("clickhouse.url", c.ClickHouse.URL, "clickhouse", "clickhouses", "tcp", "http", "https")
+	v.url("redis.url", c.Redis.URL, "redis", "rediss", "unix")
+	v.check("redis.prefix", c.Redis.Prefix != "" && !strings.ContainsAny(c.Redis.Prefix, "{}* \t\r\n"),
+		"%q: want a short name without braces, stars and spaces", c.Redis.Prefix)
+	v.url("clickhouse.url", c.ClickHouse.URL, "clickhouse", "tcp", "http", "https")
+	v.check("clickhouse.cluster", strings.Trim(c.ClickHouse.Cluster, clusterLetters) == "",
+		"%q: want letters, digits, _ and -", c.ClickHouse.Cluster)
+	v.count("clickhouse.retention_days", c.ClickHouse.RetentionDays, 0, 36500)
 	v.optionalListen("admin.listen", c.Admin.Listen)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()
@@ -115,8 +121,11 @@ func (v *validator) optionalListen(key, address string) {
 	}
 }
 
-// later refuses a setting of a later version, so that nobody believes it works.
-func (v *validator) later(key, text string, schemes ...string) {
+// clusterLetters are what the name of a cluster may be made of.
+const clusterLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+
+// url checks a URL that may be empty.
+func (v *validator) url(key, text string, schemes ...string) {
 	if text == "" {
 		return
 	}
@@ -125,7 +134,6 @@ func (v *validator) later(key, text string, schemes ...string) {
 	} else if !slices.Contains(schemes, u.Scheme) {
 		v.fail(key, fmt.Errorf("unknown scheme %q: want %s://…", u.Scheme, schemes[0]))
 	}
-	v.fail(key, errors.New("not supported by this version: leave it empty"))
 }
 
 func checkListen(address string) error {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"time"
 
 	"radiusd/aaa"
 	"radiusd/journal"
@@ -11,6 +12,8 @@ import (
 type Batch struct {
 	// Records may be empty: the batch then only moves the cursor.
 	Records []aaa.Record
+	// Start is the position before the first record: the End of the batch before.
+	Start journal.Position
 	// End is the journal position after the last record. A sink stores it with
 	// the records, in one transaction if it has transactions.
 	End journal.Position
@@ -32,4 +35,15 @@ type Sink interface {
 	Cursor(ctx context.Context) (journal.Position, error)
 	// Write takes a batch whole or not at all. It must not keep or change it.
 	Write(ctx context.Context, batch *Batch) error
+}
+
+// Batcher is a Sink that wants batches of another size than Options say.
+type Batcher interface {
+	Batching() Batching
+}
+
+// Batching is how batches for a sink are made.
+type Batching struct {
+	Records int           // the most in a batch
+	Delay   time.Duration // how long a batch that is not full waits for more
 }
