@@ -113,6 +113,19 @@ func (d *Directory) User(name string) (User, bool) {
 	return d.user(a), true
 }
 
+// PlanOf returns the name of the user's plan; empty: there is no such user, or the
+// user has none.
+func (d *Directory) PlanOf(username string) string {
+	a := d.users.Load().get([]byte(username))
+	if a == nil {
+		return ""
+	}
+	if p := d.catalog.Load().plan(a.plan); p != nil {
+		return p.plan.Name
+	}
+	return ""
+}
+
 // DirectoryStatus is the state of a Directory.
 type DirectoryStatus struct {
 	Users, Plans, Groups, NASes int

@@ -208,6 +208,12 @@ func TestDirectoryPlanGoesWithItsUsers(t *testing.T) {
 	store.putUser(user)
 	require.NoError(t, d.Refresh(t.Context()))
 	require.Equal(t, "other", planOf().plan.Name)
+
+	require.Equal(t, "other", d.PlanOf("alice"))
+	require.Empty(t, d.PlanOf("nobody"))
+	store.putUser(User{Name: "bob"})
+	require.NoError(t, d.Refresh(t.Context()))
+	require.Empty(t, d.PlanOf("bob"), "has none")
 }
 
 func TestDirectorySnapshot(t *testing.T) {
@@ -496,7 +502,7 @@ func TestDirectoryLookupsDoNotAllocate(t *testing.T) {
 	require.NoError(t, d.Load(t.Context()))
 	name, addr := []byte("alice"), netip.MustParseAddr("10.1.2.3")
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		if d.users.Load().get(name) == nil || d.LookupNAS(addr) == nil {
+		if d.users.Load().get(name) == nil || d.LookupNAS(addr) == nil || d.PlanOf("alice") != "" {
 			panic("not found")
 		}
 	}))

@@ -40,6 +40,7 @@ const (
 	attrCallingStationID
 	attrCalledStationID
 	attrClass
+	attrPlan
 	attributeCount
 )
 

@@ -127,6 +127,7 @@ type Session struct {
 	CallingStationID   string // raw
 	CalledStationID    string // raw
 	Class              []byte
+	Plan               string // of the user at the latest record; empty: none
 	StartedAt          time.Time
 	StartInferred      bool      // no Start seen: derived from event time less Acct-Session-Time
 	UpdatedAt          time.Time // latest event time of its records; StoppedAt once a Stop was seen

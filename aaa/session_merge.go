@@ -141,6 +141,7 @@ func (s *Session) mergeAttributes(r *Record) {
 	p.mergeString(attrCallingStationID, at, &s.CallingStationID, r.CallingStationID)
 	p.mergeString(attrCalledStationID, at, &s.CalledStationID, r.CalledStationID)
 	p.mergeBytes(attrClass, at, &s.Class, r.Class)
+	p.mergeString(attrPlan, at, &s.Plan, r.Plan)
 }
 
 // Settle ends or reopens the session according to what is known beside its own

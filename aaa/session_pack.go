@@ -42,7 +42,7 @@ func appendPacked(b []byte, s *Session) []byte {
 		b = binary.AppendUvarint(b, n)
 	}
 	for _, text := range [...]string{s.AcctSessionID, s.AcctMultiSessionID, s.NASPortID, s.CallingStationID,
-		s.CalledStationID, s.TerminateCause, string(s.Class)} {
+		s.CalledStationID, s.TerminateCause, s.Plan, string(s.Class)} {
 		b = binary.AppendUvarint(b, uint64(len(text)))
 		b = append(b, text...)
 	}
@@ -85,7 +85,7 @@ func unpack(packed string, s *Session) {
 	}
 	s.NASPort = uint32(u.uvarint())
 	for _, text := range [...]*string{&s.AcctSessionID, &s.AcctMultiSessionID, &s.NASPortID, &s.CallingStationID,
-		&s.CalledStationID, &s.TerminateCause} {
+		&s.CalledStationID, &s.TerminateCause, &s.Plan} {
 		*text = u.take(int(u.uvarint()))
 	}
 	s.Class = nil

@@ -25,6 +25,9 @@ type Options struct {
 	// from where on Live applies the journal.
 	Sinks    []Sink
 	Sessions aaa.SessionStore
+	// PlanOf returns the name of a user's plan, which is noted in the user's
+	// records; nil: none is. It must not block, and be safe for concurrent use.
+	PlanOf func(username string) string
 	// Quarantine is the file for records that cannot be decoded or stored, JSON
 	// lines; it is made when the first one comes.
 	Quarantine string

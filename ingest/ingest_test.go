@@ -290,6 +290,27 @@ func TestRecordsReachLiveSessionsAndSinks(t *testing.T) {
 	w.eventually(func() bool { return w.journal.Stats().Cursors["history"] == w.journal.End() }, "cursor")
 }
 
+func TestRecordsHaveThePlanOfTheirUser(t *testing.T) {
+	w := newWorld(t)
+	sql := newSink("sql")
+	w.start([]ingest.Sink{sql}, func(o *ingest.Options, _ *aaa.LiveOptions) {
+		o.PlanOf = func(username string) string { return "plan of " + username }
+	})
+	w.send(radius.AcctStart, "s1")
+	w.send(uint32(aaa.AcctOn), "")
+	w.eventually(func() bool { return len(sql.held()) == 2 }, "taken")
+	for _, r := range sql.held() {
+		if r.Status == aaa.AcctOn {
+			require.Empty(t, r.Plan, "of no user")
+			continue
+		}
+		require.Equal(t, "plan of alice", r.Plan)
+		s, ok := w.live.Session(r.SessionID)
+		require.True(t, ok)
+		require.Equal(t, "plan of alice", s.Plan)
+	}
+}
+
 func TestASinkThatIsDown(t *testing.T) {
 	w := newWorld(t, func(o *journal.Options) { o.SegmentBytes, o.GroupBytes, o.MaxRecord = 16<<10, 8<<10, 4<<10 })
 	sql, history := newSink("sql"), newSink("history")

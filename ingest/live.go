@@ -99,11 +99,20 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 
 func (i *Ingest) applyOne(envelope []byte) {
 	var r aaa.Record
-	malformed, err := i.opt.Decoder.Decode(envelope, &r)
+	malformed, err := i.decode(envelope, &r)
 	i.metrics.malformed.Add(float64(malformed))
 	if err == nil {
 		i.opt.Live.Apply(&r)
 	}
+}
+
+// decode reads a record from its envelope, and notes what the packet does not say.
+func (i *Ingest) decode(envelope []byte, r *aaa.Record) (malformed int, err error) {
+	malformed, err = i.opt.Decoder.Decode(envelope, r)
+	if err == nil && i.opt.PlanOf != nil && r.Username != "" {
+		r.Plan = i.opt.PlanOf(r.Username)
+	}
+	return malformed, err
 }
 
 // sweep ends sessions of which nothing is heard any more, a few at a time, and

@@ -153,7 +153,7 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 // take puts one record into the batch in hand, or into quarantine.
 func (s *sinkLoop) take(envelope []byte, end journal.Position) error {
 	var r aaa.Record
-	if _, err := s.in.opt.Decoder.Decode(envelope, &r); err != nil {
+	if _, err := s.in.decode(envelope, &r); err != nil {
 		if s.first {
 			if err := s.isolate("", envelope, end, err); err != nil {
 				return err

@@ -30,6 +30,7 @@ func recordFields(r *aaa.Record) []field {
 		{"calling_station_id", text{&r.CallingStationID}},
 		{"called_station_id", text{&r.CalledStationID}},
 		{"class", octets{&r.Class}},
+		{"plan", text{&r.Plan}},
 		{"event_time", moment{&r.EventTime}},
 		{"event_derived", flag{&r.EventDerived}},
 		{"received_at", moment{&r.ReceivedAt}},

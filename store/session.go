@@ -33,6 +33,7 @@ func sessionFields(x *aaa.Session) []field {
 		{"calling_station_id", text{&x.CallingStationID}},
 		{"called_station_id", text{&x.CalledStationID}},
 		{"class", octets{&x.Class}},
+		{"plan", text{&x.Plan}},
 		{"started_at", moment{&x.StartedAt}},
 		{"start_inferred", flag{&x.StartInferred}},
 		{"updated_at", moment{&x.UpdatedAt}},
@@ -52,10 +53,10 @@ func sessionFields(x *aaa.Session) []field {
 // sessionIndexes are the columns that sessions are indexed by, id aside. SQLite
 // writes every index of a column that is set, even to what it was, and Interims
 // change none of these.
-var sessionIndexes = []string{"username", "nas_ip", "started_at", "stopped_at"}
+var sessionIndexes = []string{"username", "nas_id", "nas_ip", "started_at", "stopped_at"}
 
 func sameInIndexes(x, y *aaa.Session) bool {
-	return x.Username == y.Username && x.NASAddr == y.NASAddr && x.StartedAt.Equal(y.StartedAt) && x.StoppedAt.Equal(y.StoppedAt)
+	return x.Username == y.Username && x.NASID == y.NASID && x.NASAddr == y.NASAddr && x.StartedAt.Equal(y.StartedAt) && x.StoppedAt.Equal(y.StoppedAt)
 }
 
 func withoutIndexed(fields []field) []field {

@@ -67,6 +67,7 @@ var sessionColumns = []column[aaa.Session]{
 	{name: "framed_ipv6_prefix", value: func(s *aaa.Session) any { return s.FramedIPv6Prefix }, detail: true},
 	{name: "delegated_prefix", value: func(s *aaa.Session) any { return s.DelegatedPrefix }, detail: true},
 	{name: "acct_multi_session_id", value: func(s *aaa.Session) any { return s.AcctMultiSessionID }, detail: true},
+	{name: "plan", value: func(s *aaa.Session) any { return s.Plan }, detail: true},
 	{name: "counter_wrapped", value: func(s *aaa.Session) any { return s.CounterWrapped }, detail: true},
 }
 

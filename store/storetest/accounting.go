@@ -82,6 +82,7 @@ func testSink(t *testing.T, database Database) {
 	records[1].FramedIPv6Prefix = netip.MustParsePrefix("2001:db8:1::/64")
 	records[1].DelegatedPrefix = netip.MustParsePrefix("2001:db8:ff00::/56")
 	records[1].NASPort, records[1].NASPortID, records[1].CalledStationID = 1<<32-1, "port", "called"
+	records[0].Plan, records[1].Plan = "silver", "gold"
 	records[1].Class, records[1].Delay = []byte{0, 1, 0xff}, 3*time.Second
 	records[1].InputPackets, records[1].OutputPackets = 5, 6
 	records[1].NASID, records[1].AcctMultiSessionID, records[1].ClockOff, records[1].EventDerived = uuid.Must(uuid.NewV7()), "multi", true, true
@@ -94,6 +95,7 @@ func testSink(t *testing.T, database Database) {
 	assert.Equal(t, uint64(1<<33), got.InputOctets)
 	assert.Equal(t, records[1].DelegatedPrefix, got.DelegatedPrefix)
 	assert.Equal(t, records[1].Class, got.Class)
+	assert.Equal(t, "gold", got.Plan, "of the latest record that has one")
 	assert.Equal(t, noon, got.StartedAt)
 	assert.NotZero(t, got.Provenance)
 
