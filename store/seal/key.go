@@ -31,7 +31,7 @@ func NewKey() Key {
 
 // LoadKey reads a master key from a file of 64 hex digits, as
 // "openssl rand -hex 32" prints them. It refuses a file that anyone but its
-// owner may read.
+// owner may read; if that is root, its group may as well.
 func LoadKey(path string) (Key, error) {
 	info, err := os.Stat(path)
 	if err != nil {
