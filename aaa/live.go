@@ -151,6 +151,9 @@ func NewLiveSessions(opt LiveOptions) *LiveSessions {
 		l.sessions[i].m = make(map[uuid.UUID]*liveSession)
 		l.users[i].m = make(map[string]*liveUser)
 	}
+	for _, cause := range []string{CauseReboot, CauseSuperseded, CauseLapsed} {
+		l.inferred.WithLabelValues(cause) // there from the start, so that the first one is seen
+	}
 	if opt.Registerer != nil {
 		opt.Registerer.MustRegister(l.inferred, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "radiusd_sessions_open", Help: "Sessions that are open.",
