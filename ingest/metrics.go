@@ -93,6 +93,12 @@ func newCollector(i *Ingest) *collector {
 	}{
 		{"bytes", "What the journal takes on disk.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.Bytes) }},
 		{"limit_bytes", "At this size the journal takes no more records.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.MaxBytes) }},
+		{"nearly_full", "1 from 80 % of the limit on until less than 70 % is taken.", prometheus.GaugeValue, func(s journal.Stats) float64 {
+			if s.NearlyFull {
+				return 1
+			}
+			return 0
+		}},
 		{"segments", "Segment files of the journal.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.Segments) }},
 		{"oldest_position", "Position of the oldest record that the journal holds.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.Oldest) }},
 		{"end_position", "Position behind the last committed record.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.End) }},

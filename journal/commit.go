@@ -18,7 +18,7 @@ const (
 func (j *Journal) run() {
 	defer close(j.done)
 	for {
-		j.reportFull()
+		j.watchSpace()
 		g, closing := j.takeGroup()
 		switch {
 		case g != nil:
@@ -34,28 +34,6 @@ func (j *Journal) run() {
 		default:
 			<-j.wake
 		}
-	}
-}
-
-// fullInterval is how often the log is told that records are refused at MaxBytes.
-const fullInterval = time.Minute
-
-// reportFull logs what Append, which must not wait for a log, has found.
-func (j *Journal) reportFull() {
-	j.mu.Lock()
-	say, usage := j.sayFull, j.usage()
-	j.sayFull = false
-	var behind string
-	oldest := j.committed
-	for cursor, pos := range j.cursors {
-		if pos <= oldest {
-			behind, oldest = cursor, pos
-		}
-	}
-	j.mu.Unlock()
-	if say {
-		j.log.Error("journal: full, records are refused until what it holds was read",
-			"octets", usage, "limit", j.opt.MaxBytes, "waits_for", behind)
 	}
 }
 
@@ -234,6 +212,7 @@ func (j *Journal) shut() {
 	j.mu.Unlock()
 	j.reaper.Lock() // a deletion that is under way ends under the lock
 	defer j.reaper.Unlock()
+	j.noteCursors(true)
 	j.closeErr = errors.Join(j.closeErr, j.lock.Close())
 }
 

@@ -15,6 +15,7 @@
 //	0000000007fffe10.journal            [7fffe10, …         the active one
 //	0000000003ffff58.journal.damaged    a quarantined copy, never read
 //	*.journal.tmp                       a segment being made, removed by Open
+//	cursors                             a note of the cursors for Inspect, never read by Open
 //
 // A segment is a header of 32 octets and frames, one for a record, each a
 // multiple of 8 octets long. Numbers are little-endian, checksums are CRC-32C.

@@ -19,6 +19,9 @@ func (j *Journal) Step() {
 	}
 }
 
+// WatchSpace is what the committer goroutine does between two groups.
+func (j *Journal) WatchSpace() { j.watchSpace() }
+
 // CloseStepped is Close for a stepped journal.
 func (j *Journal) CloseStepped() error {
 	j.mu.Lock()

@@ -80,7 +80,10 @@ type Journal struct {
 
 	wake   chan struct{} // capacity 1: the committer has something to do
 	done   chan struct{} // closed when the committer has ended
-	reaper sync.Mutex    // held while segments are deleted
+	reaper sync.Mutex    // held while segments are deleted and cursors noted
+
+	notedAt   time.Time // when the cursors were last noted; with reaper held
+	noteEvery time.Duration
 
 	mu        sync.Mutex
 	segments  []segment // in order, the last one is the active one
@@ -127,6 +130,7 @@ func Open(opt Options) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.noteEvery = noteInterval
 	go j.run()
 	return j, nil
 }
@@ -295,6 +299,7 @@ func (j *Journal) Retain(cursor string, pos Position) {
 func (j *Journal) reap() {
 	j.reaper.Lock()
 	defer j.reaper.Unlock()
+	defer j.noteCursors(false)
 	for {
 		base, ok := j.deletable()
 		if !ok {
@@ -310,6 +315,9 @@ func (j *Journal) reap() {
 		}
 		j.mu.Lock()
 		j.segments = j.segments[1:]
+		if j.stats.NearlyFull && !j.above(calmPercent) {
+			j.signal() // for the committer to end the alarm
+		}
 		j.mu.Unlock()
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,7 +197,7 @@ func TestRetainDeletesWhatEveryCursorIsPast(t *testing.T) {
 	segments := func() []string {
 		names, err := disk.ReadDir(dir)
 		require.NoError(t, err)
-		return names
+		return slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".journal") })
 	}
 	all := segments()
 	require.Len(t, all, 4)
@@ -213,6 +214,7 @@ func TestRetainDeletesWhatEveryCursorIsPast(t *testing.T) {
 	j.Retain("sql", ends[11])
 	require.Equal(t, all[3:], segments(), "the active segment is never deleted")
 	require.Equal(t, map[string]journal.Position{"sql": ends[11], "clickhouse": ends[11]}, j.Stats().Cursors)
+	require.Equal(t, "clickhouse", j.Stats().HeldBy, "of two that are at the same place the first")
 
 	_, err := j.Reader(0)
 	var gone *journal.PositionError
@@ -228,6 +230,7 @@ func TestMaxBytesRefusesUntilSegmentsAreDeleted(t *testing.T) {
 	opt := small(disk)
 	var log bytes.Buffer
 	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	const note = 100 // the note of the cursors is none of the journal's records
 	j := open(t, opt)
 	j.Retain("sql", 0)
 	fill := func() (n int) {
@@ -238,7 +241,7 @@ func TestMaxBytesRefusesUntilSegmentsAreDeleted(t *testing.T) {
 				return n
 			}
 			n++
-			require.LessOrEqual(t, disk.Used(), opt.MaxBytes)
+			require.LessOrEqual(t, disk.Used(), opt.MaxBytes+note)
 		}
 	}
 	require.Greater(t, fill(), 20)
@@ -250,6 +253,91 @@ func TestMaxBytesRefusesUntilSegmentsAreDeleted(t *testing.T) {
 	require.NoError(t, j.Close())
 	require.Equal(t, 1, strings.Count(log.String(), "journal: full"), "the log is told, and not each time: %s", &log)
 	require.Contains(t, log.String(), "waits_for=sql")
+}
+
+func TestAlarmBeforeTheLimit(t *testing.T) {
+	disk := journaltest.New(1)
+	opt := small(disk) // 32 KiB in segments of 4 KiB
+	var log bytes.Buffer
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	j, err := journal.OpenStepped(opt)
+	require.NoError(t, err)
+	j.Retain("clickhouse", 0)
+	j.Retain("sql", 0)
+	raised, over := 0, 0
+	requireAlarm := func(on bool) {
+		t.Helper()
+		j.WatchSpace()
+		require.Equal(t, on, j.Stats().NearlyFull)
+		require.Equal(t, raised, strings.Count(log.String(), "journal: nearly full"), &log)
+		require.Equal(t, over, strings.Count(log.String(), "journal: no longer nearly full"), &log)
+	}
+	add := func() error {
+		err := j.Append(make([]byte, 1000), nil)
+		j.Step()
+		return err
+	}
+	for range 3 { // the alarm goes once at each crossing
+		for j.Stats().Bytes < opt.MaxBytes*79/100 {
+			requireAlarm(false)
+			require.NoError(t, add())
+			j.Retain("sql", j.End())
+		}
+		require.NoError(t, add())
+		require.NoError(t, add())
+		raised++
+		requireAlarm(true)
+		require.Contains(t, log.String(), "waits_for=clickhouse")
+		require.NoError(t, add(), "nothing is refused yet")
+		requireAlarm(true)
+		for j.Stats().Bytes >= opt.MaxBytes*70/100 {
+			requireAlarm(true)
+			j.Retain("clickhouse", j.Stats().Oldest+(4<<10))
+		}
+		over++
+		requireAlarm(false)
+		j.Retain("clickhouse", j.End())
+		requireAlarm(false)
+	}
+	require.NotContains(t, log.String(), "journal: full")
+	require.NoError(t, j.CloseStepped())
+}
+
+// Who looks into the folder is told what the journal waits for, whether the server
+// runs or not.
+func TestTheCursorsAreNoted(t *testing.T) {
+	disk := journaltest.New(1)
+	j, err := journal.OpenStepped(small(disk))
+	require.NoError(t, err)
+	inspect := func() journal.Info {
+		info, err := journal.InspectFS(disk, dir)
+		require.NoError(t, err)
+		return info
+	}
+	info := inspect()
+	require.Empty(t, info.Cursors)
+	require.Empty(t, info.HeldBy)
+	for range 2 {
+		require.NoError(t, j.Append(make([]byte, 1000), nil))
+		j.Step()
+	}
+	want := map[string]journal.Position{"sql": j.End(), "clickhouse": 1016}
+	for name, pos := range want {
+		j.Retain(name, pos)
+	}
+	require.NoError(t, j.CloseStepped())
+	info = inspect()
+	require.Equal(t, want, info.Cursors)
+	require.Equal(t, "clickhouse", info.HeldBy)
+	require.Equal(t, journal.Position(1016), info.HeldAt)
+
+	clear(disk.Content(dir + "/cursors")[3:])
+	info = inspect()
+	require.Empty(t, info.Cursors, "a note that is not whole is none")
+	require.Equal(t, info.End, info.HeldAt)
+	j, err = journal.OpenStepped(small(disk))
+	require.NoError(t, err, "nor does it keep a journal from being opened")
+	require.NoError(t, j.CloseStepped())
 }
 
 func TestJournalThatTakesThePlaceOfALostOne(t *testing.T) {

@@ -22,7 +22,12 @@ type Stats struct {
 	CommitTime time.Duration // spent writing and syncing the committed groups
 
 	Cursors map[string]Position // as given to Retain
-	Err     error               // why the device fails at present; nil in health
+	// HeldBy is the cursor that is furthest behind; empty if there is none.
+	HeldBy string
+	// NearlyFull is the alarm before ErrFull: Bytes came to 80 % of MaxBytes and
+	// did not fall below 70 % since.
+	NearlyFull bool
+	Err        error // why the device fails at present; nil in health
 }
 
 // Stats gives a snapshot; it does not touch the device.
@@ -36,5 +41,6 @@ func (j *Journal) Stats() Stats {
 	s.Bytes = int64(j.next-s.Oldest) + int64(s.Segments)*segmentHeader
 	s.MaxBytes = j.opt.MaxBytes
 	s.Cursors = maps.Clone(j.cursors)
+	s.HeldBy, _ = heldBy(j.cursors, j.committed)
 	return s
 }

@@ -23,6 +23,13 @@ type Info struct {
 	// Torn is how many octets behind End do not verify: a group that a crash
 	// interrupted, which the next Open cuts off, or one being written right now.
 	Torn int64
+	// Cursors are the positions that were last given to Retain, by name, as of a
+	// second ago if the journal is open. They may be missing.
+	Cursors map[string]Position
+	// HeldBy is the cursor that is furthest behind, HeldAt where it is: records
+	// from there on are kept for it. Empty and End if no cursor is known.
+	HeldBy string
+	HeldAt Position
 	// Damage is the first damage of the last segment; nil if there is none. The
 	// other segments are not looked at: that is what Verify does.
 	Damage *CorruptError
@@ -61,6 +68,8 @@ func inspect(fsys FS, dir string) (Info, error) {
 	if len(info.Segments) > 0 {
 		info.Oldest = info.Segments[0].Base
 	}
+	info.Cursors = readNote(fsys, dir)
+	info.HeldBy, info.HeldAt = heldBy(info.Cursors, info.End)
 	return info, nil
 }
 
