@@ -46,7 +46,7 @@ func record(n uint64) []byte {
 }
 
 func TestNothingAcknowledgedIsLostInAPowerCut(t *testing.T) {
-	seeds := uint64(1500)
+	seeds := uint64(2000)
 	if testing.Short() {
 		seeds = 200
 	}

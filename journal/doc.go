@@ -42,7 +42,9 @@
 //
 // One committer goroutine writes a group behind the last one and calls
 // fdatasync; only then do readers and appenders hear of it. A segment gets its
-// name only when its header is durable, and takes records only when its name is.
+// name only when its header is durable, and takes records only when its name is;
+// Open syncs the folder first, because the name of a segment that a killed process
+// made may be in memory only.
 //
 // After a crash the group that was in flight may be on the device in any part.
 // Open keeps the records up to the first that does not verify. If a frame

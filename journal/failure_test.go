@@ -144,3 +144,26 @@ func TestRecoveredRecordsAreDurableBeforeTheyAreRead(t *testing.T) {
 		require.Equal(t, end, j.End(), "seed %d", seed)
 	}
 }
+
+// A process is killed when it has given a new segment its name and not yet synced
+// the folder. The next one finds the segment and goes on in it; then the power goes.
+func TestASegmentThatAKilledProcessMadeKeepsItsName(t *testing.T) {
+	for seed := range uint64(20) {
+		disk := journaltest.New(seed)
+		disk.CutPowerAfter(4) // creation, write, sync and renaming, but not the sync of the folder
+		_, err := journal.OpenStepped(small(disk))
+		require.ErrorIs(t, err, journaltest.ErrPowerCut)
+		disk.Kill()
+
+		j, err := journal.OpenStepped(small(disk))
+		require.NoError(t, err)
+		var end journal.Position
+		require.NoError(t, j.Append(record(1), journal.CommittedFunc(func(at journal.Position, err error) { end = at })))
+		j.Step()
+		require.NotZero(t, end)
+		disk.Restart()
+		j, err = journal.OpenStepped(small(disk))
+		require.NoError(t, err)
+		require.Equal(t, end, j.End(), "seed %d", seed)
+	}
+}

@@ -54,6 +54,8 @@ func (osFS) MkdirAll(dir string) error {
 	dir = filepath.Clean(dir)
 	switch info, err := os.Stat(dir); {
 	case err == nil && info.IsDir():
+		// It may be there since a process made it that was killed before the next line.
+		_ = osFS{}.SyncDir(filepath.Dir(dir)) // may belong to somebody else
 		return nil
 	case err == nil:
 		return fmt.Errorf("%s is not a directory", dir)

@@ -306,10 +306,10 @@ func (j *Journal) reap() {
 			return
 		}
 		err := j.fs.Remove(j.path(base))
-		if err == nil {
+		if err == nil || isNotExist(err) { // gone, but perhaps not durably
 			err = j.fs.SyncDir(j.opt.Dir)
 		}
-		if err != nil && !isNotExist(err) {
+		if err != nil {
 			j.log.Warn("journal: cannot delete a segment, will try again", "segment", segmentName(base), "err", err)
 			return
 		}

@@ -14,6 +14,12 @@ func (j *Journal) recover() error {
 	if err := j.removeLeftovers(); err != nil {
 		return err
 	}
+	// A process that was killed may have left names that are in memory only: those
+	// of a segment that it had just made, above all. What is acknowledged in it from
+	// now on must not vanish with its name.
+	if err := j.fs.SyncDir(j.opt.Dir); err != nil {
+		return err
+	}
 	bases, err := segmentBases(j.fs, j.opt.Dir)
 	if err != nil {
 		return err

@@ -86,8 +86,9 @@ func (d *Disk) SetCapacity(n int64) { d.set(func() { d.capacity = n }) }
 // FailWrites makes each write fail half way with err, until nil is given.
 func (d *Disk) FailWrites(err error) { d.set(func() { d.failWrite = err }) }
 
-// FailSyncs makes each sync of a file fail with err, until nil is given. As on
-// Linux the dirty pages count as clean afterwards, some written and some not.
+// FailSyncs makes each sync of a file or folder fail with err, until nil is given.
+// As on Linux the dirty pages of a file count as clean afterwards, some written and
+// some not; the changes to a folder may be on the device or not.
 func (d *Disk) FailSyncs(err error) { d.set(func() { d.failSync = err }) }
 
 func (d *Disk) set(f func()) {
@@ -360,10 +361,14 @@ func (d *Disk) SyncDir(string) error {
 		return err
 	}
 	for _, change := range d.pending {
-		change(d.durable)
+		if d.failSync == nil || d.rng.IntN(2) == 0 {
+			change(d.durable)
+		}
 	}
-	d.pending = nil
-	return nil
+	if d.failSync == nil {
+		d.pending = nil
+	}
+	return d.failSync
 }
 
 // room is how many octets the files may still grow; with mu held.
