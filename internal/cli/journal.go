@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -34,13 +36,13 @@ func adviseDamage(err error) error {
 	return fmt.Errorf("%w; `radiusd journal verify` lists all damage, and `radiusd journal skip %s` gives it up", err, damage.Segment)
 }
 
-// journalPath is the folder of the configured journal.
-func (a *app) journalPath() (string, error) {
+// journalPath is the folder of the configured journal, and its limit in octets.
+func (a *app) journalPath() (string, int64, error) {
 	c, err := a.loadConfig()
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
-	return filepath.Join(c.DataDir, journalDir), nil
+	return filepath.Join(c.DataDir, journalDir), int64(c.Journal.MaxBytes), nil
 }
 
 // errNoJournal is for a journal without a segment.
@@ -49,16 +51,20 @@ func errNoJournal(dir string) error {
 }
 
 func (a *app) journalInfoCommand() *cobra.Command {
-	segments := false
+	segments, cursors := false, false
 	c := &cobra.Command{
 		Use:   "info",
 		Short: "Show size, positions and state of the journal",
+		Long: `Shows how much of its limit the journal takes, which records it holds and which
+store it holds them for: held_by is the one that has taken least. The stores'
+positions are those of a second ago while the server runs.`,
 		Example: `  radiusd journal info
+  radiusd journal info --cursors
   radiusd journal info --segments -o csv`,
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
-			dir, err := a.journalPath()
+			dir, limit, err := a.journalPath()
 			if err != nil {
 				return err
 			}
@@ -69,10 +75,13 @@ func (a *app) journalInfoCommand() *cobra.Command {
 			if len(info.Segments) == 0 {
 				return errNoJournal(dir)
 			}
-			if segments {
+			switch {
+			case segments:
 				return writeList(a, segmentColumns, sliceRows(info.Segments))
+			case cursors:
+				return writeList(a, cursorColumns(&info), sliceRows(slices.Sorted(maps.Keys(info.Cursors))))
 			}
-			if err := writeOne(a, journalColumns(dir), &info); err != nil {
+			if err := writeOne(a, journalColumns(dir, limit), &info); err != nil {
 				return err
 			}
 			if info.Damage != nil {
@@ -82,17 +91,23 @@ func (a *app) journalInfoCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&segments, "segments", false, "list the segments")
+	c.Flags().BoolVar(&cursors, "cursors", false, "list how far each store has come")
+	c.MarkFlagsMutuallyExclusive("segments", "cursors")
 	a.outputFlag(c)
 	return c
 }
 
-func journalColumns(dir string) []column[journal.Info] {
+func journalColumns(dir string, limit int64) []column[journal.Info] {
 	return []column[journal.Info]{
 		{name: "path", value: func(*journal.Info) any { return dir }},
 		{name: "segments", value: func(i *journal.Info) any { return len(i.Segments) }},
 		{name: "bytes", value: func(i *journal.Info) any { return i.Bytes }},
+		{name: "limit_bytes", value: func(*journal.Info) any { return limit }},
+		{name: "used_percent", value: func(i *journal.Info) any { return i.Bytes * 100 / max(limit, 1) }},
 		{name: "oldest_position", value: func(i *journal.Info) any { return uint64(i.Oldest) }},
 		{name: "end_position", value: func(i *journal.Info) any { return uint64(i.End) }},
+		{name: "held_by", value: func(i *journal.Info) any { return i.HeldBy }},
+		{name: "held_bytes", value: func(i *journal.Info) any { return behind(i.HeldAt, i.End) }},
 		{name: "closed", value: func(i *journal.Info) any { return i.Closed }},
 		{name: "torn_bytes", value: func(i *journal.Info) any { return i.Torn }},
 		{name: "damage", value: func(i *journal.Info) any {
@@ -111,6 +126,17 @@ var segmentColumns = []column[journal.SegmentInfo]{
 	{name: "bytes", value: func(s *journal.SegmentInfo) any { return s.Bytes }},
 }
 
+func cursorColumns(info *journal.Info) []column[string] {
+	return []column[string]{
+		{name: "name", value: func(name *string) any { return *name }},
+		{name: "position", value: func(name *string) any { return uint64(info.Cursors[*name]) }},
+		{name: "behind_bytes", value: func(name *string) any { return behind(info.Cursors[*name], info.End) }},
+	}
+}
+
+// behind is how much a cursor has still to take.
+func behind(cursor, end journal.Position) uint64 { return uint64(end - min(cursor, end)) }
+
 func (a *app) journalVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
@@ -121,7 +147,7 @@ segments join, and names all damage. The exit code is 1 if there is any.`,
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
-			dir, err := a.journalPath()
+			dir, _, err := a.journalPath()
 			if err != nil {
 				return err
 			}
@@ -179,7 +205,7 @@ be running.`,
 		Args:              arguments("SEGMENT"),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(_ *cobra.Command, args []string) error {
-			dir, err := a.journalPath()
+			dir, _, err := a.journalPath()
 			if err != nil {
 				return err
 			}
