@@ -31,10 +31,15 @@ type Options struct {
 	// Quarantine is the file for records that cannot be decoded or stored, JSON
 	// lines; it is made when the first one comes.
 	Quarantine string
-	// BatchRecords is the most records in a batch; 0: 5000. BatchDelay is how long
-	// a batch that is not full waits for more; 0: 20 ms.
+	// BatchRecords is the most records in a batch for a sink that is no Batcher; 0:
+	// 10,000. BatchDelay is how long a batch that is not full waits for more; 0:
+	// 100 ms. Batches are smaller for a sink that is slow, and while there is little.
 	BatchRecords int
 	BatchDelay   time.Duration
+	// Keep is how long the journal keeps records after every sink has taken them, so
+	// that a database which lost its last transactions gets them again. They go
+	// earlier when the journal is half full. 0: not at all.
+	Keep time.Duration
 	// MaxBackoff bounds the wait before a sink that is down is tried again; 0: 3 s.
 	MaxBackoff time.Duration
 	// DrainTimeout is how long Run goes on after its context ended to write what
@@ -65,10 +70,10 @@ func New(opt Options) (*Ingest, error) {
 		return nil, errors.New("ingest: Journal, Decoder, Live and Quarantine are required")
 	}
 	if opt.BatchRecords <= 0 {
-		opt.BatchRecords = 5000
+		opt.BatchRecords = 10_000
 	}
 	if opt.BatchDelay <= 0 {
-		opt.BatchDelay = 20 * time.Millisecond
+		opt.BatchDelay = 100 * time.Millisecond
 	}
 	if opt.MaxBackoff <= 0 {
 		opt.MaxBackoff = 3 * time.Second
@@ -90,7 +95,11 @@ func New(opt Options) (*Ingest, error) {
 			return nil, fmt.Errorf("ingest: two sinks are named %q", sink.Name())
 		}
 		names[sink.Name()] = true
-		i.sinks = append(i.sinks, &sinkLoop{in: i, sink: sink, first: n == 0})
+		batching := Batching{Records: opt.BatchRecords, Delay: opt.BatchDelay}
+		if b, ok := sink.(Batcher); ok {
+			batching = b.Batching()
+		}
+		i.sinks = append(i.sinks, &sinkLoop{in: i, sink: sink, first: n == 0, delay: batching.Delay, pace: newPace(batching)})
 	}
 	for name := range names {
 		opt.Journal.Retain(name, oldest)
@@ -114,6 +123,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { i.runLive(ctx, work) })
 	loops.Go(func() { i.sweep(ctx) })
+	loops.Go(func() { i.releaseKept(ctx) })
 	for _, s := range i.sinks {
 		loops.Go(func() { s.run(ctx, work) })
 	}

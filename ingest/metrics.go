@@ -16,8 +16,8 @@ type metrics struct {
 
 // sinkMetrics are those of one sink.
 type sinkMetrics struct {
-	batches, records, errors, quarantined prometheus.Counter
-	size, seconds                         prometheus.Observer
+	batches, records, errors, quarantined, rewinds prometheus.Counter
+	size, seconds                                  prometheus.Observer
 }
 
 // newMetrics makes the metrics and registers them if there is a registerer.
@@ -36,9 +36,10 @@ func newMetrics(i *Ingest) *metrics {
 	records := bySink("radiusd_ingest_records_total", "Accounting records written.")
 	failures := bySink("radiusd_ingest_errors_total", "Failures to read the journal or to write to a sink.")
 	quarantined := bySink("radiusd_ingest_quarantined_total", "Accounting records put into the quarantine file.")
+	rewinds := bySink("radiusd_ingest_rewinds_total", "Times that a sink's cursor was found elsewhere than it was left, after its database lost transactions.")
 	size := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "radiusd_ingest_batch_records", Help: "Accounting records in a batch.",
-		Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		Buckets: prometheus.ExponentialBuckets(1, 4, 9),
 	}, []string{"sink"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "radiusd_ingest_write_seconds", Help: "Time a sink took for a batch.",
@@ -48,12 +49,12 @@ func newMetrics(i *Ingest) *metrics {
 		name := s.sink.Name()
 		s.gauge = sinkMetrics{
 			batches: batches.WithLabelValues(name), records: records.WithLabelValues(name),
-			errors: failures.WithLabelValues(name), quarantined: quarantined.WithLabelValues(name),
+			errors: failures.WithLabelValues(name), quarantined: quarantined.WithLabelValues(name), rewinds: rewinds.WithLabelValues(name),
 			size: size.WithLabelValues(name), seconds: seconds.WithLabelValues(name),
 		}
 	}
 	if i.opt.Registerer != nil {
-		i.opt.Registerer.MustRegister(m.gaps, m.malformed, batches, records, failures, quarantined, size, seconds, newCollector(i))
+		i.opt.Registerer.MustRegister(m.gaps, m.malformed, batches, records, failures, quarantined, rewinds, size, seconds, newCollector(i))
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"radiusd/aaa"
@@ -12,12 +13,17 @@ import (
 type Batch struct {
 	// Records may be empty: the batch then only moves the cursor.
 	Records []aaa.Record
-	// Start is the position before the first record: the End of the batch before.
+	// Start is the sink's cursor that the batch follows: the End of the batch
+	// before, and zero if there was none.
 	Start journal.Position
 	// End is the journal position after the last record. A sink stores it with
 	// the records, in one transaction if it has transactions.
 	End journal.Position
 }
+
+// ErrCursorMoved is the error of a Write whose batch does not follow what the sink
+// has taken.
+var ErrCursorMoved = errors.New("the cursor is not where the last batch left it")
 
 // Sink takes accounting records into a store. Write may be called again with
 // records it has already taken, in other batches, and must then change nothing.
@@ -25,6 +31,11 @@ type Batch struct {
 // A Write that fails is repeated, later and later. A record is given up on when it
 // fails alone, again and again, while an empty batch is taken: it then goes into
 // the quarantine and the sink goes on behind it.
+//
+// After a Write that failed the cursor is read again. If it is not where it was,
+// because the database has lost transactions, the records from there on are
+// written again, as far as the journal has them. A sink with transactions returns
+// ErrCursorMoved, and takes nothing, when its cursor is not batch.Start.
 //
 // A sink that is an [aaa.SessionCloser] as well is told of the sessions that
 // lapsed, when it has all their records.

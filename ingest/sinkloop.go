@@ -2,7 +2,9 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,11 +26,14 @@ type sinkLoop struct {
 	in     *Ingest
 	sink   Sink
 	first  bool // it alone quarantines what cannot be decoded
+	delay  time.Duration
 	health health
 	tries  backoff
 	gauge  sinkMetrics
+	pace   pace
 
-	pos      journal.Position // what the sink has taken
+	stored   journal.Position // the sink's cursor
+	pos      journal.Position // what the sink has taken of this journal
 	passed   journal.Position // the end of what was read
 	isolated journal.Position // the end of the last record in quarantine
 	records  []aaa.Record     // the batch in hand
@@ -42,14 +47,19 @@ type sinkLoop struct {
 	read      atomic.Uint64 // records read
 	readBytes atomic.Uint64 // and their length in the journal
 
+	reserve reserve
+	looked  time.Time // when the cursor was last known
+
 	waiting sync.Mutex
 	lapsed  []lapsed // closings that the sink is to hear of
+	told    []lapsed // those it has heard of since Options.Keep, in case it forgets them
 }
 
 // lapsed is a closing, and what the sink must have taken before it hears of it.
 type lapsed struct {
 	closing aaa.Closing
 	after   journal.Position
+	told    time.Time
 }
 
 // run goes on until the process is to stop (wait) and everything is written, or
@@ -61,6 +71,9 @@ func (s *sinkLoop) run(wait, work context.Context) {
 		err := s.carry(wait, work)
 		if err == nil || wait.Err() != nil {
 			return
+		}
+		if errors.Is(err, ErrCursorMoved) {
+			continue
 		}
 		s.fail(err)
 		if s.tries.wait(wait) != nil {
@@ -81,19 +94,25 @@ func (s *sinkLoop) carry(wait, work context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the cursor: %w", err)
 	}
-	r, cursor, err := s.in.reader(s.sink.Name(), cursor)
+	r, from, err := s.in.reader(s.sink.Name(), cursor)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	s.moved(cursor)
-	s.passed = cursor
+	s.stored = cursor
+	s.moved(from)
+	s.passed = from
 	for {
 		if err := s.fill(wait, work, r); err != nil {
 			return err
 		}
-		if len(s.records) == 0 && s.passed <= s.pos && wait.Err() != nil {
-			return nil
+		if len(s.records) == 0 && s.passed <= s.pos {
+			if wait.Err() != nil {
+				return nil
+			}
+			if err := s.lookIdle(wait); err != nil {
+				return err
+			}
 		}
 		if err := s.write(wait, work); err != nil {
 			return err
@@ -115,7 +134,7 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 	s.records, s.ends, s.raw, s.offsets = s.records[:0], s.ends[:0], s.raw[:0], s.offsets[:0]
 	s.oldest.Store(0)
 	deadline := time.Now().Add(idleWait)
-	for len(s.records) < s.in.opt.BatchRecords {
+	for len(s.records) < s.pace.limit && len(s.raw) < batchBytes {
 		envelope, end, ok, err := r.TryNext()
 		if err == nil && !ok {
 			left := time.Until(deadline)
@@ -144,7 +163,7 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 			return err
 		}
 		if len(s.records) == 1 {
-			deadline = time.Now().Add(s.in.opt.BatchDelay)
+			deadline = time.Now().Add(s.delay)
 		}
 	}
 	return nil
@@ -197,6 +216,9 @@ func (s *sinkLoop) write(wait, work context.Context) error {
 			return err // nobody waits for a sink that is down
 		}
 		s.fail(err)
+		if err := s.look(work); err != nil {
+			return err
+		}
 		failures++
 		switch {
 		case to-from > 1 && failures >= triesBeforeBisection && s.well(work):
@@ -224,16 +246,46 @@ func (s *sinkLoop) write(wait, work context.Context) error {
 // well reports whether the sink takes a batch without records: then it is the
 // records that it does not take.
 func (s *sinkLoop) well(ctx context.Context) bool {
-	return s.sink.Write(ctx, &Batch{End: s.pos}) == nil
+	return s.try(ctx, nil, s.pos) == nil
+}
+
+// look reads the cursor after a Write that failed. If it is not where it was, then
+// either the Write has worked after all, or the database has lost transactions, as
+// one does that fails over to a standby: it is to go on from there.
+func (s *sinkLoop) look(ctx context.Context) error {
+	s.looked = time.Now()
+	cursor, err := s.sink.Cursor(ctx)
+	if err != nil || cursor == s.stored {
+		return nil
+	}
+	s.gauge.rewinds.Inc()
+	s.in.log.Warn("the sink's cursor is not where it was left, going on from there", "sink", s.sink.Name(),
+		"left_at", uint64(s.stored), "found_at", uint64(cursor))
+	s.retell()
+	return ErrCursorMoved
+}
+
+// lookInterval is how often the cursor of a sink is read that has nothing to write:
+// nothing else would tell that its database has lost transactions.
+const lookInterval = 5 * time.Second
+
+func (s *sinkLoop) lookIdle(ctx context.Context) error {
+	if time.Since(s.looked) < lookInterval {
+		return nil
+	}
+	return s.look(ctx)
 }
 
 // try writes once.
 func (s *sinkLoop) try(ctx context.Context, records []aaa.Record, end journal.Position) error {
 	began := time.Now()
-	if err := s.sink.Write(ctx, &Batch{Records: records, End: end}); err != nil {
+	if err := s.sink.Write(ctx, &Batch{Records: records, Start: s.stored, End: end}); err != nil {
 		return err
 	}
-	s.gauge.seconds.Observe(time.Since(began).Seconds())
+	took := time.Since(began)
+	s.pace.wrote(len(records), took)
+	s.stored, s.looked = end, began.Add(took)
+	s.gauge.seconds.Observe(took.Seconds())
 	s.gauge.batches.Inc()
 	s.gauge.size.Observe(float64(len(records)))
 	s.gauge.records.Add(float64(len(records)))
@@ -245,7 +297,7 @@ func (s *sinkLoop) try(ctx context.Context, records []aaa.Record, end journal.Po
 func (s *sinkLoop) moved(pos journal.Position) {
 	s.pos = pos
 	s.taken.Store(uint64(pos))
-	s.in.opt.Journal.Retain(s.sink.Name(), pos)
+	s.release()
 }
 
 func (s *sinkLoop) envelope(n int) []byte {
@@ -283,7 +335,7 @@ func (s *sinkLoop) close(after journal.Position, closings []aaa.Closing) {
 	defer s.waiting.Unlock()
 	for _, c := range closings {
 		if len(s.lapsed) < closingsKept {
-			s.lapsed = append(s.lapsed, lapsed{c, after})
+			s.lapsed = append(s.lapsed, lapsed{closing: c, after: after})
 		}
 	}
 }
@@ -313,10 +365,31 @@ func (s *sinkLoop) tell(ctx context.Context) error {
 		if err := closer.CloseSessions(ctx, due); err != nil {
 			return err
 		}
-		s.waiting.Lock()
-		s.lapsed = s.lapsed[len(due):]
-		s.waiting.Unlock()
+		s.heard(len(due))
 	}
+}
+
+// heard notes that the sink has heard of the first n closings.
+func (s *sinkLoop) heard(n int) {
+	s.waiting.Lock()
+	defer s.waiting.Unlock()
+	if keep := s.in.opt.Keep; keep > 0 {
+		now := time.Now()
+		s.told = slices.DeleteFunc(s.told, func(l lapsed) bool { return now.Sub(l.told) >= keep })
+		for _, l := range s.lapsed[:min(n, max(closingsKept-len(s.told), 0))] {
+			l.told = now
+			s.told = append(s.told, l)
+		}
+	}
+	s.lapsed = s.lapsed[n:]
+}
+
+// retell has the sink hear again of what it may have forgotten.
+func (s *sinkLoop) retell() {
+	s.waiting.Lock()
+	defer s.waiting.Unlock()
+	s.lapsed = append(s.told, s.lapsed...)
+	s.told = nil
 }
 
 // typicalLength is the length of a record in the journal where none was read yet.

@@ -50,7 +50,9 @@ func TestOrderAndEngineDoNotMatter(t *testing.T) {
 			require.NoError(rt, err)
 			for len(order) > 0 {
 				size := rapid.IntRange(1, len(order)).Draw(rt, "batch")
-				require.NoError(rt, sink.Write(t.Context(), &ingest.Batch{Records: slices.Clone(order[:size]), End: journal.Position(run)}))
+				start, err := sink.Cursor(t.Context())
+				require.NoError(rt, err)
+				require.NoError(rt, sink.Write(t.Context(), &ingest.Batch{Records: slices.Clone(order[:size]), Start: start, End: journal.Position(run)}))
 				order = order[size:]
 			}
 		}

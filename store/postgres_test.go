@@ -145,7 +145,7 @@ func TestPartitions(t *testing.T) {
 	assert.Equal(t, 1, rows("accounting_records_20300615"))
 	_, err = db.ExecContext(t.Context(), "SELECT 1 FROM accounting_records_20300614")
 	assert.Error(t, err, "dropped")
-	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, End: 2}))
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, Start: 1, End: 2}))
 	assert.Equal(t, 4, rows("accounting_records"), "what was dropped may come again, the others do not")
 
 	// A query that reads for hours holds up neither the sink nor Maintain for long.
@@ -154,7 +154,7 @@ func TestPartitions(t *testing.T) {
 	now = now.AddDate(0, 0, 1)
 	record := aaa.Record{Status: aaa.AcctStart, AcctSessionID: "later", NASAddr: nasAddr, EventTime: now.AddDate(0, 0, 2), ReceivedAt: now}
 	aaa.NewResolver().Resolve(&record)
-	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: []aaa.Record{record}, End: 3}))
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: []aaa.Record{record}, Start: 2, End: 3}))
 	assert.Equal(t, 3, rows("accounting_records_default"))
 	require.NoError(t, reader.Rollback())
 	require.NoError(t, s.Maintain(t.Context(), store.Retention{}))

@@ -48,7 +48,8 @@ func (k *Sink) Cursor(ctx context.Context) (journal.Position, error) {
 	return journal.Position(position), nil
 }
 
-// Write takes a batch whole or not at all. Records that were taken before, in
+// Write takes a batch whole or not at all, and fails with ingest.ErrCursorMoved if
+// it does not follow the batches that the database has. Records that were taken before, in
 // this batch or another, by this node or another, are kept once and counted once.
 func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 	k.store.ensurePartitions(ctx, recordPartitions, func(yield func(time.Time) bool) {
@@ -66,7 +67,7 @@ func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 		if err := t.take(ctx, batch.Records); err != nil {
 			return err
 		}
-		return k.saveCursor(ctx, tx, batch.End)
+		return k.moveCursor(ctx, tx, batch.Start, batch.End)
 	})
 	if err != nil {
 		return fmt.Errorf("sink %s: %w", SinkName, k.store.explain(err))
@@ -74,12 +75,25 @@ func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 	return nil
 }
 
-func (k *Sink) saveCursor(ctx context.Context, tx *writeTx, end journal.Position) error {
-	position, now := uint64(end), k.store.timestamp()
-	_, err := tx.ExecContext(ctx, `INSERT INTO ingest_cursors (node_id, sink, position, updated_at) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (node_id, sink) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at`,
-		k.store.nodeID, SinkName, whole[uint64]{&position}, moment{&now})
-	return err
+// moveCursor moves the cursor from start to end. That it is at start is what says
+// that the database has all batches before this one, and not this one.
+func (k *Sink) moveCursor(ctx context.Context, tx *writeTx, start, end journal.Position) error {
+	from, to, now := uint64(start), uint64(end), k.store.timestamp()
+	query := `UPDATE ingest_cursors SET position = $3, updated_at = $4 WHERE node_id = $1 AND sink = $2 AND position = $5`
+	args := []any{k.store.nodeID, SinkName, whole[uint64]{&to}, moment{&now}, whole[uint64]{&from}}
+	if start == 0 {
+		query = `INSERT INTO ingest_cursors (node_id, sink, position, updated_at) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (node_id, sink) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at
+			WHERE ingest_cursors.position = $5`
+	}
+	result, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	return ingest.ErrCursorMoved
 }
 
 // sinkTx is the transaction of one batch. It is an aaa.SessionTx.

@@ -176,7 +176,7 @@ func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *diction
 	n.ingest, err = ingest.New(ingest.Options{
 		Journal: n.journal, Decoder: aaa.NewDecoder(dict), Live: n.live, Sessions: n.backend,
 		PlanOf: n.directory.PlanOf, Sinks: []ingest.Sink{n.backend}, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
-		DrainTimeout: drainTime / 2, Registerer: n.registry, Logger: n.log,
+		Keep: cfg.Journal.Keep, DrainTimeout: drainTime / 2, Registerer: n.registry, Logger: n.log,
 	})
 	return err
 }

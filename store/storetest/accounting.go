@@ -64,8 +64,13 @@ func sinkOf(t testing.TB, s *store.Store) *store.Sink {
 	return sink
 }
 
+// write writes a batch that follows what the sink has.
 func write(ctx context.Context, sink *store.Sink, end journal.Position, records ...aaa.Record) error {
-	return sink.Write(ctx, &ingest.Batch{Records: records, End: end})
+	start, err := sink.Cursor(ctx)
+	if err != nil {
+		return err
+	}
+	return sink.Write(ctx, &ingest.Batch{Records: records, Start: start, End: end})
 }
 
 func testSink(t *testing.T, database Database) {
@@ -217,7 +222,7 @@ func testSinkCopies(t *testing.T, database Database) {
 		s, options := openNode(t, database, "a")
 		for i, batch := range batches {
 			given := slices.Clone(batch)
-			require.NoError(t, sinkOf(t, s).Write(t.Context(), &ingest.Batch{Records: batch, End: journal.Position(i + 1)}))
+			require.NoError(t, write(t.Context(), sinkOf(t, s), journal.Position(i+1), batch...))
 			require.Equal(t, given, batch, "the batch is not the sink's to change")
 		}
 		x, err := s.SessionByID(t.Context(), plain.SessionID)
@@ -303,6 +308,32 @@ func testSinkNodes(t *testing.T, database Database) {
 		require.NoError(t, err)
 		assert.Equal(t, journal.Position((len(records)+22)/23), position, "cursor of node %d", n)
 	}
+}
+
+// testSinkCursor: a batch that does not follow what the database has changes nothing.
+func testSinkCursor(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	ctx, sink, db := t.Context(), sinkOf(t, s), rawDB{Raw(t, options)}
+	records := life("01", 2)
+	batch := func(start, end journal.Position, records ...aaa.Record) error {
+		return sink.Write(ctx, &ingest.Batch{Records: records, Start: start, End: end})
+	}
+	require.ErrorIs(t, batch(7, 9, records[0]), ingest.ErrCursorMoved, "the database has none of it")
+	require.Zero(t, db.count(t, "sessions"))
+	require.NoError(t, batch(0, 7, records[0]))
+	require.NoError(t, batch(7, 9, records[1]))
+	want := dump(t, s, db)
+	for name, start := range map[string]journal.Position{"the first": 0, "one that it has": 7, "a later one": 10} {
+		require.ErrorIs(t, batch(start, 20, records[2]), ingest.ErrCursorMoved, name)
+		require.Equal(t, want, dump(t, s, db), name)
+	}
+	require.NoError(t, batch(9, 9), "an empty one")
+	options.NodeID = "b"
+	require.NoError(t, sinkOf(t, reopen(t, options)).Write(ctx, &ingest.Batch{Records: records[2:3], End: 3}), "another node has its own")
+	require.NoError(t, batch(9, 12, records[3]))
+	cursor, err := sink.Cursor(ctx)
+	require.NoError(t, err)
+	require.Equal(t, journal.Position(12), cursor)
 }
 
 func testBoots(t *testing.T, database Database) {

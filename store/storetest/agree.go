@@ -13,7 +13,6 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/dictionary"
-	"radiusd/ingest"
 	"radiusd/journal"
 	"radiusd/radius"
 	"radiusd/store"
@@ -56,7 +55,7 @@ func (n *nasSide) send(after time.Duration, nas, attributes string) {
 	require.NoError(n.t, err)
 	n.live.Apply(&r)
 	n.end++
-	require.NoError(n.t, n.sink.Write(n.t.Context(), &ingest.Batch{Records: []aaa.Record{r}, End: n.end}))
+	require.NoError(n.t, write(n.t.Context(), n.sink, n.end, r))
 }
 
 // wait lets time pass and sessions lapse.

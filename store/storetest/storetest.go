@@ -49,6 +49,7 @@ func Run(t *testing.T, database Database) {
 		"SinkCopies":     testSinkCopies,
 		"SinkOrders":     testSinkOrders,
 		"UsageAgrees":    testUsageAgrees,
+		"SinkCursor":     testSinkCursor,
 		"SinkNodes":      testSinkNodes,
 		"Boots":          testBoots,
 		"CloseSessions":  testCloseSessions,
