@@ -146,6 +146,9 @@ func (a *Access) serve(w *radius.Reply, r *radius.Request, mayBlock bool) {
 		if err := a.accept(w, x); err != nil {
 			decision = x.refuse(ReasonInternal, err.Error())
 			a.logUnmade(x, err)
+			if x.reserved {
+				a.options.Limits.Release(x.account.name(), x.nonce)
+			}
 		}
 	}
 	if !decision.Accepted() {

@@ -99,9 +99,6 @@ func (a *Access) authorize(x *exchange) Decision {
 	if d := a.checkLoginHours(x); !d.Accepted() {
 		return d
 	}
-	if d := a.checkQuotas(x); !d.Accepted() {
-		return d
-	}
 	if err := a.nonce(x); err != nil {
 		return x.refuse(ReasonInternal, "no random numbers: "+err.Error())
 	}
@@ -134,30 +131,22 @@ func (a *Access) checkLoginHours(x *exchange) Decision {
 	return x.goOn()
 }
 
-// checkQuotas asks for what the user has used in each period that has a quota.
-func (a *Access) checkQuotas(x *exchange) Decision {
+// checkQuotas compares what the user has used in each period that has a quota.
+func (x *exchange) checkQuotas(used *[PeriodCount]Usage) Decision {
 	c := &x.controls
 	if c.set < controlSeconds {
 		return x.goOn()
 	}
 	for p := range periodCount {
-		limitsTime, limitsData := c.set&(controlSeconds<<p) != 0, c.set&(controlOctets<<p) != 0
-		if !limitsTime && !limitsData {
-			continue
-		}
-		if a.options.Limits == nil {
-			return x.refuse(ReasonInternal, "usage is not counted here")
-		}
-		period := Period(p)
-		used := a.options.Limits.Used(x.account.name(), period, x.now)
-		if limitsTime {
+		period, used := Period(p), used[p]
+		if c.set&(controlSeconds<<p) != 0 {
 			if used.Seconds >= c.seconds[p] {
 				return x.refuse(ReasonTimeQuotaExhausted, quotaDetail(used.Seconds, c.seconds[p], "s", period))
 			}
 			left := min(c.seconds[p]-used.Seconds, maxSessionSeconds)
 			x.limitUntil(x.now.Add(time.Duration(left) * time.Second))
 		}
-		if limitsData {
+		if c.set&(controlOctets<<p) != 0 {
 			if used.Octets() >= c.octets[p] {
 				return x.refuse(ReasonDataQuotaExhausted, quotaDetail(used.Octets(), c.octets[p], "octets", period))
 			}
@@ -189,16 +178,25 @@ func (x *exchange) limitUntil(end time.Time) bool {
 	return true
 }
 
-// reserve takes one of the user's places for simultaneous sessions, and keeps the
-// nonce of a session that is authenticated again.
+// reserve asks for what the user has used, takes one of the places for
+// simultaneous sessions, and keeps the nonce of a session that is authenticated
+// again. Nobody is asked about a user to whom none of it applies. Where the answer
+// may take long, the decision is put off.
 func (a *Access) reserve(x *exchange) Decision {
 	limit := x.controls.simultaneousUse
 	sessionID := x.acctSessionID()
-	if limit == 0 && (len(sessionID) == 0 || a.options.Limits == nil) {
-		return x.goOn()
-	}
-	if a.options.Limits == nil {
+	quotas := x.controls.set >= controlSeconds
+	limits := a.options.Limits
+	switch {
+	case limits == nil && quotas:
+		return x.refuse(ReasonInternal, "usage is not counted here")
+	case limits == nil && limit > 0:
 		return x.refuse(ReasonInternal, "sessions are not counted here")
+	case limits == nil, limit == 0 && !quotas && len(sessionID) == 0:
+		return x.goOn()
+	case !x.mayBlock && limits.Waits():
+		x.deferred = true
+		return x.goOn()
 	}
 	r := Reservation{
 		Username:      x.account.name(),
@@ -208,6 +206,9 @@ func (a *Access) reserve(x *exchange) Decision {
 		NASAddr:       x.nasAddr(),
 		At:            x.now,
 	}
+	if quotas {
+		x.controls.quotas(&r.Quotas)
+	}
 	if x.nas != nil {
 		r.NASID = x.nas.ID
 	}
@@ -215,11 +216,15 @@ func (a *Access) reserve(x *exchange) Decision {
 		station, _ := x.attributes.String(radius.TypeCallingStationID)
 		r.NASPortID, r.CallingStationID = x.nasPort(), NormalizeStation(station)
 	}
-	nonce, reserved := a.options.Limits.Reserve(r)
-	if !reserved {
+	grant := limits.Reserve(r)
+	if d := x.checkQuotas(&grant.Used); !d.Accepted() {
+		return d
+	}
+	if !grant.Reserved {
 		return x.refuse(ReasonSimultaneousUse, "limit "+strconv.Itoa(limit))
 	}
-	x.nonce = nonce
+	x.reserved = limit > 0 && grant.Nonce == x.nonce
+	x.nonce = grant.Nonce
 	return x.goOn()
 }
 

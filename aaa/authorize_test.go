@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -226,6 +227,35 @@ func TestReservation(t *testing.T) {
 	require.Equal(t, "7", reserved[1].NASPortID)
 	require.Equal(t, "127.0.0.1", reserved[1].NASAddr.String())
 	require.NotEqual(t, reserved[0].Nonce, reserved[1].Nonce)
+}
+
+// TestLimitsThatWait are asked off the listener, and only about users to whom
+// they apply.
+func TestLimitsThatWait(t *testing.T) {
+	w := newWorld(t)
+	w.limits.waits = true
+	for name, plan := range map[string]Plan{"plain": {}, "limited": {SimultaneousUse: 1}, "quota": {QuotaOctets: 1 << 30}} {
+		plan.Name = name
+		w.addUser(User{Name: name, Credential: cleartext("x"), PlanID: w.store.putPlan(plan).ID})
+	}
+	for _, test := range []struct {
+		name, user, attributes string
+		deferred               bool
+	}{
+		{"neither limit nor quota", "plain", "NAS-Port = 7", false},
+		{"a session id", "plain", `Acct-Session-Id = "1"`, true},
+		{"a limit", "limited", "NAS-Port = 7", true},
+		{"a quota", "quota", "NAS-Port = 7", true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var deferred atomic.Int32
+			again := w.access.deferred
+			w.access.deferred = func(reply *radius.Reply, r *radius.Request) { deferred.Add(1); again(reply, r) }
+			defer func() { w.access.deferred = again }()
+			w.pap(test.user, "x", test.attributes).accepted()
+			require.Equal(t, test.deferred, deferred.Load() == 1)
+		})
+	}
 }
 
 func TestLimitsAreNeverOpen(t *testing.T) {

@@ -35,7 +35,7 @@ const (
 )
 
 const (
-	periodCount   = int(PeriodMonth) + 1
+	periodCount   = PeriodCount
 	controlOctets = controlSeconds << periodCount
 )
 
@@ -232,4 +232,14 @@ func planControls(p *Plan) (controls, error) {
 		c.octets[p.QuotaPeriod], c.set = p.QuotaOctets, c.set|controlOctets<<p.QuotaPeriod
 	}
 	return c, nil
+}
+
+// quotas writes what is limited.
+func (c *controls) quotas(list *[PeriodCount]Quota) {
+	for p := range list {
+		list[p] = Quota{
+			LimitsSeconds: c.set&(controlSeconds<<p) != 0, Seconds: c.seconds[p],
+			LimitsOctets: c.set&(controlOctets<<p) != 0, Octets: c.octets[p],
+		}
+	}
 }

@@ -16,6 +16,7 @@ type exchange struct {
 	now        time.Time
 	mayBlock   bool
 	deferred   bool // what is next takes long: try again off the listener
+	reserved   bool // a place was taken for nonce
 
 	username []byte // as sent, or what stands in for it
 	method   Method

@@ -11,20 +11,20 @@ import (
 // among the user's simultaneous sessions and what the user has used so far. It
 // is in memory for one node; several nodes share it through Redis.
 type Limits interface {
-	// Reserve takes one of limit places for a session that is about to begin.
-	// The place is taken over by the session's Start, given back by its Stop, and
-	// lapses by itself if neither comes. Of any number of concurrent calls, no
-	// more than limit succeed. A device that reserves again on the same NAS
-	// port replaces its own reservation or session rather than standing beside it,
-	// and so does a session that asks again: see Reservation.AcctSessionID.
-	//
-	// The nonce is the one that the session is to carry in Class: that of the
-	// reservation, or of the session that is running already. It is zero if that
-	// one runs without a Class of ours, and is to stay so.
-	Reserve(Reservation) (Nonce, bool)
-	// Used returns what the user has used in the period that contains at,
-	// open sessions included.
-	Used(username string, period Period, at time.Time) Usage
+	// Reserve takes one of limit places for a session that is about to begin,
+	// unless a quota is used up. The place is taken over by the session's Start,
+	// given back by its Stop or by Release, and lapses by itself if none of them
+	// comes. Of any number of concurrent calls, no more than limit succeed. A
+	// device that reserves again on the same NAS port replaces its own reservation
+	// or session rather than standing beside it, and so does a session that asks
+	// again: see Reservation.AcctSessionID.
+	Reserve(Reservation) Grant
+	// Release gives a place back of which nothing will come: the answer was not
+	// an Access-Accept after all. The nonce is the one that was reserved for.
+	Release(username string, nonce Nonce)
+	// Waits reports whether Reserve may wait for another server, so that it must
+	// not be called on a listener. It may change from one moment to the next.
+	Waits() bool
 }
 
 // Reservation is one request for a place.
@@ -32,7 +32,10 @@ type Reservation struct {
 	Username string
 	// Limit is zero for a user without one: no place is taken then.
 	Limit int
-	Nonce Nonce // for a session that is new
+	// Quotas by period, which must not be used up. What was used in the period that
+	// contains At counts, open sessions included.
+	Quotas [PeriodCount]Quota
+	Nonce  Nonce // for a session that is new
 	// AcctSessionID is the one in the Access-Request, as in Record; empty: not sent. When the user
 	// has a session of that id on that NAS, it is being authenticated again (by
 	// MAC address, or with Termination-Action): with another nonce it would be torn
@@ -43,6 +46,33 @@ type Reservation struct {
 	NASPortID        string // or the decimal NAS-Port
 	CallingStationID string // in normal form
 	At               time.Time
+}
+
+// Grant is what came of a Reservation.
+type Grant struct {
+	// Reserved is false if all places are taken or a quota is used up: Used tells
+	// which.
+	Reserved bool
+	// Nonce is the one that the session is to carry in Class: that of the
+	// reservation, or of the session that is running already. It is zero if that
+	// one runs without a Class of ours, and is to stay so.
+	Nonce Nonce
+	// Used is what the user has used, in the periods that have a quota.
+	Used [PeriodCount]Usage
+}
+
+// Quota is how much a user may use in a period. The zero value does not limit.
+type Quota struct {
+	LimitsSeconds, LimitsOctets bool
+	Seconds, Octets             uint64
+}
+
+// Limits reports whether there is a limit at all.
+func (q *Quota) Limits() bool { return q.LimitsSeconds || q.LimitsOctets }
+
+// UsedUp reports whether nothing is left of the quota after u.
+func (q *Quota) UsedUp(u Usage) bool {
+	return q.LimitsSeconds && u.Seconds >= q.Seconds || q.LimitsOctets && u.Octets() >= q.Octets
 }
 
 // Nonce identifies the session that an Access-Accept begins. It travels in Class.

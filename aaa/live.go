@@ -86,7 +86,8 @@ type LiveSessions struct {
 	nases   map[nasKey]*liveNAS // changed by the writer alone, like what hangs on it
 	byAddr  map[netip.Addr][]*liveNAS
 	scratch []byte
-	swept   int // the shard that Sweep looks at next
+	swept   int                             // the shard that Sweep looks at next
+	changed func(id uuid.UUID, left string) // nil: nobody asks
 
 	sessions [liveShards]sessionShard
 	users    [liveShards]userShard
@@ -171,6 +172,9 @@ func (l *LiveSessions) Resolver() *Resolver { return l.resolver }
 func (l *LiveSessions) Load(ctx context.Context, store SessionStore) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
+	changed := l.changed
+	l.changed = nil // what is loaded is no change
+	defer func() { l.changed = changed }()
 	boots, err := store.Boots(ctx, time.Time{})
 	if err != nil {
 		return fmt.Errorf("load boots: %w", err)
@@ -371,6 +375,13 @@ func (l *LiveSessions) put(ls *liveSession, s *Session, fresh bool) {
 	}
 	if ls.inferred = s.StopInferred; closed || fresh && !s.Open() {
 		ls.seen = max(ls.seen, l.elapsed(l.opt.Now()))
+	}
+	if l.changed != nil {
+		name := ""
+		if left != nil && left != user {
+			name = left.name
+		}
+		l.changed(ls.id, name)
 	}
 }
 

@@ -70,8 +70,7 @@ func (l live) reserve(nonce byte, change ...func(*aaa.Reservation)) bool {
 	for _, f := range change {
 		f(&r)
 	}
-	_, ok := l.Reserve(r)
-	return ok
+	return l.Reserve(r).Reserved
 }
 
 func limit(n int) func(*aaa.Reservation) { return func(r *aaa.Reservation) { r.Limit = n } }
@@ -87,7 +86,7 @@ func TestReservationRace(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
-				if _, ok := l.Reserve(aaa.Reservation{Username: "alice", Limit: limit, Nonce: aaa.Nonce{byte(i)}, NASAddr: testNAS, At: time.Now()}); ok {
+				if l.Reserve(aaa.Reservation{Username: "alice", Limit: limit, Nonce: aaa.Nonce{byte(i)}, NASAddr: testNAS, At: time.Now()}).Reserved {
 					accepted.Add(1)
 				}
 			})

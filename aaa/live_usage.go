@@ -33,13 +33,18 @@ func (l *LiveSessions) today(at time.Time) *calendar {
 	return c
 }
 
-// Used implements [Limits].
+// Used returns what the user has used in the period that contains at, open
+// sessions included.
 func (l *LiveSessions) Used(username string, period Period, at time.Time) Usage {
 	c := l.today(at)
 	shard := l.userShard(username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	u := shard.m[username]
+	return shard.m[username].used(period, c)
+}
+
+// used is for a user who may be nil. The caller holds the lock.
+func (u *liveUser) used(period Period, c *calendar) Usage {
 	if u == nil || u.usage == nil {
 		return Usage{}
 	}

@@ -52,26 +52,35 @@ func (u *userShard) user(name string) *liveUser {
 }
 
 // Reserve implements [Limits].
-func (l *LiveSessions) Reserve(r Reservation) (Nonce, bool) {
+func (l *LiveSessions) Reserve(r Reservation) Grant {
+	c := l.today(r.At)
 	shard := l.userShard(r.Username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	running, nonce := l.running(shard.m[r.Username], &r)
+	u := shard.m[r.Username]
+	var g Grant
+	for p := range r.Quotas {
+		if quota := &r.Quotas[p]; quota.Limits() {
+			g.Used[p] = u.used(Period(p), c)
+			if quota.UsedUp(g.Used[p]) {
+				return g
+			}
+		}
+	}
+	running, nonce := l.running(u, &r)
 	if r.Limit == 0 {
-		return nonce, true
+		g.Nonce, g.Reserved = nonce, true
+		return g
 	}
-	u := shard.user(r.Username)
-	u.lapse(r.At)
+	g.Nonce, g.Reserved = l.place(shard.user(r.Username), &r, running, nonce)
+	return g
+}
 
-	p := reservation{nonce: nonce, nas: r.NASAddr, station: r.CallingStationID, lapses: r.At.Add(l.opt.ReservationTTL)}
-	if len(r.AcctSessionID) > 0 {
-		p.named = l.named(r.NASAddr, maphash.Bytes(l.seed, r.AcctSessionID))
-	}
-	// A device is known by its station and port; where either is missing, every
-	// request is taken for a device of its own.
-	if r.CallingStationID != "" && r.NASPortID != "" {
-		p.device = l.device(r.NASAddr, r.NASPortID, r.CallingStationID)
-	}
+// place takes one of the user's places, if one is left. The caller holds the
+// shard's lock.
+func (l *LiveSessions) place(u *liveUser, r *Reservation, running *liveSession, nonce Nonce) (Nonce, bool) {
+	u.lapse(r.At)
+	p := l.reservationOf(r, nonce)
 	taken := int(u.open)
 	if running != nil && running.open || p.device != 0 && u.has(p.device) {
 		taken--
@@ -81,7 +90,7 @@ func (l *LiveSessions) Reserve(r Reservation) (Nonce, bool) {
 		switch {
 		case p.named != 0 && other.named == p.named:
 			p.nonce = other.nonce // the session that has not begun yet asks again
-		case p.device != 0 && other.device == p.device, other.device != 0 && u.has(other.device):
+		case other.nonce == p.nonce, p.device != 0 && other.device == p.device, other.device != 0 && u.has(other.device):
 			// Its place is the one of this device, or of the session it replaces.
 		default:
 			taken++
@@ -93,12 +102,47 @@ func (l *LiveSessions) Reserve(r Reservation) (Nonce, bool) {
 	if running != nil && running.open {
 		return nonce, true // it has its place
 	}
-	u.reservations = slices.DeleteFunc(u.reservations, func(o reservation) bool {
-		return p.device != 0 && o.device == p.device || p.named != 0 && o.named == p.named
-	})
-	u.reservations = append(u.reservations, p)
+	u.hold(p)
 	return p.nonce, true
 }
+
+// reservationOf makes the place that is asked for.
+func (l *LiveSessions) reservationOf(r *Reservation, nonce Nonce) reservation {
+	p := reservation{nonce: nonce, nas: r.NASAddr, station: r.CallingStationID, lapses: r.At.Add(l.opt.ReservationTTL)}
+	if len(r.AcctSessionID) > 0 {
+		p.named = l.named(r.NASAddr, maphash.Bytes(l.seed, r.AcctSessionID))
+	}
+	// A device is known by its station and port; where either is missing, every
+	// request is taken for a device of its own.
+	if r.CallingStationID != "" && r.NASPortID != "" {
+		p.device = l.device(r.NASAddr, r.NASPortID, r.CallingStationID)
+	}
+	return p
+}
+
+// hold keeps a place in lieu of those of the same nonce, device or session.
+func (u *liveUser) hold(p reservation) {
+	u.reservations = slices.DeleteFunc(u.reservations, func(o reservation) bool {
+		return o.nonce == p.nonce || p.device != 0 && o.device == p.device || p.named != 0 && o.named == p.named
+	})
+	u.reservations = append(u.reservations, p)
+}
+
+// Release implements [Limits].
+func (l *LiveSessions) Release(username string, nonce Nonce) {
+	shard := l.userShard(username)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	u := shard.m[username]
+	if u == nil {
+		return
+	}
+	u.reservations = slices.DeleteFunc(u.reservations, func(o reservation) bool { return o.nonce == nonce })
+	shard.drop(u)
+}
+
+// Waits implements [Limits]: what is in memory is known at once.
+func (l *LiveSessions) Waits() bool { return false }
 
 // running finds the session that is authenticated again, and the nonce that it
 // carries; a session that only fell silent counts as running. Without one, it

@@ -57,6 +57,9 @@ const (
 	PeriodMonth
 )
 
+// PeriodCount is how many periods there are.
+const PeriodCount = int(PeriodMonth) + 1
+
 var periodNames = [...]string{"ever", "day", "week", "month"}
 
 // String returns the period as it stands in the plans table.

@@ -280,11 +280,14 @@ func TestReplyThatIsTooLong(t *testing.T) {
 	for range 20 {
 		items = append(items, replyItem("Reply-Message", "+=", strings.Repeat("x", 250)))
 	}
-	plan := w.store.putPlan(Plan{Name: "p", Items: items})
+	plan := w.store.putPlan(Plan{Name: "p", Items: items, SimultaneousUse: 1})
 	w.addUser(User{Name: "alice", Credential: cleartext("x"), PlanID: plan.ID})
 	a := w.pap("alice", "x").rejected()
 	require.Equal(t, ReasonInternal, w.reason())
 	require.Empty(t, a.text())
+	reserved := w.limits.reservations()
+	require.Len(t, reserved, 1)
+	require.Equal(t, []Nonce{reserved[0].Nonce}, w.limits.released, "nothing comes of the place")
 	require.Contains(t, w.log.String(), "reply cannot be made")
 	for range 5 {
 		w.pap("alice", "x").rejected()

@@ -206,21 +206,41 @@ type fakeLimits struct {
 	used     map[Period]Usage
 	open     int // places that are taken
 	reserved []Reservation
+	released []Nonce
+	waits    bool // fixed before the first request
 }
 
-func (l *fakeLimits) Reserve(r Reservation) (Nonce, bool) {
+func (l *fakeLimits) Reserve(r Reservation) Grant {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if r.Limit == 0 {
-		return r.Nonce, true
+	var g Grant
+	for p := range r.Quotas {
+		if r.Quotas[p].Limits() {
+			g.Used[p] = l.used[Period(p)]
+			if r.Quotas[p].UsedUp(g.Used[p]) {
+				return g
+			}
+		}
 	}
-	l.reserved = append(l.reserved, r)
-	if l.open >= r.Limit {
-		return Nonce{}, false
+	if r.Limit > 0 {
+		l.reserved = append(l.reserved, r)
+		if l.open >= r.Limit {
+			return g
+		}
+		l.open++
 	}
-	l.open++
-	return r.Nonce, true
+	g.Reserved, g.Nonce = true, r.Nonce
+	return g
 }
+
+func (l *fakeLimits) Release(_ string, nonce Nonce) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open--
+	l.released = append(l.released, nonce)
+}
+
+func (l *fakeLimits) Waits() bool { return l.waits }
 
 // reservations lists what was asked for.
 func (l *fakeLimits) reservations() []Reservation {
@@ -234,12 +254,6 @@ func (l *fakeLimits) set(used map[Period]Usage, open int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.used, l.open = used, open
-}
-
-func (l *fakeLimits) Used(_ string, period Period, _ time.Time) Usage {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.used[period]
 }
 
 // world is a server with everything around it, for one test.
