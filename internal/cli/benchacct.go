@@ -1,211 +1,206 @@
 package cli
 
 import (
-	"bufio"
-	"encoding/csv"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"strconv"
-	"sync"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
-	crand "crypto/rand"
-	"encoding/hex"
-
 	"github.com/spf13/cobra"
-
-	"radiusd/radius"
 )
 
+// acctOptions are those of `bench acct`.
+type acctOptions struct {
+	benchOptions
+	interims   int
+	open       int
+	nases      int
+	clock      string
+	spread     bool
+	loss       float64
+	repeat     float64
+	reboot     int
+	login      bool
+	password   string
+	authServer []string
+	ackPath    string
+}
+
+// clocks are what NASes say about time, by name.
+var clocks = map[string][]nasClock{
+	"timestamp": {{timestamp: true}},
+	"delay":     {{delay: true}},
+	"both":      {{timestamp: true, delay: true}},
+	"mixed":     {{timestamp: true}, {timestamp: true, delay: true}, {delay: true}},
+}
+
 func (a *app) benchAcctCommand() *cobra.Command {
-	o := &benchOptions{target: target{a: a}}
-	var interims int
-	var sessions uint64
-	var ackPath string
+	o := &acctOptions{benchOptions: benchOptions{target: target{a: a}}}
 	c := &cobra.Command{
 		Use:   "acct",
 		Short: "Load a server with accounting of whole sessions",
-		Long: `Accounts sessions with growing counters: a Start, interim updates, a Stop, each
-sent when the one before was acknowledged. With --ack-log, every acknowledged record
-is written to a CSV file, to be compared with what the store holds: a server may
-have more (an answer can be lost), but never less.`,
+		Long: `Accounts sessions as NASes do: a Start, interim updates with growing counters, a
+Stop, each sent when the one before was acknowledged, and sent again until it is
+(RFC 5080 section 2.2.1). A request that stays unanswered goes to the next server
+after two transmissions.
+
+The network may be made worse: --loss loses a share of requests and of answers,
+--repeat delivers requests twice, at once or late. --reboot lets NASes restart: in
+turn in order, with Accounting-Off, or by a crash, that forgets what is under way.
+Then comes an Accounting-On, and their Acct-Session-Ids count from one again.
+NASes differ in what they say of time, see --clock: those that send
+Acct-Delay-Time change it when they send a request again, and with it the
+Identifier and the authenticator (RFC 2866 section 5.2).
+
+With --log, every record is written to a CSV file, with the time when it was
+acknowledged; without one if it was sent and never answered, because the NAS
+crashed or the load was interrupted. 'radiusd bench verify' compares that log with
+the stores.
+
+A seed gives the same sessions, counters and losses again. On one store, give each
+load another seed, as its NASes and sessions are called the same otherwise.`,
 		Example: `  radiusd bench acct --duration 30s --concurrency 256
-  radiusd bench acct --sessions 10000 --interims 3 --user 'user{n}' --users 1000 --ack-log acknowledged.csv`,
+  radiusd bench acct --rate 20000 --open 100000 --nas 16 --concurrency 1024 --duration 1m --log acknowledged.csv
+  radiusd bench acct --sessions 10000 --loss 0.05 --repeat 0.05 --reboot 500 --wait 200ms --log acknowledged.csv
+  radiusd bench acct --server 192.0.2.1 --server 192.0.2.2 --spread --remote --secret-stdin`,
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, _ []string) (err error) {
-			if interims < 0 || interims > 1e6 {
-				return usagef("--interims: want 0 to 1000000")
-			}
-			o.count = sessions
-			if err := o.completeBench(acctPort); err != nil {
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.completeAcct(); err != nil {
 				return err
 			}
-			var log *ackLog
-			if ackPath != "" {
-				file, err := createFile(ackPath)
-				if err != nil {
-					return err
-				}
-				log = newAckLog(file)
-				defer func() {
-					err = errors.Join(err, log.close())
-				}()
-			}
-			o.total = int64(sessions) * int64(interims+2)
-			left := newQuota(sessions)
-			var run [6]byte
-			crand.Read(run[:])
-			return o.runBench(c.Context(), func(socket, slots int) (benchSource, error) {
-				return newAcctSource(o, interims, hex.EncodeToString(run[:]), socket, slots, left, log), nil
-			})
+			return o.runAcct(c.Context())
 		},
 	}
-	o.benchFlags(c)
-	c.Flags().Uint64Var(&sessions, "sessions", 0, "how many sessions to account (default: for --duration)")
-	c.Flags().IntVar(&interims, "interims", 2, "interim updates in each session")
-	c.Flags().StringVar(&ackPath, "ack-log", "", "CSV `FILE` for the acknowledged records")
-	_ = c.MarkFlagFilename("ack-log", "csv")
+	o.benchFlags(c, 0)
+	flags := c.Flags()
+	flags.Uint64Var(&o.count, "sessions", 0, "how many sessions to account (default: for --duration)")
+	flags.IntVar(&o.interims, "interims", 2, "interim updates in each session")
+	flags.IntVar(&o.open, "open", 0, "sessions open at a time (default as many as --concurrency)")
+	flags.IntVar(&o.nases, "nas", 0, "`NUMBER` of NASes (default one for each socket)")
+	flags.StringVar(&o.clock, "clock", "mixed", "what NASes send of time: timestamp (Event-Timestamp), delay (Acct-Delay-Time), both, or mixed, each NAS one of these")
+	flags.BoolVar(&o.spread, "spread", false, "send the requests to the servers in turn (default: to the next one when one does not answer)")
+	flags.Float64Var(&o.loss, "loss", 0, "`SHARE` of requests, and of answers, that the network loses; up to 0.9")
+	flags.Float64Var(&o.repeat, "repeat", 0, "`SHARE` of requests that the network delivers twice")
+	flags.IntVar(&o.reboot, "reboot", 0, "a NAS restarts after about so many `SESSIONS` (default never)")
+	flags.BoolVar(&o.login, "login", false, "begin sessions with an Access-Request, and return the Class of its answer")
+	flags.StringVar(&o.password, "password", "bench{n}", "`PASSWORD` for --login; {n} is the user's number")
+	flags.StringArrayVar(&o.authServer, "auth-server", nil, "`HOST[:PORT]` for --login (default --server, on port 1812)")
+	flags.StringVar(&o.ackPath, "log", "", "CSV `FILE` for the records and when they were acknowledged")
+	_ = c.MarkFlagFilename("log", "csv")
+	completeFlag(c, "clock", clockNames()...)
 	return c
 }
 
-// acctSource makes Accounting-Requests. Each slot has one session at a time.
-type acctSource struct {
-	o        *benchOptions
-	hasher   *radius.Hasher
-	interims int
-	prefix   string // of the session ids
-	next     int
-	slots    []benchSession
-	left     *quota
-	log      *ackLog
-	message  radius.Message
-	scratch  []byte
+func clockNames() []string {
+	return []string{"timestamp", "delay", "both", "mixed"}
 }
 
-// benchSession is the session that a slot accounts.
-type benchSession struct {
-	id, user      string
-	step          int // the request that is next or under way; 0 is Start
-	begun         time.Time
-	event         time.Time
-	status        uint32
-	seconds       uint32
-	input, output uint64
-}
-
-func newAcctSource(o *benchOptions, interims int, run string, socket, slots int, left *quota, log *ackLog) *acctSource {
-	return &acctSource{
-		o: o, hasher: radius.NewHasher([]byte(o.secret)), interims: interims,
-		prefix: fmt.Sprintf("%s-%d-", run, socket), slots: make([]benchSession, slots), left: left, log: log,
+// completeAcct checks the options and derives what is not given.
+func (o *acctOptions) completeAcct() error {
+	switch {
+	case o.interims < 0 || o.interims > 1e6:
+		return usagef("--interims: want 0 to 1000000")
+	case o.loss < 0 || o.loss > 0.9 || o.repeat < 0 || o.repeat > 1:
+		return usagef("--loss: want 0 to 0.9, and --repeat 0 to 1")
+	case o.open < 0 || o.open > 1<<24 || o.nases < 0 || o.nases > 1<<15 || o.reboot < 0:
+		return usagef("--open: want 0 to %d, --nas 0 to %d, and --reboot no less than 0", 1<<24, 1<<15)
+	case clocks[o.clock] == nil:
+		return usagef("--clock: %q is not one of %s", o.clock, strings.Join(clockNames(), ", "))
+	case !o.login && len(o.authServer) > 0:
+		return usagef("--auth-server is for --login")
 	}
-}
-
-func (s *acctSource) append(dst []byte, slot int, identifier uint8, ending bool) ([]byte, bool, error) {
-	b := &s.slots[slot]
-	if b.step == 0 && (ending || !s.left.take()) {
-		return dst, false, nil
-	}
-	now := time.Now()
-	if b.step == 0 {
-		s.next++
-		s.scratch = strconv.AppendInt(append(s.scratch[:0], s.prefix...), int64(s.next), 10)
-		b.id = string(s.scratch)
-		b.user = numbered(s.o.user, (s.next-1)%s.o.users+1)
-		b.begun, b.input, b.output, b.status = now, 0, 0, radius.AcctStart
-	} else {
-		b.input += uint64(1000 + 7*s.next%1000)
-		b.output += uint64(100_000 + 13*s.next%10_000)
-		b.status = radius.AcctInterimUpdate
-		if b.step > s.interims {
-			b.status = radius.AcctStop
-		}
-	}
-	b.event = now.Truncate(time.Second)
-	b.seconds = uint32(now.Sub(b.begun) / time.Second)
-
-	m := &s.message
-	m.Code, m.Attributes = radius.AccountingRequest, m.Attributes[:0]
-	m.AddUint32(radius.TypeAcctStatusType, b.status)
-	m.AddString(radius.TypeUserName, b.user)
-	m.AddString(radius.TypeAcctSessionID, b.id)
-	m.AddString(radius.TypeNASIdentifier, testNASIdentifier)
-	m.Attributes = radius.AppendTime(m.Attributes, radius.TypeEventTimestamp, b.event)
-	if b.status != radius.AcctStart {
-		m.AddUint32(radius.TypeAcctSessionTime, b.seconds)
-		m.AddUint32(radius.TypeAcctInputOctets, uint32(b.input))
-		m.AddUint32(radius.TypeAcctOutputOctets, uint32(b.output))
-		m.AddUint32(radius.TypeAcctInputGigawords, uint32(b.input>>32))
-		m.AddUint32(radius.TypeAcctOutputGigawords, uint32(b.output>>32))
-	}
-	packet, err := m.AppendTo(dst, identifier, s.hasher)
-	return packet, err == nil, err
-}
-
-func (s *acctSource) answered(slot int, answer radius.Packet, authenticator *[16]byte) error {
-	err := verifyAnswer(s.hasher, answer, authenticator, false)
-	if errors.Is(err, errUnverified) {
+	if err := o.completeBench(acctPort); err != nil {
 		return err
 	}
-	if err == nil && answer.Code() != radius.AccountingResponse {
-		err = fmt.Errorf("%v where Accounting-Response is right", answer.Code())
+	if o.open == 0 {
+		o.open = o.concurrency
 	}
-	if err == nil && s.log != nil {
-		err = s.log.write(&s.slots[slot])
+	if o.nases == 0 {
+		o.nases = o.sockets
 	}
-	s.advance(slot)
-	return err
-}
-
-// lost goes on with the session: what is cumulative comes with the next record.
-func (s *acctSource) lost(slot int) { s.advance(slot) }
-
-// advance moves the session to its next request.
-func (s *acctSource) advance(slot int) {
-	b := &s.slots[slot]
-	if b.step++; b.step > s.interims+1 {
-		b.step = 0
+	// A NAS sends from one socket.
+	if least := (o.concurrency + identifiersUsed - 1) / identifiersUsed; o.nases < least {
+		return usagef("--concurrency %d: %d NASes do not have so many Identifiers, give at least --nas %d", o.concurrency, o.nases, least)
 	}
-}
-
-// ackLog is the log of acknowledged records, shared by all sockets.
-type ackLog struct {
-	mu    sync.Mutex
-	file  io.WriteCloser
-	buf   *bufio.Writer
-	csv   *csv.Writer
-	cells []string
-	err   error
-}
-
-var ackNames = map[uint32]string{radius.AcctStart: "start", radius.AcctInterimUpdate: "interim", radius.AcctStop: "stop"}
-
-func newAckLog(file io.WriteCloser) *ackLog {
-	l := &ackLog{file: file, buf: bufio.NewWriterSize(file, 1<<16)}
-	l.csv = csv.NewWriter(l.buf)
-	l.err = l.csv.Write([]string{"acct_session_id", "status", "username", "event_time", "session_seconds", "input_octets", "output_octets"})
-	return l
-}
-
-// write notes the record that the session has under way.
-func (l *ackLog) write(b *benchSession) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.cells = append(l.cells[:0], b.id, ackNames[b.status], protectCSV(b.user), b.event.UTC().Format(time.RFC3339),
-		strconv.FormatUint(uint64(b.seconds), 10), strconv.FormatUint(b.input, 10), strconv.FormatUint(b.output, 10))
-	if l.err == nil {
-		l.err = l.csv.Write(l.cells)
+	o.sockets = min(o.sockets, o.nases)
+	if !o.login {
+		return nil
 	}
-	return l.err
-}
-
-func (l *ackLog) close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.csv.Flush()
-	if err := errors.Join(l.err, l.csv.Error(), l.buf.Flush(), l.file.Close()); err != nil {
-		return fmt.Errorf("write the log of acknowledgements: %w", err)
+	if len(o.authServer) == 0 {
+		for _, server := range o.servers {
+			host, _, _ := net.SplitHostPort(server)
+			o.authServer = append(o.authServer, host)
+		}
+	}
+	if len(o.authServer) != len(o.servers) {
+		return usagef("--auth-server: want as many as --server")
+	}
+	for i, server := range o.authServer {
+		server, err := hostPort(server, authPort)
+		if err != nil {
+			return usagef("--auth-server: %v", err)
+		}
+		if !o.remote && !isLoopback(server) {
+			return usagef("%s is not on this machine: give --remote if you are allowed to load it", server)
+		}
+		o.authServer[i] = server
 	}
 	return nil
+}
+
+// runAcct loads the servers.
+func (o *acctOptions) runAcct(ctx context.Context) (err error) {
+	var log *ackLog
+	if o.ackPath != "" {
+		file, err := createFile(o.ackPath)
+		if err != nil {
+			return err
+		}
+		log = newAckLog(file)
+		defer func() { err = errors.Join(err, log.close()) }()
+	}
+	if o.reboot == 0 {
+		o.total = int64(o.count) * int64(o.interims+2)
+	}
+	addresses := slices.Concat(o.servers, o.authServer)
+	return o.runBench(ctx, addresses, func(socket, slots int) (benchSource, error) {
+		source := newAcctSource(o, slots, log)
+		for n := socket; n < o.nases; n += o.sockets {
+			source.add(n)
+		}
+		if len(source.nases) == 0 {
+			return nil, fmt.Errorf("bench: no NAS for socket %d", socket)
+		}
+		return source, nil
+	})
+}
+
+// share returns the part of a whole that one of several has.
+func share[T int | uint64](whole T, index, of int) T {
+	part := whole / T(of)
+	if T(index) < whole%T(of) {
+		part++
+	}
+	return part
+}
+
+// nasClock is what a NAS sends of the time of its records, one at least.
+type nasClock struct {
+	timestamp bool // Event-Timestamp
+	delay     bool // Acct-Delay-Time
+}
+
+// delayOf returns the Acct-Delay-Time of a request that was sent first a time ago.
+// A boot without Event-Timestamp is told from the next by Acct-Delay-Time alone, so
+// one that is sent again has always one.
+func (c nasClock) delayOf(since time.Duration, boot bool) uint32 {
+	seconds := uint32(since / time.Second)
+	if boot && since > 0 {
+		seconds++
+	}
+	return seconds
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	crand "crypto/rand"
 
@@ -50,12 +51,12 @@ a CSV file with the columns username and password. Users are taken in turn.`,
 			}
 			o.total = int64(o.count)
 			left := newQuota(o.count)
-			return o.runBench(c.Context(), func(socket, _ int) (benchSource, error) {
-				return newAuthSource([]byte(o.secret), method, want, logins, socket*len(logins)/o.sockets, left), nil
+			return o.runBench(c.Context(), o.servers, func(socket, _ int) (benchSource, error) {
+				return newAuthSource(o, method, want, logins, socket, left), nil
 			})
 		},
 	}
-	o.benchFlags(c)
+	o.benchFlags(c, 5)
 	c.Flags().Uint64Var(&o.count, "count", 0, "how many requests to send (default: for --duration)")
 	c.Flags().StringVar(&method, "method", "pap", "`METHOD`: "+strings.Join(passwordMethods, ", "))
 	c.Flags().StringVar(&password, "password", "bench{n}", "`PASSWORD`; {n} is the user's number")
@@ -114,14 +115,16 @@ func benchLogins(path, name, password string, count int) ([]login, error) {
 
 // authSource makes Access-Requests.
 type authSource struct {
-	secret []byte
-	hasher *radius.Hasher
-	method string
-	want   radius.Code
-	logins []login
-	next   int
-	left   *quota
-	random *rand.ChaCha8
+	secret  []byte
+	hasher  *radius.Hasher
+	method  string
+	want    radius.Code
+	logins  []login
+	next    int
+	servers int
+	users   []int // by slot
+	left    *quota
+	random  *rand.ChaCha8
 
 	message  radius.Message
 	password []byte
@@ -129,33 +132,45 @@ type authSource struct {
 	proofs   map[int]func(radius.Packet) error // by slot, for mschapv2
 }
 
-func newAuthSource(secret []byte, method string, want radius.Code, logins []login, first int, left *quota) *authSource {
+func newAuthSource(o *benchOptions, method string, want radius.Code, logins []login, socket int, left *quota) *authSource {
 	var seed [32]byte
-	crand.Read(seed[:])
+	crand.Read(seed[:]) // a Request Authenticator must never repeat (RFC 2865 section 3)
 	return &authSource{
-		secret: secret, hasher: radius.NewHasher(secret), method: method, want: want,
-		logins: logins, next: first, left: left, random: rand.NewChaCha8(seed),
+		secret: []byte(o.secret), hasher: radius.NewHasher([]byte(o.secret)), method: method, want: want,
+		logins: logins, next: socket * len(logins) / max(o.sockets, 1), servers: max(len(o.servers), 1),
+		users: make([]int, o.concurrency), left: left, random: rand.NewChaCha8(seed),
 		proofs: map[int]func(radius.Packet) error{},
 	}
 }
 
-func (s *authSource) append(dst []byte, slot int, identifier uint8, ending bool) ([]byte, bool, error) {
+func (s *authSource) begin(slot int, _ time.Time, ending bool) time.Duration {
 	if ending || !s.left.take() {
-		return dst, false, nil
+		return -1
 	}
-	user := &s.logins[s.next%len(s.logins)]
+	s.users[slot] = s.next
 	s.next++
+	return 0
+}
+
+func (s *authSource) encode(dst []byte, slot int, identifier uint8, _ time.Duration) ([]byte, error) {
+	user := &s.logins[s.users[slot]%len(s.logins)]
 	m := &s.message
 	m.Code, m.Attributes = radius.AccessRequest, m.Attributes[:0]
 	s.random.Read(m.Authenticator[:])
 	m.AddString(radius.TypeUserName, user.name)
 	if err := s.addPassword(m, slot, user); err != nil {
-		return dst, false, err
+		return dst, err
 	}
 	m.AddString(radius.TypeNASIdentifier, testNASIdentifier)
-	packet, err := m.AppendTo(dst, identifier, s.hasher)
-	return packet, err == nil, err
+	return m.AppendTo(dst, identifier, s.hasher)
 }
+
+// fate spreads requests over the servers; a request stays with its server.
+func (s *authSource) fate(slot, _ int, _ time.Duration) fate {
+	return fate{link: s.users[slot] % s.servers}
+}
+
+func (s *authSource) forgotten(int) bool { return false }
 
 // addPassword is as the function of that name, without allocation for pap and
 // chap.

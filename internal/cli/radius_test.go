@@ -2,7 +2,6 @@ package cli
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -177,161 +175,6 @@ func TestHostPort(t *testing.T) {
 	assert.True(t, isLoopback("localhost:1"))
 	assert.False(t, isLoopback("192.0.2.1:1"))
 	assert.False(t, isLoopback("localhost.example:1"))
-}
-
-func TestBenchAuth(t *testing.T) {
-	auth, _ := newOracle(t, &oracle{})
-	s := newSite(t, "")
-	for _, args := range [][]string{
-		{"--count", "500"},
-		{"--count", "200", "--method", "chap", "--concurrency", "600"},
-		{"--count", "50", "--method", "mschapv2"},
-		{"--count", "100", "--rate", "2000", "--sockets", "2"},
-		{"--duration", "100ms"},
-	} {
-		report := s.object(append([]string{"bench", "auth", "--server", auth, "--user", "alice", "--password", "s3cret"}, args...)...)
-		assert.Equal(t, report["requests"], report["answers"], args)
-		assert.Positive(t, report["answers"], args)
-		assert.Zero(t, report["wrong_answers"])
-		assert.Zero(t, report["lost"])
-		assert.GreaterOrEqual(t, report["latency_max_us"], report["latency_p50_us"])
-		if args[0] == "--count" {
-			assert.Equal(t, args[1], strconv.Itoa(int(report["requests"].(float64))))
-		}
-	}
-	r := s.run("bench", "auth", "--server", auth, "--user", "alice", "--password", "wrong", "--count", "10")
-	assert.Equal(t, exitFailed, r.code)
-	assert.Contains(t, r.err, "10 of 10 answers were wrong: Access-Reject where Access-Accept is right")
-	s.ok("bench", "auth", "--server", auth, "--user", "alice", "--password", "wrong", "--count", "10", "--expect", "reject")
-
-	users := s.file("users.csv", "username,password\nalice,s3cret\nmallory,x\n")
-	r = s.run("bench", "auth", "--server", auth, "--users-file", users, "--count", "10", "--sockets", "1")
-	assert.Contains(t, r.err, "5 of 10 answers were wrong")
-	assert.Contains(t, s.run("bench", "auth", "--server", auth, "--users-file", s.file("bad.csv", "name\nx\n")).err, "columns username and password")
-}
-
-func TestBenchFindsWhatIsWrong(t *testing.T) {
-	auth, _ := newOracle(t, &oracle{lie: true})
-	s := newSite(t, "")
-	r := s.run("bench", "auth", "--server", auth, "--user", "alice", "--password", "s3cret", "--method", "mschapv2", "--count", "10")
-	assert.Contains(t, r.err, "10 of 10 answers were wrong: the MS-CHAP2-Success is wrong")
-	r = s.run("bench", "auth", "--server", auth, "--secret", "wrong", "--count", "5", "--wait", "50ms", "--tries", "2", "-o", "json")
-	assert.Equal(t, exitFailed, r.code)
-	assert.Contains(t, r.err, "5 of 5 requests got no answer")
-	var report map[string]any
-	require.NoError(t, json.Unmarshal([]byte(r.out), &report))
-	assert.Equal(t, 5.0, report["retransmissions"])
-	assert.Contains(t, s.fails(exitFailed, "bench", "auth", "--server", "127.0.0.1:1", "--wait", "50ms"), "nothing listens on that port")
-}
-
-func TestBenchAcct(t *testing.T) {
-	o := &oracle{}
-	_, acct := newOracle(t, o)
-	s := newSite(t, "")
-	log := filepath.Join(s.dir, "acknowledged.csv")
-	report := s.object("bench", "acct", "--server", acct, "--sessions", "100", "--interims", "2", "--concurrency", "7", "--user", "u{n}", "--users", "10", "--ack-log", log)
-	assert.Equal(t, 400.0, report["answers"])
-	file, err := os.Open(log)
-	require.NoError(t, err)
-	defer file.Close()
-	rows, err := csv.NewReader(file).ReadAll()
-	require.NoError(t, err)
-	require.Len(t, rows, 401)
-	statuses := map[string]string{"start": "1", "stop": "2", "interim": "3"}
-	perSession := map[string][]string{}
-	logged := map[string]int{}
-	for _, row := range rows[1:] {
-		perSession[row[0]] = append(perSession[row[0]], row[1])
-		logged[row[0]+"/"+row[2]+"/"+statuses[row[1]]]++
-	}
-	o.mu.Lock()
-	acknowledged := maps.Clone(o.records)
-	o.mu.Unlock()
-	assert.Equal(t, acknowledged, logged, "the log is what the server has acknowledged")
-	assert.Len(t, perSession, 100)
-	for id, order := range perSession {
-		assert.Equal(t, []string{"start", "interim", "interim", "stop"}, order, id)
-	}
-
-	// A run for a time finishes its sessions.
-	s.ok("bench", "acct", "--server", acct, "--duration", "50ms", "--interims", "1", "--ack-log", log)
-	content, err := os.ReadFile(log)
-	require.NoError(t, err)
-	assert.Equal(t, strings.Count(string(content), ",start,"), strings.Count(string(content), ",stop,"))
-}
-
-// One request and its answer cost the load generator no allocation, so that it
-// measures the server.
-func TestBenchSourcesDoNotAllocate(t *testing.T) {
-	hasher := radius.NewHasher([]byte("secret"))
-	answer := make([]byte, 0, 512)
-	reply := func(request radius.Packet, code radius.Code) radius.Packet {
-		answer = radius.AppendHeader(answer[:0], code, request.Identifier(), request.Authenticator())
-		answer = radius.AppendMessageAuthenticator(answer)
-		radius.SetLength(answer)
-		hasher.SignMessageAuthenticator(answer, radius.HeaderLength, request.Authenticator())
-		hasher.SignResponse(answer, request.Authenticator())
-		return answer
-	}
-	o := &benchOptions{target: target{secret: "secret"}, user: "alice", users: 1}
-	logins := []login{{"alice", "s3cret"}}
-	for name, c := range map[string]struct {
-		source benchSource
-		code   radius.Code
-		most   float64
-	}{
-		"pap":  {newAuthSource([]byte("secret"), "pap", radius.AccessAccept, logins, 0, newQuota(0)), radius.AccessAccept, 0},
-		"chap": {newAuthSource([]byte("secret"), "chap", radius.AccessAccept, logins, 0, newQuota(0)), radius.AccessAccept, 0},
-		// The name of a session is new with every Start; there are 100 interims here.
-		"acct": {newAcctSource(o, 100, "run", 0, 1, newQuota(0), nil), radius.AccountingResponse, 0.5},
-	} {
-		t.Run(name, func(t *testing.T) {
-			buf := make([]byte, 0, 512)
-			allocs := testing.AllocsPerRun(200, func() {
-				packet, ok, err := c.source.append(buf, 0, 7, false)
-				if !ok || err != nil {
-					t.Fatal(ok, err)
-				}
-				request, discard := radius.Parse(packet)
-				if discard != 0 {
-					t.Fatal(discard)
-				}
-				if err := c.source.answered(0, reply(request, c.code), request.Authenticator()); err != nil {
-					t.Fatal(err)
-				}
-			})
-			assert.LessOrEqual(t, allocs, c.most)
-		})
-	}
-}
-
-func TestVerifyAnswer(t *testing.T) {
-	hasher := radius.NewHasher([]byte("secret"))
-	authenticator := &[16]byte{1, 2, 3}
-	answer := func(build func([]byte) []byte) radius.Packet {
-		p := radius.AppendHeader(nil, radius.AccessAccept, 1, authenticator)
-		p = build(p)
-		radius.SetLength(p)
-		if i := bytes.IndexByte(p[radius.HeaderLength:], byte(radius.TypeMessageAuthenticator)); i >= 0 {
-			hasher.SignMessageAuthenticator(p, radius.HeaderLength+i, authenticator)
-		}
-		hasher.SignResponse(p, authenticator)
-		return p
-	}
-	first := answer(radius.AppendMessageAuthenticator)
-	assert.NoError(t, verifyAnswer(hasher, first, authenticator, true))
-	assert.ErrorIs(t, verifyAnswer(hasher, first, &[16]byte{9}, true), errUnverified)
-	none := answer(func(p []byte) []byte { return p })
-	assert.NoError(t, verifyAnswer(hasher, none, authenticator, false))
-	assert.ErrorContains(t, verifyAnswer(hasher, none, authenticator, true), "has no Message-Authenticator")
-	second := answer(func(p []byte) []byte {
-		return radius.AppendMessageAuthenticator(radius.AppendUint32(p, radius.TypeSessionTimeout, 1))
-	})
-	assert.ErrorContains(t, verifyAnswer(hasher, second, authenticator, true), "not the first attribute")
-	forged := answer(radius.AppendMessageAuthenticator)
-	forged[radius.HeaderLength+5] ^= 1
-	hasher.SignResponse(forged, authenticator)
-	assert.ErrorIs(t, verifyAnswer(hasher, forged, authenticator, true), errUnverified)
 }
 
 func TestJournalCommands(t *testing.T) {
