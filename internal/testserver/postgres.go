@@ -85,6 +85,7 @@ func execute(t testing.TB, statement string) {
 //	func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 func Main(m *testing.M) int {
 	defer StopPostgres()
+	defer StopClickHouse()
 	return m.Run()
 }
 
