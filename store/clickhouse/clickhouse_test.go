@@ -1,0 +1,46 @@
+package clickhouse
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"radiusd/internal/testserver"
+)
+
+func TestMain(m *testing.M) {
+	code := testserver.Main(m)
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			os.Stderr.WriteString(err.Error() + "\n")
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// openTest opens a new database with a schema.
+func openTest(t testing.TB) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{URL: testserver.ClickHouse(t), NodeID: "node-a", AutoMigrate: true, Location: vienna(t)})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func vienna(t testing.TB) *time.Location {
+	t.Helper()
+	location, err := time.LoadLocation("Europe/Vienna")
+	require.NoError(t, err)
+	return location
+}
+
+func newTestSink(t testing.TB, s *Store) *Sink {
+	t.Helper()
+	sink, err := s.NewSink()
+	require.NoError(t, err)
+	return sink
+}
