@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,11 +191,13 @@ func (l *LiveSessions) Load(ctx context.Context, store SessionStore) error {
 		return fmt.Errorf("load sessions: %w", err)
 	}
 	l.forgetUsage() // of a Load that failed half way
-	month, week := startOfPeriod(PeriodMonth, now, l.opt.Location), startOfPeriod(PeriodWeek, now, l.opt.Location)
-	if week.Before(month) {
-		month = week
+	var starts []time.Time
+	for _, p := range []Period{PeriodDay, PeriodWeek, PeriodMonth} {
+		starts = append(starts, startOfPeriod(p, now, l.opt.Location))
 	}
-	err = store.EachUsage(ctx, month, func(d DailyUsage) error {
+	slices.SortFunc(starts, time.Time.Compare)
+	starts = slices.CompactFunc(starts, time.Time.Equal)
+	err = store.EachUsage(ctx, starts, func(d DailyUsage) error {
 		l.addUsage(d.Username, d.Day, d.Usage)
 		return nil
 	})

@@ -387,8 +387,8 @@ func TestLoadMayFailAndBeRepeated(t *testing.T) {
 // failingStore fails after it has given everything.
 type failingStore struct{ *fakeStore }
 
-func (f failingStore) EachUsage(ctx context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
-	if err := f.fakeStore.EachUsage(ctx, since, fn); err != nil {
+func (f failingStore) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
+	if err := f.fakeStore.EachUsage(ctx, starts, fn); err != nil {
 		return err
 	}
 	return context.DeadlineExceeded

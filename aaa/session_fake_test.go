@@ -153,27 +153,31 @@ func (f *fakeStore) Boots(_ context.Context, since time.Time) ([]aaa.Boot, error
 	return slices.DeleteFunc(slices.Clone(f.boots), func(b aaa.Boot) bool { return b.At.Before(since) }), nil
 }
 
-func (f *fakeStore) EachUsage(_ context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
-	earlier := map[string]aaa.Usage{}
+func (f *fakeStore) EachUsage(_ context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
+	type span struct {
+		username string
+		start    time.Time
+	}
+	sums := map[span]aaa.Usage{}
 	for k, u := range f.usage {
 		day, err := time.ParseInLocation(time.DateOnly, k.day, f.loc)
 		if err != nil {
 			return err
 		}
-		if day.Before(since) {
-			s := earlier[k.username]
-			s.Seconds += u.Seconds
-			s.InputOctets += u.InputOctets
-			s.OutputOctets += u.OutputOctets
-			earlier[k.username] = s
-			continue
+		key := span{username: k.username}
+		for _, start := range starts {
+			if !day.Before(start) {
+				key.start = start
+			}
 		}
-		if err := fn(aaa.DailyUsage{Username: k.username, Day: day, Usage: u}); err != nil {
-			return err
-		}
+		sum := sums[key]
+		sum.Seconds += u.Seconds
+		sum.InputOctets += u.InputOctets
+		sum.OutputOctets += u.OutputOctets
+		sums[key] = sum
 	}
-	for username, u := range earlier {
-		if err := fn(aaa.DailyUsage{Username: username, Usage: u}); err != nil {
+	for key, u := range sums {
+		if err := fn(aaa.DailyUsage{Username: key.username, Day: key.start, Usage: u}); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,9 @@ type SessionStore interface {
 	// Boots returns those that happened since. Every NAS's latest AcctOn must
 	// remain known however old it is, because the ids of sessions depend on it.
 	Boots(ctx context.Context, since time.Time) ([]Boot, error)
-	// EachUsage calls fn for each user's usage on days from since on, and once
-	// for each user with the sum of all earlier days and a zero Day.
-	EachUsage(ctx context.Context, since time.Time, fn func(DailyUsage) error) error
+	// EachUsage calls fn for each user with what was used from each of the starts,
+	// which are days in ascending order, up to the next one: Day is that start. What
+	// was used before the first has a zero Day. A user without usage in a span is
+	// left out of it.
+	EachUsage(ctx context.Context, starts []time.Time, fn func(DailyUsage) error) error
 }

@@ -535,7 +535,7 @@ func (s *sessions) EachSession(_ context.Context, _ time.Time, fn func(*aaa.Sess
 
 func (s *sessions) Boots(context.Context, time.Time) ([]aaa.Boot, error) { return nil, nil }
 
-func (s *sessions) EachUsage(context.Context, time.Time, func(aaa.DailyUsage) error) error {
+func (s *sessions) EachUsage(context.Context, []time.Time, func(aaa.DailyUsage) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err

@@ -56,12 +56,11 @@ func (s *Store) UserUsage(ctx context.Context, username string, first, last time
 	return list, nil
 }
 
-// EachUsage calls fn for each user's usage on days from since on, and once for
-// each user with the sum of all earlier days and a zero Day.
-func (s *Store) EachUsage(ctx context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
+// EachUsage implements aaa.SessionStore. The database adds the days up: there are
+// many of them, and one row at most for a user and span.
+func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
 	var u aaa.DailyUsage
 	fields := usageFields(&u, s.location)
-	firstDay := since.In(s.location).Format(dayLayout)
 	// The sum of bigints is numeric in Postgres: brought back to what fits.
 	const limit = "9223372036854775807"
 	sum := "CAST(CASE WHEN sum(COL) > " + limit + " THEN " + limit + " ELSE sum(COL) END AS bigint)"
@@ -74,19 +73,38 @@ func (s *Store) EachUsage(ctx context.Context, since time.Time, fn func(aaa.Dail
 	for _, f := range fields[2:] {
 		sums = append(sums, strings.ReplaceAll(sum, "COL", f.name))
 	}
-	return s.read(ctx, func(tx *sql.Tx) error {
-		each := func() error { return fn(u) }
-		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM usage_daily WHERE day >= $1", []any{firstDay}, targets(fields), each)
-		if err != nil {
-			return fmt.Errorf("read usage: %w", s.explain(err))
+	span, args := "0", []any(nil)
+	if len(starts) > 0 {
+		var b strings.Builder
+		b.WriteString("CASE")
+		for i := len(starts); i > 0; i-- {
+			fmt.Fprintf(&b, " WHEN day >= $%d THEN %d", i, i)
 		}
-		u.Day = time.Time{}
-		sumTargets := append([]any{fields[0].column}, targets(fields[2:])...)
-		err = eachRow(ctx, tx, "SELECT username, "+strings.Join(sums, ", ")+" FROM usage_daily WHERE day < $1 GROUP BY username",
-			[]any{firstDay}, sumTargets, each)
-		if err != nil {
-			return fmt.Errorf("read usage: %w", s.explain(err))
+		span = b.String() + " ELSE 0 END"
+		for _, start := range starts {
+			args = append(args, start.In(s.location).Format(dayLayout))
 		}
-		return nil
+	}
+	number := 0
+	targets := append([]any{fields[0].column, &number}, targets(fields[2:])...)
+	err := s.read(ctx, func(tx *sql.Tx) error {
+		if s.pool != nil {
+			// Groups beyond work_mem go to disk, and there may be millions of users.
+			if _, err := tx.ExecContext(ctx, "SET LOCAL work_mem = '128MB'"); err != nil {
+				return err
+			}
+		}
+		return eachRow(ctx, tx, "SELECT username, "+span+" AS span, "+strings.Join(sums, ", ")+" FROM usage_daily GROUP BY username, span",
+			args, targets, func() error {
+				u.Day = time.Time{}
+				if number > 0 {
+					u.Day = starts[number-1]
+				}
+				return fn(u)
+			})
 	})
+	if err != nil {
+		return fmt.Errorf("read usage: %w", s.explain(err))
+	}
+	return nil
 }

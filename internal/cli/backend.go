@@ -181,8 +181,8 @@ func (b *backend) Boots(ctx context.Context, since time.Time) ([]aaa.Boot, error
 	return with(b, func(s *openedStore) ([]aaa.Boot, error) { return s.Boots(ctx, since) })
 }
 
-func (b *backend) EachUsage(ctx context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
-	return b.do(func(s *openedStore) error { return s.EachUsage(ctx, since, fn) })
+func (b *backend) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
+	return b.do(func(s *openedStore) error { return s.EachUsage(ctx, starts, fn) })
 }
 
 func (b *backend) Name() string { return store.SinkName }

@@ -163,13 +163,21 @@ func dump(t testing.TB, s *store.Store, db rawDB) string {
 		after = &list[len(list)-1]
 	}
 	var usage []string
-	require.NoError(t, s.EachUsage(t.Context(), time.Time{}, func(u aaa.DailyUsage) error {
+	require.NoError(t, s.EachUsage(t.Context(), daysAround(noon), func(u aaa.DailyUsage) error {
 		usage = append(usage, fmt.Sprintf("%+v", u))
 		return nil
 	}))
 	slices.Sort(usage)
 	fmt.Fprintf(&b, "%s\nrecords: %d\n", strings.Join(usage, "\n"), db.count(t, "accounting_records"))
 	return b.String()
+}
+
+// daysAround are the days before and after one that tests use.
+func daysAround(day time.Time) (days []time.Time) {
+	for n := -40; n <= 40; n++ {
+		days = append(days, day.Truncate(24*time.Hour).AddDate(0, 0, n))
+	}
+	return days
 }
 
 // testSinkRepeats writes the same records again with other batch boundaries.

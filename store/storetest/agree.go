@@ -93,7 +93,7 @@ func (n *nasSide) used(ctx context.Context) (sessions, days, live aaa.Usage) {
 	for _, x := range n.sessions() {
 		add(&sessions, aaa.Usage{Seconds: x.SessionSeconds, InputOctets: x.InputOctets, OutputOctets: x.OutputOctets})
 	}
-	require.NoError(n.t, n.store.EachUsage(ctx, time.Time{}, func(u aaa.DailyUsage) error {
+	require.NoError(n.t, n.store.EachUsage(ctx, nil, func(u aaa.DailyUsage) error {
 		add(&days, u.Usage)
 		return nil
 	}))
