@@ -183,9 +183,19 @@ func maskURL(text string) string {
 }
 
 // parseURL is url.Parse with errors that do not repeat the text, which may hold
-// a password.
+// a password. There may be several hosts, with commas between them, which
+// url.Parse does not take where they have ports; Host is then all of them.
 func parseURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
+	single, hosts := splitHosts(text)
+	for _, host := range hosts {
+		if u, err := url.Parse("//" + host); err != nil || u.Host == "" || u.Host != host || u.Hostname() == "" {
+			return nil, errors.New("not a valid URL: want host:port,host:port between // and the database")
+		}
+	}
+	u, err := url.Parse(single)
+	if err == nil && len(hosts) > 0 {
+		u.Host = strings.Join(hosts, ",")
+	}
 	if err != nil {
 		var parse *url.Error
 		if errors.As(err, &parse) && !strings.Contains(parse.Err.Error(), "\"") {
@@ -197,4 +207,23 @@ func parseURL(text string) (*url.URL, error) {
 		return nil, errors.New("not a valid URL: want scheme://host/…")
 	}
 	return u, nil
+}
+
+// splitHosts returns the URL with the first of its hosts, and all of them if there
+// are several.
+func splitHosts(text string) (single string, hosts []string) {
+	start := strings.Index(text, "://") + len("://")
+	if start < len("://") {
+		return text, nil
+	}
+	end := len(text)
+	if n := strings.IndexAny(text[start:], "/?#"); n >= 0 {
+		end = start + n
+	}
+	start += strings.LastIndex(text[start:end], "@") + 1
+	list := strings.Split(text[start:end], ",")
+	if len(list) == 1 {
+		return text, nil
+	}
+	return text[:start] + list[0] + text[end:], list
 }

@@ -43,3 +43,32 @@ func TestDuration(t *testing.T) {
 		assert.Error(t, err, text)
 	}
 }
+
+func TestURLsOfSeveralHosts(t *testing.T) {
+	for name, test := range map[string]struct{ url, masked, problem string }{
+		"one":               {"clickhouse://u:secret@h:9000/db", "clickhouse://u:***@h:9000/db", ""},
+		"two with ports":    {"clickhouse://u:secret@h1:9000,h2:9001/db?secure=true", "clickhouse://u:***@h1:9000,h2:9001/db?secure=true", ""},
+		"two without":       {"postgres://u:secret@h1,h2/db", "postgres://u:***@h1,h2/db", ""},
+		"IPv6":              {"postgres://u:secret@[2001:db8::1]:5432,[2001:db8::2]:5433/db", "postgres://u:***@[2001:db8::1]:5432,[2001:db8::2]:5433/db", ""},
+		"comma in password": {"postgres://u:a,b@h1:1,h2:2/db", "postgres://u:***@h1:1,h2:2/db", ""},
+		"comma in query":    {"postgres://u:secret@h1:1/db?x=a,b", "postgres://u:***@h1:1/db?x=a%2Cb", ""},
+		"password in query": {"clickhouse://h1:1,h2:2/db?password=secret", "clickhouse://h1:1,h2:2/db?password=***", ""},
+		"no user":           {"clickhouse://h1:9000,h2:9000", "clickhouse://h1:9000,h2:9000", ""},
+		"empty host":        {"clickhouse://u:secret@h1:9000,/db", "***", "not a valid URL: want host:port"},
+		"bad port":          {"clickhouse://u:secret@h1:9000,h2:port/db", "***", "not a valid URL: want host:port"},
+		"user in second":    {"clickhouse://u:secret@h1,v:secret@h2/db", "clickhouse://u:***@h2/db", ""}, // the last @ ends the password
+		"bad percent":       {"clickhouse://u:se%zzcret@h1:1,h2:2/db", "***", "not a valid URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u, err := parseURL(test.url)
+			if test.problem != "" {
+				require.ErrorContains(t, err, test.problem)
+				require.NotContains(t, err.Error(), "secret")
+			} else {
+				require.NoError(t, err)
+				require.Contains(t, test.url, u.Host)
+			}
+			require.Equal(t, test.masked, maskURL(test.url))
+		})
+	}
+}

@@ -183,19 +183,17 @@ func storeOptions(c *config.Config, log *slog.Logger) (options store.Options, ma
 	return options, madeKey, nil
 }
 
-// storeURL adds the pool's size to the URL of Postgres, unless it is there.
+// storeURL adds the pool's size to the URL of Postgres, unless it is there. What is
+// before the query may name several hosts, which net/url does not take.
 func storeURL(c *config.Config) string {
 	const parameter = "pool_max_conns"
-	u, err := url.Parse(c.Store.URL)
-	if c.Store.URL == "" || err != nil {
+	text, rest, _ := strings.Cut(c.Store.URL, "?")
+	query, err := url.ParseQuery(rest)
+	if text == "" || err != nil || query.Has(parameter) {
 		return c.Store.URL
 	}
-	query := u.Query()
-	if !query.Has(parameter) {
-		query.Set(parameter, strconv.Itoa(c.Store.MaxConnections))
-		u.RawQuery = query.Encode()
-	}
-	return u.String()
+	query.Set(parameter, strconv.Itoa(c.Store.MaxConnections))
+	return text + "?" + query.Encode()
 }
 
 // withStore runs a data command on the configured store.
