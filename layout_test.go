@@ -17,6 +17,7 @@ var allowed = map[string][]string{
 	"cmd":                 {"internal/cli"},
 	"internal/cli":        {"internal/spelling", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "store", "radius", "dictionary"},
 	"internal/testserver": {},
+	"deploy":              {},
 	"scripts":             {"dictionary"},
 	"config":              {"internal/spelling"},
 	"internal/spelling":   {},
