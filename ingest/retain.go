@@ -62,6 +62,7 @@ func (s *sinkLoop) release() {
 		return // the cursor has not been read yet
 	}
 	if keep := s.in.opt.Keep; keep > 0 {
+		s.in.opt.Journal.Taken(s.sink.Name(), taken)
 		s.reserve.note(now, taken, keep)
 		taken = min(taken, max(s.reserve.due(now, keep), s.in.crowded()))
 	}

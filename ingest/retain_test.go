@@ -132,6 +132,7 @@ func TestTakenRecordsAreKeptAWhile(t *testing.T) {
 		time.Sleep(9 * time.Minute)
 		require.Len(t, sql.taken(), 200)
 		require.Zero(t, w.journal.Stats().Oldest)
+		require.Equal(t, w.journal.End(), w.journal.Stats().Cursors["sql"], "what is kept is not behind")
 		time.Sleep(2 * time.Minute)
 		require.Positive(t, w.journal.Stats().Oldest, "also when nothing new comes")
 

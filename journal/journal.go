@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync"
 	"time"
@@ -92,11 +93,12 @@ type Journal struct {
 	fill      *group    // the group that is being filled
 	refuse    error     // what Append gives, nil in health
 	closing   bool
-	closed    bool          // the committer has ended
-	waiters   chan struct{} // closed when something was committed; nil: nobody waits
-	fullAt    time.Time     // when the log was last told of ErrFull
-	sayFull   bool          // the committer is to tell it
-	cursors   map[string]Position
+	closed    bool                // the committer has ended
+	waiters   chan struct{}       // closed when something was committed; nil: nobody waits
+	fullAt    time.Time           // when the log was last told of ErrFull
+	sayFull   bool                // the committer is to tell it
+	cursors   map[string]Position // what each needs from the journal
+	taken     map[string]Position // how far each has come, where Taken has said it
 	stats     Stats
 
 	// The committer's own.
@@ -143,8 +145,8 @@ func open(opt Options) (*Journal, error) {
 	j := &Journal{
 		opt: opt, fs: opt.FS, log: opt.Logger,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
-		cursors: make(map[string]Position),
-		fill:    new(group), spare: new(group),
+		cursors: make(map[string]Position), taken: make(map[string]Position),
+		fill: new(group), spare: new(group),
 	}
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", opt.Dir, err)
@@ -292,6 +294,24 @@ func (j *Journal) Retain(cursor string, pos Position) {
 	j.cursors[cursor] = pos
 	j.mu.Unlock()
 	j.reap()
+}
+
+// Taken says how far the cursor has come, if that is further than what Retain keeps
+// for it. Nothing is deleted for it; it is what Stats, the log and the note in the
+// folder tell of the cursor.
+func (j *Journal) Taken(cursor string, pos Position) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.taken[cursor] = pos
+}
+
+// come is how far each cursor has come; with mu held.
+func (j *Journal) come() map[string]Position {
+	cursors := maps.Clone(j.cursors)
+	for cursor, pos := range cursors {
+		cursors[cursor] = max(pos, j.taken[cursor])
+	}
+	return cursors
 }
 
 // reap deletes the oldest segments that no cursor needs, one after another and

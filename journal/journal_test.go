@@ -325,6 +325,10 @@ func TestTheCursorsAreNoted(t *testing.T) {
 	for name, pos := range want {
 		j.Retain(name, pos)
 	}
+	j.Taken("sql", j.End())
+	j.Retain("sql", 1016) // kept though it was taken: that holds nothing up
+	require.Equal(t, want, j.Stats().Cursors)
+	require.Equal(t, "clickhouse", j.Stats().HeldBy)
 	require.NoError(t, j.CloseStepped())
 	info = inspect()
 	require.Equal(t, want, info.Cursors)

@@ -3,7 +3,6 @@ package journal
 import (
 	"encoding/json"
 	"io"
-	"maps"
 	"path/filepath"
 	"time"
 )
@@ -28,7 +27,7 @@ func (j *Journal) watchSpace() {
 	if raised || over {
 		j.stats.NearlyFull = raised
 	}
-	holder, _ := heldBy(j.cursors, j.committed)
+	holder, _ := heldBy(j.come(), j.committed)
 	j.mu.Unlock()
 	switch {
 	case full:
@@ -72,7 +71,7 @@ func (j *Journal) noteCursors(now bool) {
 	}
 	j.notedAt = time.Now()
 	j.mu.Lock()
-	cursors := maps.Clone(j.cursors)
+	cursors := j.come()
 	j.mu.Unlock()
 	if len(cursors) == 0 {
 		return

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"maps"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type Stats struct {
 	LastGroup  int           // records in the last committed group
 	CommitTime time.Duration // spent writing and syncing the committed groups
 
-	Cursors map[string]Position // as given to Retain
+	Cursors map[string]Position // as given to Retain, or to Taken if that is further
 	// HeldBy is the cursor that is furthest behind; empty if there is none.
 	HeldBy string
 	// NearlyFull is the alarm before ErrFull: Bytes came to 80 % of MaxBytes and
@@ -40,7 +39,7 @@ func (j *Journal) Stats() Stats {
 	s.Pending = int64(j.next - j.committed)
 	s.Bytes = int64(j.next-s.Oldest) + int64(s.Segments)*segmentHeader
 	s.MaxBytes = j.opt.MaxBytes
-	s.Cursors = maps.Clone(j.cursors)
-	s.HeldBy, _ = heldBy(j.cursors, j.committed)
+	s.Cursors = j.come()
+	s.HeldBy, _ = heldBy(s.Cursors, j.committed)
 	return s
 }

@@ -23,8 +23,8 @@ type Info struct {
 	// Torn is how many octets behind End do not verify: a group that a crash
 	// interrupted, which the next Open cuts off, or one being written right now.
 	Torn int64
-	// Cursors are the positions that were last given to Retain, by name, as of a
-	// second ago if the journal is open. They may be missing.
+	// Cursors are how far the cursors had come, by name, as of a second ago if the
+	// journal is open. They may be missing.
 	Cursors map[string]Position
 	// HeldBy is the cursor that is furthest behind, HeldAt where it is: records
 	// from there on are kept for it. Empty and End if no cursor is known.
