@@ -27,7 +27,10 @@ func (j *Journal) watchSpace() {
 	if raised || over {
 		j.stats.NearlyFull = raised
 	}
-	holder, _ := heldBy(j.come(), j.committed)
+	holder := ""
+	if full || raised {
+		holder, _ = heldBy(j.come(), j.committed)
+	}
 	j.mu.Unlock()
 	switch {
 	case full:
