@@ -167,3 +167,32 @@ func TestASegmentThatAKilledProcessMadeKeepsItsName(t *testing.T) {
 		require.Equal(t, end, j.End(), "seed %d", seed)
 	}
 }
+
+func TestAJournalBeginsOnAFullDevice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		disk := journaltest.New(1)
+		disk.SetCapacity(0)
+		j, err := journal.Open(small(disk))
+		require.NoError(t, err)
+		require.ErrorIs(t, j.Append(record(1), nil), journal.ErrFull)
+		require.ErrorIs(t, j.Stats().Err, syscall.ENOSPC)
+		r := reader(t, j, 0)
+		_, _, ok, err := r.TryNext()
+		require.NoError(t, err)
+		require.False(t, ok)
+
+		disk.SetCapacity(-1)
+		after(2 * time.Second)
+		require.NoError(t, j.Stats().Err)
+		mustAppend(t, j, record(1))
+		b, _, err := r.Next(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, record(1), b)
+		require.NoError(t, j.Close())
+
+		disk = journaltest.New(1)
+		disk.FailSyncs(syscall.EIO)
+		_, err = journal.Open(small(disk))
+		require.ErrorIs(t, err, syscall.EIO, "what does not pass by itself is said at once")
+	})
+}

@@ -38,13 +38,20 @@ func (j *Journal) recover() error {
 	return j.recoverLast(bases[len(bases)-1])
 }
 
-// begin makes the first segment of an empty journal.
+// begin makes the first segment of an empty journal. On a full device the journal
+// refuses records until there is room, as it does when the device fills later.
 func (j *Journal) begin() (err error) {
 	base := j.opt.Begin &^ 7
 	j.segments = []segment{{base}}
 	j.committed = base
 	j.active, err = createSegment(j.fs, j.opt.Dir, base, 0)
-	return err
+	if err == nil || !isNoSpace(err) {
+		return err
+	}
+	j.log.Error("journal: cannot begin, records are refused until the device has room", "err", err)
+	j.refuse = newFailure(err)
+	j.stats.Err = j.refuse
+	return nil
 }
 
 // removeLeftovers removes segments that were being made when the process ended.

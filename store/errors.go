@@ -25,6 +25,13 @@ var (
 	ErrSchemaNew = errors.New("the database has a newer schema than this radiusd knows: install the newer version")
 )
 
+// MayPass reports whether what kept a store from being opened may pass by itself: a
+// server that does not answer, a disk that is full.
+func MayPass(err error) bool {
+	var lite *sqlite.Error
+	return errors.Is(err, ErrUnreachable) || errors.As(err, &lite) && diskFails(lite)
+}
+
 func notFound(kind, name string) error { return fmt.Errorf("%s %q: %w", kind, name, ErrNotFound) }
 
 // errorKind is what the engines' errors mean to this package.

@@ -104,6 +104,11 @@ func explainSQLite(err *sqlite.Error) string {
 	return ""
 }
 
+func diskFails(err *sqlite.Error) bool {
+	code := err.Code() & 0xff
+	return code == sqlite3.SQLITE_FULL || code == sqlite3.SQLITE_IOERR
+}
+
 // sqliteKind classifies an error by SQLite's extended result code.
 func sqliteKind(err *sqlite.Error) errorKind {
 	switch err.Code() {

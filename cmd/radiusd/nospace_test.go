@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -141,10 +142,37 @@ func TestStartOnAFullDisk(t *testing.T) {
 	f := plainFaultSite(t, "", "")
 	f.data = filepath.Join(disk, "data")
 	f.settings("journal: {segment_bytes: 1MiB, max_bytes: 4MiB}")
+	f.secret("nas", "add", "127.0.0.1", "--require-message-authenticator", "no")
+	f.addUser("alice", "looking-glass")
 	require.Zero(t, f.start().terminate())
 	err := os.WriteFile(filepath.Join(disk, "ballast"), make([]byte, 8<<20), 0o600)
 	require.ErrorIs(t, err, syscall.ENOSPC)
-	require.Regexp(t, "no space left on device|disk is full", f.refuses())
+
+	server := f.start()
+	server.logs("starting without the store")
+	require.True(t, f.login("alice", "looking-glass"), "users do not suffer")
+	nas := faultNAS(t)
+	var acks []acknowledged
+	for n := 0; ; n++ { // what fits into the blocks that the journal has is taken
+		require.Less(t, n, 100)
+		id := strconv.Itoa(n)
+		start := nas.Session("alice", id).Start()
+		start.Add(radius.TypeConnectInfo, make([]byte, 250))
+		nas.Send(f.acct, nas.Sign(start))
+		if nas.Receive(300*time.Millisecond) == nil {
+			break
+		}
+		acks = append(acks, acknowledged{session: id, status: "start", username: "alice"})
+	}
+	server.awaitReady(http.StatusServiceUnavailable)
+	f.requireNoAccounting(nas)
+
 	require.NoError(t, os.Remove(filepath.Join(disk, "ballast")))
-	require.Zero(t, f.start().terminate())
+	server.awaitReady(http.StatusOK)
+	nas.Exchange(f.acct, nas.Session("alice", "after").Start())
+	acks = append(acks, acknowledged{session: "after", status: "start", username: "alice"})
+	db := f.database()
+	awaitStored(t, db, acks)
+	require.Zero(t, server.terminate(), server.logged())
+	require.EqualValues(t, len(acks), number(t, db, "SELECT count(*) FROM accounting_records"), "nothing that was not acknowledged")
 }

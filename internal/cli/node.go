@@ -100,8 +100,8 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 }
 
 // openData opens what is on disk: the journal first, whose lock keeps a second
-// server off data_dir, then the store. A store that is away is waited for only if
-// there is a snapshot of the directory to serve meanwhile.
+// server off data_dir, then the store. A store that is away, or whose disk is full,
+// is waited for only if there is a snapshot of the directory to serve meanwhile.
 func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa.Sealer, error) {
 	nodeID, err := openNodeID(cfg)
 	if err != nil {
@@ -138,7 +138,7 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 	}}
 	if err := n.backend.connect(ctx); err != nil {
 		_, noSnapshot := os.Stat(filepath.Join(cfg.DataDir, snapshotFile))
-		if noSnapshot != nil || !errors.Is(err, store.ErrUnreachable) {
+		if noSnapshot != nil || !store.MayPass(err) {
 			return nil, err
 		}
 		if madeKey != "" {
