@@ -1,6 +1,11 @@
 package ingest
 
-import "log/slog"
+import (
+	"errors"
+	"log/slog"
+
+	"radiusd/journal"
+)
 
 // health logs when something stops working and when it works again, and not each
 // failure in between.
@@ -13,6 +18,12 @@ type health struct {
 func (h *health) failure(err error) {
 	if !h.failed {
 		h.failed = true
+		var damage *journal.CorruptError
+		if errors.As(err, &damage) {
+			h.log.Error("accounting is held up until the damage is given up", "where", h.what, "error", err,
+				"command", "radiusd journal skip "+damage.Segment)
+			return
+		}
 		h.log.Error("accounting is held up, trying again", "where", h.what, "error", err)
 	}
 }

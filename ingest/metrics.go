@@ -100,6 +100,12 @@ func newCollector(i *Ingest) *collector {
 			}
 			return 0
 		}},
+		{"damaged", "1 while a segment that cannot be read keeps records from the stores.", prometheus.GaugeValue, func(s journal.Stats) float64 {
+			if s.Damage != nil {
+				return 1
+			}
+			return 0
+		}},
 		{"segments", "Segment files of the journal.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.Segments) }},
 		{"oldest_position", "Position of the oldest record that the journal holds.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.Oldest) }},
 		{"end_position", "Position behind the last committed record.", prometheus.GaugeValue, func(s journal.Stats) float64 { return float64(s.End) }},

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -145,8 +147,6 @@ func TestMissingAndShortSegmentsAreDamage(t *testing.T) {
 			for n := range 10 {
 				ends = append(ends, mustAppend(t, j, fullRecord(n)))
 			}
-			_, err = journal.SkipDamage(dir, segment(ends, 1))
-			require.ErrorIs(t, err, journal.ErrLocked)
 			require.NoError(t, j.Close())
 
 			tc.damage(t, dir, ends)
@@ -162,6 +162,53 @@ func TestMissingAndShortSegmentsAreDamage(t *testing.T) {
 			require.Equal(t, tc.left, got)
 		})
 	}
+}
+
+// An operator skips damage while the server runs, whose reader then goes on.
+func TestDamageIsSkippedWhileTheJournalIsOpen(t *testing.T) {
+	disk := journaltest.New(1)
+	threeSegments(t, disk)
+	j, err := journal.OpenStepped(small(disk))
+	require.NoError(t, err)
+	require.NoError(t, j.Append(fullRecord(10), nil))
+	j.Step()
+	names, err := disk.ReadDir(dir)
+	require.NoError(t, err)
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".journal") })
+
+	b := disk.Content(filepath.Join(dir, names[0]))
+	for _, at := range []int{100, 2100} { // two places, one behind the other
+		b[journal.SegmentHeader+at] ^= 1
+	}
+	r := reader(t, j, 0)
+	var corrupt *journal.CorruptError
+	for range 2 {
+		_, _, _, err = r.TryNext()
+		require.ErrorAs(t, err, &corrupt)
+		require.Equal(t, corrupt, j.Stats().Damage)
+	}
+	_, err = journal.SkipDamageFS(disk, dir, names[len(names)-1])
+	require.ErrorIs(t, err, journal.ErrLocked, "the segment that is written to")
+	require.ErrorContains(t, err, "stop the server first")
+	skipped, err := journal.SkipDamageFS(disk, dir, corrupt.Segment)
+	require.NoError(t, err)
+	require.Len(t, skipped.Damage, 2)
+	require.NotNil(t, j.Stats().Damage, "nobody has read on yet")
+
+	var got []int
+	r = reader(t, j, 0)
+	for {
+		b, end, ok, err := r.TryNext()
+		require.NoError(t, err)
+		if !ok {
+			break
+		}
+		got = append(got, int(b[0])-1)
+		j.Retain("sql", end)
+	}
+	require.Equal(t, []int{1, 3, 4, 5, 6, 7, 8, 9, 10}, got)
+	require.Nil(t, j.Stats().Damage)
+	require.NoError(t, j.CloseStepped())
 }
 
 func TestSkipDamageOfWhatIsNotThere(t *testing.T) {

@@ -9,7 +9,7 @@
 // a lock. A position is a logical octet offset over all segments; a segment ends
 // where the next one begins, whatever else its file holds.
 //
-//	lock
+//	lock, skip.lock                     held while the journal is open, and by SkipDamage
 //	0000000000000000.journal            [      0, 3ffff58)
 //	0000000003ffff58.journal            [3ffff58, 7fffe10)
 //	0000000007fffe10.journal            [7fffe10, …         the active one

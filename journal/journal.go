@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -82,6 +83,8 @@ type Journal struct {
 	wake   chan struct{} // capacity 1: the committer has something to do
 	done   chan struct{} // closed when the committer has ended
 	reaper sync.Mutex    // held while segments are deleted and cursors noted
+
+	damage atomic.Pointer[CorruptError] // that a reader stopped at
 
 	notedAt   time.Time // when the cursors were last noted; with reaper held
 	noteEvery time.Duration

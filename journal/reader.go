@@ -100,6 +100,9 @@ func (r *Reader) TryNext() (record []byte, end Position, ok bool, err error) {
 			return nil, 0, false, r.explain(err)
 		}
 		r.pos = r.scan.pos
+		if damage := r.j.damage.Load(); damage != nil && damage.Position == f.pos {
+			r.j.damage.CompareAndSwap(damage, nil)
+		}
 		if f.kind == kindRecord {
 			return payload, r.pos, true, nil
 		}
@@ -135,7 +138,9 @@ func (r *Reader) advance() (bool, error) {
 func (r *Reader) explain(err error) error {
 	var bad *badFrame
 	if errors.As(err, &bad) {
-		return bad.corrupt(r.scan.base)
+		damage := bad.corrupt(r.scan.base)
+		r.j.damage.Store(damage)
+		return damage
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

@@ -16,6 +16,7 @@ const (
 	tempSuffix    = ".tmp"
 	damagedSuffix = ".damaged"
 	lockName      = "lock"
+	skipLockName  = "skip.lock"
 
 	segmentMagic   = "RADIUSDJ"
 	segmentVersion = 1

@@ -23,8 +23,9 @@ type Skipped struct {
 // segment (a name as in CorruptError.Segment): it copies the segment as it is to
 // a file whose name ends in ".damaged", then marks the damaged stretches as to be
 // passed over. Good records behind the damage stay readable, and no position
-// changes its meaning. It takes the journal's lock, so no server may be running.
-// That the segment has no damage is an error.
+// changes its meaning. A server may have the journal open, and then goes on by
+// itself, except if it is the segment it writes to: that gives ErrLocked. That the
+// segment has no damage is an error.
 func SkipDamage(dir, segment string) (Skipped, error) { return skipDamage(osFS{}, dir, segment) }
 
 func skipDamage(fsys FS, dir, segment string) (done Skipped, err error) {
@@ -40,11 +41,18 @@ func skipDamage(fsys FS, dir, segment string) (done Skipped, err error) {
 	if _, err := fsys.ReadDir(dir); err != nil {
 		return Skipped{}, err
 	}
-	lock, err := fsys.Lock(filepath.Join(dir, lockName))
+	one, err := fsys.Lock(filepath.Join(dir, skipLockName))
 	if err != nil {
 		return Skipped{}, err
 	}
-	defer lock.Close()
+	defer one.Close()
+	// Nobody writes to a segment that is not the last, neither now nor later.
+	lock, locked := fsys.Lock(filepath.Join(dir, lockName))
+	if locked == nil {
+		defer lock.Close()
+	} else if !errors.Is(locked, ErrLocked) {
+		return Skipped{}, locked
+	}
 	bases, err := segmentBases(fsys, dir)
 	if err != nil {
 		return Skipped{}, err
@@ -52,6 +60,9 @@ func skipDamage(fsys FS, dir, segment string) (done Skipped, err error) {
 	i := slices.Index(bases, base)
 	if i < 0 {
 		return Skipped{}, fs.ErrNotExist
+	}
+	if locked != nil && i+1 == len(bases) {
+		return Skipped{}, fmt.Errorf("it is the segment that is written to, stop the server first: %w", locked)
 	}
 	f, err := fsys.OpenWrite(segmentPath(dir, base))
 	if err != nil {

@@ -20,6 +20,10 @@ type Stats struct {
 	LastGroup  int           // records in the last committed group
 	CommitTime time.Duration // spent writing and syncing the committed groups
 
+	// Damage is where a reader stopped last, until it could be read after SkipDamage;
+	// nil if none did.
+	Damage *CorruptError
+
 	Cursors map[string]Position // as given to Retain, or to Taken if that is further
 	// HeldBy is the cursor that is furthest behind; empty if there is none.
 	HeldBy string
@@ -39,6 +43,9 @@ func (j *Journal) Stats() Stats {
 	s.Pending = int64(j.next - j.committed)
 	s.Bytes = int64(j.next-s.Oldest) + int64(s.Segments)*segmentHeader
 	s.MaxBytes = j.opt.MaxBytes
+	if damage := j.damage.Load(); damage != nil && damage.Position >= s.Oldest {
+		s.Damage = damage
+	}
 	s.Cursors = j.come()
 	s.HeldBy, _ = heldBy(s.Cursors, j.committed)
 	return s

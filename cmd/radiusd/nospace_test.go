@@ -64,6 +64,7 @@ func TestJournalAtItsLimitAnswersNoAccounting(t *testing.T) {
 	server.awaitReady(http.StatusServiceUnavailable)
 	_, checks := server.ready()
 	require.Contains(t, checks["journal"], "full")
+	server.logs("journal: nearly full")
 	server.logs("journal: full")
 	nas := faultNAS(t)
 	f.requireNoAccounting(nas)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -329,17 +330,27 @@ func TestDamagedJournal(t *testing.T) {
 				require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, stop).Code())
 				acks = append(acks, acknowledged{session: "after", status: "start", username: "load1"},
 					acknowledged{session: "after", status: "stop", username: "load1", input: 5})
-				_, errs, code = f.run("", "journal", "skip", segment)
+				server.logs("radiusd journal skip " + segment)
+				status, checks := server.ready()
+				require.Equal(t, http.StatusOK, status, "it answers as it should")
+				require.Regexp(t, "the stores wait: .*radiusd journal skip "+segment, checks["journal"])
+				_, metrics := server.get("/metrics")
+				require.Contains(t, metrics, "\nradiusd_journal_damaged 1\n")
+				active := f.segments()
+				_, errs, code = f.run("", "journal", "skip", filepath.Base(active[len(active)-1]))
 				require.Equal(t, 1, code)
-				require.Contains(t, errs, "already in use by another process")
-				require.Zero(t, server.terminate(), server.logged())
+				require.Contains(t, errs, "stop the server first")
 			}
 
 			f.do("journal", "skip", segment)
 			require.FileExists(t, path+".damaged")
 			f.do("journal", "verify")
-			server = f.start()
+			if name == "segment in use" {
+				server = f.start()
+			}
 			awaitStored(t, db, acks[1:])
+			_, checks := server.ready()
+			require.Equal(t, "ok", checks["journal"])
 			require.Zero(t, server.terminate(), server.logged())
 			require.EqualValues(t, len(acks)-1, number(t, db, "SELECT count(*) FROM accounting_records"), "one record is lost, and no other")
 		})

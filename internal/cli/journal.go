@@ -199,8 +199,10 @@ func (a *app) journalSkipCommand() *cobra.Command {
 		Long: `Keeps a copy of the segment as it is, in a file whose name ends in .damaged, and
 marks what cannot be read in it, so that the server passes over that and goes on
 with the records behind it. What is passed over are accounting records that were
-acknowledged: keep the copy until it is clear what they were. The server must not
-be running.`,
+acknowledged: keep the copy until it is clear what they were.
+
+A server that runs goes on by itself within seconds. Only for the segment that it is
+writing to, the last one, it must be stopped.`,
 		Example:           "  radiusd journal skip 0000000003ffff58.journal",
 		Args:              arguments("SEGMENT"),
 		ValidArgsFunction: cobra.NoFileCompletions,

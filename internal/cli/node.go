@@ -299,10 +299,17 @@ func (n *node) checks() []check {
 			return "ok", nil
 		}},
 		{"journal", func() (string, error) {
-			if stats := n.journal.Stats(); stats.Err != nil || n.accounting.Ready() {
-				return "ok", stats.Err
+			switch stats := n.journal.Stats(); {
+			case stats.Err != nil:
+				return "", stats.Err
+			case !n.accounting.Ready():
+				return "", journal.ErrFull
+			case stats.Damage != nil:
+				return fmt.Sprintf("accounting is recorded and answered, but the stores wait: %v", adviseDamage(stats.Damage)), nil
+			case stats.NearlyFull:
+				return fmt.Sprintf("%d %% full, waiting for %s", stats.Bytes*100/stats.MaxBytes, stats.HeldBy), nil
 			}
-			return "", journal.ErrFull
+			return "ok", nil
 		}},
 	}
 }
