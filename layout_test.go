@@ -15,7 +15,7 @@ import (
 // for everything below it.
 var allowed = map[string][]string{
 	"cmd":                 {"internal/cli"},
-	"internal/cli":        {"internal/spelling", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "store", "radius", "dictionary"},
+	"internal/cli":        {"internal/spelling", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "report", "store", "radius", "dictionary"},
 	"internal/testserver": {},
 	"deploy":              {},
 	"scripts":             {"dictionary"},
@@ -25,7 +25,8 @@ var allowed = map[string][]string{
 	"operator":            {"radius", "dictionary"},
 	"billing":             {"radius", "dictionary"},
 	"ingest":              {"aaa", "journal"},
-	"store":               {"aaa", "billing", "operator", "ingest", "journal", "radius", "dictionary"},
+	"store":               {"aaa", "billing", "operator", "ingest", "journal", "report", "radius", "dictionary"},
+	"report":              {"aaa"},
 	"aaa":                 {"radius", "dictionary", "journal"},
 	"radius":              {"dictionary"},
 	"journal":             {},

@@ -251,7 +251,7 @@ func (l *LiveSessions) applySession(r *Record) {
 		ls = &liveSession{id: r.SessionID}
 	}
 	unsettled := !known || s.StopInferred || r.Status == AcctStart
-	t := stepOf(&s, r)
+	t := StepOf(&s, r)
 	if s.CounterWrapped && ls.nas != nil && !ls.nas.wrapped {
 		ls.nas.wrapped = true
 		l.opt.Logger.Warn("the NAS sends no gigawords although its octet counters wrap",

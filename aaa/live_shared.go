@@ -113,7 +113,7 @@ func (l *LiveSessions) endShared(ls *liveSession, end *SharedEnd) {
 	if !end.StopInferred {
 		r.Status, r.EventTime, r.TerminateCause = AcctStop, end.StoppedAt, end.TerminateCause
 	}
-	t := stepOf(&s, &r)
+	t := StepOf(&s, &r)
 	if end.StopInferred && !end.StoppedAt.Before(s.UpdatedAt) {
 		s.infer(end.StoppedAt, end.TerminateCause)
 	}

@@ -161,7 +161,7 @@ func (b *batch) merge(records []Record) {
 		// nothing beside it can matter then.
 		s.unsettled = s.unsettled || s.StopInferred || r.Status == AcctStart
 		s.changed = true
-		stepOf(&s.Session, r).byDay(b.loc, func(day time.Time, u Usage) { b.addUsage(s.Username, day, u) })
+		StepOf(&s.Session, r).byDay(b.loc, func(day time.Time, u Usage) { b.addUsage(s.Username, day, u) })
 	}
 }
 

@@ -15,15 +15,15 @@ func (s *Session) used() Usage {
 	return Usage{Seconds: s.SessionSeconds, InputOctets: s.InputOctets, OutputOctets: s.OutputOctets}
 }
 
-// step is what a record has added to a session's counters, and over which time.
-type step struct {
+// Step is what a record has added to a session's counters, and over which time.
+type Step struct {
 	Usage
-	from, to time.Time
+	From, To time.Time
 }
 
-// stepOf merges r into s and returns the step. A session that is new to whoever
+// StepOf merges r into s and returns the step. A session that is new to whoever
 // asks began at its StartedAt.
-func stepOf(s *Session, r *Record) step {
+func StepOf(s *Session, r *Record) Step {
 	before, from := s.used(), s.UpdatedAt
 	s.Merge(r)
 	if from.IsZero() {
@@ -35,7 +35,7 @@ func stepOf(s *Session, r *Record) step {
 		from, to = from.Add(r.ReceivedAt.Sub(to)), r.ReceivedAt
 	}
 	after := s.used()
-	return step{from: from, to: to, Usage: Usage{
+	return Step{From: from, To: to, Usage: Usage{
 		Seconds:      after.Seconds - before.Seconds,
 		InputOctets:  plausible(after.InputOctets - before.InputOctets),
 		OutputOctets: plausible(after.OutputOctets - before.OutputOctets),
@@ -49,29 +49,40 @@ func plausible(octets uint64) uint64 {
 	return octets
 }
 
-// byDay spreads the step evenly over the time it took and calls fn for each day
-// in loc that got a part of it. The parts add up to the step.
-func (t step) byDay(loc *time.Location, fn func(day time.Time, u Usage)) {
+// byDay spreads the step over the days in loc.
+func (t Step) byDay(loc *time.Location, fn func(day time.Time, u Usage)) {
+	t.Spread(func(at time.Time) time.Time { return startOfDay(at, loc) },
+		func(day time.Time) time.Time { return startOfDay(day.Add(36*time.Hour), loc) }, // a day has 23 to 25 hours
+		fn)
+}
+
+// Spread spreads the step evenly over the time it took and calls fn for each
+// piece of time that got a part of it. The parts add up to the step. start says
+// when the piece begins that contains a time, and next when the one after it does.
+func (t Step) Spread(start, next func(time.Time) time.Time, fn func(start time.Time, u Usage)) {
 	if t.Usage == (Usage{}) {
 		return
 	}
-	last := startOfDay(t.to, loc)
-	if span := t.to.Sub(t.from); !t.from.Before(last) || span <= 0 || span > longestSplit {
+	last := start(t.To)
+	if last.Equal(t.To) && t.From.Before(t.To) { // what was used until midnight is of the day before
+		last = start(t.To.Add(-1))
+	}
+	if span := t.To.Sub(t.From); !t.From.Before(last) || span <= 0 || span > longestSplit {
 		fn(last, t.Usage)
 		return
 	}
-	span, left := float64(t.to.Sub(t.from)), t.Usage
-	for from := t.from; ; {
-		day := startOfDay(from, loc)
-		next := startOfDay(day.Add(36*time.Hour), loc) // a day has 23 to 25 hours
-		if !next.Before(t.to) || !day.Before(last) {
+	span, left := float64(t.To.Sub(t.From)), t.Usage
+	for from := t.From; ; {
+		piece := start(from)
+		end := next(piece)
+		if !end.Before(t.To) || !piece.Before(last) {
 			fn(last, left)
 			return
 		}
-		part := t.Usage.share(float64(next.Sub(from)) / span)
+		part := t.Usage.share(float64(end.Sub(from)) / span)
 		left = left.minus(part)
-		fn(day, part)
-		from = next
+		fn(piece, part)
+		from = end
 	}
 }
 

@@ -53,10 +53,12 @@ func sessionFields(x *aaa.Session) []field {
 // sessionIndexes are the columns that sessions are indexed by, id aside. SQLite
 // writes every index of a column that is set, even to what it was, and Interims
 // change none of these.
-var sessionIndexes = []string{"username", "nas_id", "nas_ip", "started_at", "stopped_at"}
+var sessionIndexes = []string{"username", "nas_id", "nas_ip", "framed_ip", "framed_ipv6", "framed_ipv6_prefix", "delegated_prefix", "started_at", "stopped_at"}
 
 func sameInIndexes(x, y *aaa.Session) bool {
-	return x.Username == y.Username && x.NASID == y.NASID && x.NASAddr == y.NASAddr && x.StartedAt.Equal(y.StartedAt) && x.StoppedAt.Equal(y.StoppedAt)
+	return x.Username == y.Username && x.NASID == y.NASID && x.NASAddr == y.NASAddr &&
+		x.FramedIP == y.FramedIP && x.FramedIPv6 == y.FramedIPv6 && x.FramedIPv6Prefix == y.FramedIPv6Prefix && x.DelegatedPrefix == y.DelegatedPrefix &&
+		x.StartedAt.Equal(y.StartedAt) && x.StoppedAt.Equal(y.StoppedAt)
 }
 
 func withoutIndexed(fields []field) []field {

@@ -117,6 +117,12 @@ func (c *conditions) add(term string, args ...any) {
 	c.args = append(c.args, args...)
 }
 
+// in appends a term that says that the column is one of the values.
+func (c *conditions) in(column string, values []string) {
+	c.terms = append(c.terms, column+" IN ("+placeholders(len(c.args)+1, len(values))+")")
+	c.args = append(c.args, arguments(values)...)
+}
+
 // where returns the clause, or nothing if there are no terms.
 func (c *conditions) where() string {
 	if len(c.terms) == 0 {

@@ -103,7 +103,7 @@ func (a *app) rootCommand() *cobra.Command {
 		Long: `radiusd authenticates, authorizes and accounts the users of network access
 servers (NASes) by RADIUS, and keeps users, plans, NASes and sessions itself.
 
-Data commands (user, plan, group, nas, session) work on the store that the
+Data commands (user, plan, group, nas, session, report) work on the store that the
 configuration names, while the server runs and while it does not; a running
 server follows within a second.`,
 		Example: `  radiusd serve --demo
