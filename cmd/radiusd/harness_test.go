@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -59,6 +60,8 @@ type site struct {
 	t      *testing.T
 	dir    string
 	config string // path
+	// launcher is a command that starts the server; none: it is started itself.
+	launcher []string
 }
 
 func newSite(t *testing.T, storeURL string) *site {
@@ -123,7 +126,8 @@ type server struct {
 // start runs serve and waits until it says that it is ready.
 func (s *site) start(args ...string) *server {
 	s.t.Helper()
-	cmd := exec.Command(binary, append([]string{"serve", "--config", s.config, "--log-format", "json"}, args...)...)
+	line := slices.Concat(s.launcher, []string{binary, "serve", "--config", s.config, "--log-format", "json"}, args)
+	cmd := exec.Command(line[0], line[1:]...)
 	stderr, err := cmd.StderrPipe()
 	require.NoError(s.t, err)
 	require.NoError(s.t, cmd.Start())
