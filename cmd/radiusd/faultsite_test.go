@@ -147,13 +147,30 @@ func (f *faultSite) accounting(args ...string) *load {
 // finish waits until the load has ended, and returns what was acknowledged.
 func (l *load) finish() []acknowledged {
 	l.t.Helper()
+	l.end()
+	return readAcknowledged(l.t, l.logs)
+}
+
+// verify waits until the load has ended and its records are in the stores, and fails
+// the test unless every acknowledged record is in each store exactly once and the
+// sessions are the sums of their records. It returns what was compared.
+func (f *faultSite) verify(l *load) string {
+	f.t.Helper()
+	l.end()
+	out, errs, code := f.run("", "bench", "verify", l.logs, "--wait", patience.String(), "-o", "csv")
+	require.Zero(f.t, code, "%s\n%s", out, errs)
+	return out
+}
+
+// end waits until the load has ended by itself.
+func (l *load) end() {
+	l.t.Helper()
 	select {
 	case <-l.done:
 	case <-time.After(2 * time.Minute):
 		require.FailNow(l.t, "the load does not end")
 	}
 	require.Zero(l.t, l.cmd.ProcessState.ExitCode(), "every request is answered in the end: %s", l.out.String())
-	return readAcknowledged(l.t, l.logs)
 }
 
 // interrupt ends the load at once and returns what was acknowledged until then.

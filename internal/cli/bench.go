@@ -33,9 +33,10 @@ The machine that runs it must be a NAS of the server. Servers on other machines
 need --remote.`,
 		Example: `  radiusd bench auth --user alice --password s3cret --duration 10s
   radiusd bench auth --user 'user{n}' --password 'pw{n}' --users 100000 --rate 20000
-  radiusd bench acct --sessions 10000 --interims 3 --log acknowledged.csv`,
+  radiusd bench acct --sessions 10000 --interims 3 --log acknowledged.csv
+  radiusd bench verify acknowledged.csv --wait 30s`,
 	}
-	c.AddCommand(a.benchAuthCommand(), a.benchAcctCommand())
+	c.AddCommand(a.benchAuthCommand(), a.benchAcctCommand(), a.benchVerifyCommand())
 	return c
 }
 
