@@ -74,9 +74,9 @@ func TestKillUnderAccountingLoadLosesAndRepeatsNothing(t *testing.T) {
 			for range faultTimes(t, c.rounds) {
 				seed := faultSeed(t)
 				random := rand.New(rand.NewPCG(seed, 0))
-				args := []string{"--seed", strconv.FormatUint(seed, 10), "--sessions", "1500", "--nas", "4"}
+				args := []string{"--seed", strconv.FormatUint(seed, 10), "--sessions", "1000", "--nas", "4"}
 				if random.IntN(2) == 0 { // and a network that loses and repeats packets, and NASes that crash
-					args = append(args, "--loss", "0.05", "--repeat", "0.1", "--reboot", "250", "--sockets", "4", "--concurrency", "128")
+					args = append(args, "--loss", "0.05", "--repeat", "0.1", "--reboot", "200", "--sockets", "4", "--concurrency", "128")
 				}
 				if random.IntN(4) == 0 {
 					args = append(args, "--login", "--auth-server", f.auth, "--users", "1", "--password", "looking-glass")

@@ -91,7 +91,7 @@ type latePacket struct {
 
 const (
 	// latest is how late a copy of a packet can come.
-	latest = time.Second
+	latest = 500 * time.Millisecond
 	// mostLate bounds the copies that are still to come.
 	mostLate = 1024
 )
@@ -358,7 +358,7 @@ func (b *benchSocket) answer(from int, datagram []byte, now time.Duration) {
 		}
 	}
 	if slot.late && len(b.late) < mostLate {
-		at := now + time.Duration(b.random.Int64N(int64(latest)/2))
+		at := now + time.Duration(b.random.Int64N(int64(latest)))
 		if n := len(b.late); n > 0 {
 			at = max(at, b.late[n-1].at) // in order
 		}

@@ -18,11 +18,11 @@ func (a *app) benchVerifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify LOG",
 		Short: "Compare the log of a load with the stores",
-		Long: `Reads what the configured stores, SQL and ClickHouse, have of a load, and compares it
-with the log that 'radiusd bench acct --log' has written: every acknowledged record
-must be there exactly once, as it was sent, and nothing that was not sent; each
-session must have one row with the greatest counters of its records. A record that was
-sent and never answered may be there or not.
+		Long: `Reads what the configured stores, SQL and ClickHouse, have of a load, and compares
+it with the log that 'radiusd bench acct --log' has written: every acknowledged
+record must be there exactly once, as it was sent, and nothing that was not sent;
+each session must have one row with the greatest counters of its records. A record
+that was sent and never answered may be there or not.
 
 What is missing, doubled or wrong is printed, and the exit code is 1.`,
 		Example: `  radiusd bench verify acknowledged.csv
