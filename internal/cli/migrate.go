@@ -34,7 +34,7 @@ func (a *app) migrateUpCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			options, _, err := storeOptions(cfg, a.logger(cfg, nil))
+			options, madeKey, err := storeOptions(cfg, a.logger(cfg, nil))
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,15 @@ func (a *app) migrateUpCommand() *cobra.Command {
 			if applied == 0 {
 				fmt.Fprintln(a.stdout, "the schema is up to date")
 			}
-			return nil
+			if madeKey == "" {
+				return nil
+			}
+			// A key that was made for a database that has one already is no use.
+			s, err := openStoreWith(c.Context(), options, madeKey, "", false)
+			if err != nil {
+				return err
+			}
+			return s.Close()
 		},
 	}
 }
