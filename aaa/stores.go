@@ -93,3 +93,19 @@ type SessionStore interface {
 	// left out of it.
 	EachUsage(ctx context.Context, starts []time.Time, fn func(DailyUsage) error) error
 }
+
+// UsageAccount is what a user has used as of one moment, and which sessions'
+// counters are contained in it.
+type UsageAccount struct {
+	Username string
+	Ever     Usage
+	Days     []DailyUsage
+	Sessions []SessionUsage
+}
+
+// SessionUsage is the counters of a session.
+type SessionUsage struct {
+	ID        uuid.UUID
+	UpdatedAt time.Time
+	Usage
+}

@@ -86,6 +86,7 @@ func execute(t testing.TB, statement string) {
 func Main(m *testing.M) int {
 	defer StopPostgres()
 	defer StopClickHouse()
+	defer StopRedis()
 	return m.Run()
 }
 

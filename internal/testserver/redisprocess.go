@@ -1,0 +1,112 @@
+package testserver
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// redisProcess is a folder, a port and the server that may run there.
+type redisProcess struct {
+	dir      string
+	port     int
+	bus      int // of a cluster
+	settings []string
+	client   *redis.Client
+
+	log    bytes.Buffer
+	server *exec.Cmd // nil: does not run
+	exited <-chan struct{}
+}
+
+func newRedisProcess(settings ...string) (*redisProcess, error) {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return nil, errors.New("install it (Debian: apt-get install redis-server)")
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "radiusd-redis-")
+	if err != nil {
+		return nil, err
+	}
+	p := &redisProcess{dir: dir, port: port, settings: settings}
+	p.client = redis.NewClient(&redis.Options{Addr: p.address(), MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+	return p, nil
+}
+
+func (p *redisProcess) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)) }
+
+func (p *redisProcess) remove() {
+	p.client.Close()
+	os.RemoveAll(p.dir)
+}
+
+// start runs the server and waits until it answers.
+func (p *redisProcess) start() error {
+	p.log.Reset()
+	p.server = exec.Command("redis-server", append([]string{"--port", strconv.Itoa(p.port), "--bind", "127.0.0.1",
+		"--dir", p.dir, "--save", "", "--appendonly", "no", "--maxclients", "2000"}, p.settings...)...)
+	p.server.Dir = p.dir
+	p.server.Stdout, p.server.Stderr = &p.log, &p.log
+	var err error
+	if p.exited, err = startWithParent(p.server); err != nil {
+		p.server = nil
+		return err
+	}
+	err = await(30*time.Second, func() error {
+		select {
+		case <-p.exited:
+			return errors.New("the server ended")
+		default:
+			return p.client.Ping(background()).Err()
+		}
+	})
+	if err != nil {
+		p.stop(os.Kill)
+		return fmt.Errorf("%w\n%s", err, p.log.String())
+	}
+	return nil
+}
+
+// stop sends the signal and waits until the server has ended. It does nothing if
+// the server does not run.
+func (p *redisProcess) stop(signal os.Signal) {
+	if p.server == nil {
+		return
+	}
+	_ = p.server.Process.Signal(signal) // it may have ended by itself
+	select {
+	case <-p.exited:
+	case <-time.After(20 * time.Second):
+		_ = p.server.Process.Kill()
+		<-p.exited
+	}
+	p.server = nil
+}
+
+// do runs a command.
+func (p *redisProcess) do(args ...any) error { return p.client.Do(background(), args...).Err() }
+
+func background() context.Context { return context.Background() }
+
+// await tries until there is no error.
+func await(limit time.Duration, try func() error) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := try()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
