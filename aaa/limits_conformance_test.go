@@ -38,14 +38,20 @@ func (s accountStore) EachSession(_ context.Context, _ time.Time, fn func(*aaa.S
 
 func (s accountStore) Boots(context.Context, time.Time) ([]aaa.Boot, error) { return nil, nil }
 
-func (s accountStore) EachUsage(_ context.Context, since time.Time, fn func(aaa.DailyUsage) error) error {
+func (s accountStore) EachUsage(_ context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
 	for _, a := range s {
 		rest := a.Ever
 		for _, d := range a.Days {
+			rest.Seconds -= d.Seconds
+			day := d.Day
+			for _, start := range starts {
+				if !day.Before(start) {
+					d.Day = start
+				}
+			}
 			if err := fn(d); err != nil {
 				return err
 			}
-			rest.Seconds -= d.Seconds
 		}
 		if err := fn(aaa.DailyUsage{Username: a.Username, Usage: rest}); err != nil {
 			return err
