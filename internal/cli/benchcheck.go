@@ -145,14 +145,23 @@ func (b *ackBook) describe(key ackKey) string {
 		key.status, id, key.port, printable(user), name, key.seconds, key.input, key.output)
 }
 
-// A benchStore is what a log is compared with.
+// A benchStore is what a log is compared with. Its methods read what there is of the
+// NASes whose NAS-Identifier begins with prefix.
 type benchStore interface {
-	// CountRecordsOf, EachRecordOf and EachSessionOf read what there is of the NASes
-	// whose NAS-Identifier begins with prefix.
 	CountRecordsOf(ctx context.Context, prefix string) (int, error)
 	EachRecordOf(ctx context.Context, prefix string, fn func(*aaa.Record) error) error
-	EachSessionOf(ctx context.Context, prefix string, fn func(*aaa.Session) error) error
 }
+
+// A store that has sessions, as SQL, or the sum of each, as ClickHouse, is asked for
+// these as well.
+type (
+	sessionsOf interface {
+		EachSessionOf(ctx context.Context, prefix string, fn func(*aaa.Session) error) error
+	}
+	usageOf interface {
+		EachUsageOf(ctx context.Context, prefix string, fn func(session uuid.UUID, used aaa.Usage) error) error
+	}
+)
 
 // ackComparison is what came of comparing a store with a log.
 type ackComparison struct {
@@ -201,10 +210,18 @@ func (b *ackBook) compare(ctx context.Context, name string, s benchStore, limit 
 		return nil, err
 	}
 	b.findMissing(c)
-	err = s.EachSessionOf(ctx, b.prefix, func(x *aaa.Session) error {
-		b.compareSession(c, x, owners)
-		return nil
-	})
+	switch s := s.(type) {
+	case sessionsOf:
+		err = s.EachSessionOf(ctx, b.prefix, func(x *aaa.Session) error {
+			b.compareSession(c, x, owners)
+			return nil
+		})
+	case usageOf:
+		err = s.EachUsageOf(ctx, b.prefix, func(id uuid.UUID, used aaa.Usage) error {
+			b.compareSum(c, id, used, owners)
+			return nil
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -320,21 +337,33 @@ func (b *ackBook) findMissing(c *ackComparison) {
 	}
 }
 
-// compareSession holds a row of sessions against the records of the session.
-func (b *ackBook) compareSession(c *ackComparison, x *aaa.Session, owners map[uuid.UUID]ackSessionKey) {
+// compareSum holds the counters of a session against its records, and returns what is
+// known of the session; nil if nothing is.
+func (b *ackBook) compareSum(c *ackComparison, id uuid.UUID, used aaa.Usage, owners map[uuid.UUID]ackSessionKey) *ackSession {
 	c.sessions++
-	owner, ok := owners[x.ID]
+	owner, ok := owners[id]
 	if !ok {
-		c.problem(&c.wrongSessions, "session %s has no record", x.ID)
-		return
+		c.problem(&c.wrongSessions, "session %s has no record", id)
+		return nil
 	}
 	session := b.sessions[owner]
 	s := &session.stored
 	s.listed++
-	switch {
-	case x.SessionSeconds != s.seconds || x.InputOctets != s.input || x.OutputOctets != s.output:
+	if used != (aaa.Usage{Seconds: s.seconds, InputOctets: s.input, OutputOctets: s.output}) {
 		c.problem(&c.wrongSessions, "session %s has %d s, %d octets in and %d out, its records have %d s, %d and %d",
-			x.ID, x.SessionSeconds, x.InputOctets, x.OutputOctets, s.seconds, s.input, s.output)
+			id, used.Seconds, used.InputOctets, used.OutputOctets, s.seconds, s.input, s.output)
+	}
+	return session
+}
+
+// compareSession holds a row of sessions against the records of the session.
+func (b *ackBook) compareSession(c *ackComparison, x *aaa.Session, owners map[uuid.UUID]ackSessionKey) {
+	session := b.compareSum(c, x.ID, aaa.Usage{Seconds: x.SessionSeconds, InputOctets: x.InputOctets, OutputOctets: x.OutputOctets}, owners)
+	if session == nil {
+		return
+	}
+	s := &session.stored
+	switch {
 	case x.Username != session.username || x.AcctSessionID != session.acctSessionID:
 		c.problem(&c.wrongSessions, "session %s is not of the user and Acct-Session-Id of its records", x.ID)
 	case s.started && x.StartInferred:

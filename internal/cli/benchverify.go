@@ -10,6 +10,7 @@ import (
 
 	"radiusd/config"
 	"radiusd/store"
+	"radiusd/store/clickhouse"
 )
 
 func (a *app) benchVerifyCommand() *cobra.Command {
@@ -39,8 +40,19 @@ What is missing, doubled or wrong is printed, and the exit code is 1.`,
 			if err != nil {
 				return err
 			}
-			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
-				return a.verify(c.Context(), book, []namedStore{{s.Engine(), s}}, wait, limit)
+			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
+				stores := []namedStore{{s.Engine(), s}}
+				if cfg.ClickHouse.URL != "" {
+					h, err := clickhouse.Open(c.Context(), clickhouse.Options{
+						URL: cfg.ClickHouse.URL, Cluster: cfg.ClickHouse.Cluster, Location: cfg.Location(), Logger: a.logger(cfg, nil),
+					})
+					if err != nil {
+						return err
+					}
+					defer h.Close()
+					stores = append(stores, namedStore{"clickhouse", h})
+				}
+				return a.verify(c.Context(), book, stores, wait, limit)
 			})
 		},
 	}

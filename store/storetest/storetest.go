@@ -52,6 +52,7 @@ func Run(t *testing.T, database Database) {
 		"SinkCursor":     testSinkCursor,
 		"SinkNodes":      testSinkNodes,
 		"Boots":          testBoots,
+		"RecordsOfNASes": testRecordsOfNASes,
 		"CloseSessions":  testCloseSessions,
 		"SessionLists":   testSessionLists,
 		"Usage":          testUsage,
