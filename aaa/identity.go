@@ -46,6 +46,7 @@ type nasKey struct {
 type bootEpoch struct {
 	at     time.Time
 	status AcctStatus
+	seen   time.Time               // when the store had it; known only to those who Learn
 	pinned map[sessionKey]struct{} // sessions later than this On that belong to an earlier epoch
 }
 

@@ -15,9 +15,9 @@ import (
 type SessionTx interface {
 	// SessionsByID returns those of the sessions that exist.
 	SessionsByID(ctx context.Context, ids []uuid.UUID) ([]Session, error)
-	// SessionsOfUsers returns the users' sessions that are open or stopped at or
-	// after since, the latest started first and no more than limit.
-	SessionsOfUsers(ctx context.Context, usernames []string, since time.Time, limit int) ([]Session, error)
+	// SessionsOfUsers returns the users' sessions on these NASes that are open or
+	// stopped at or after since, the latest started first and no more than limit.
+	SessionsOfUsers(ctx context.Context, usernames []string, nases []netip.Addr, since time.Time, limit int) ([]Session, error)
 	// BootsOf returns the boots of these NASes, whatever their NASIdentifier and
 	// NASID, that happened at or after since. Those of the batch itself may be missing.
 	BootsOf(ctx context.Context, nases []netip.Addr, since time.Time) ([]Boot, error)
@@ -198,7 +198,8 @@ func (b *batch) settle(ctx context.Context, tx SessionTx, boots []Boot) error {
 		}
 	}
 	slices.SortFunc(nases, netip.Addr.Compare)
-	stored, err := tx.BootsOf(ctx, slices.Compact(nases), since)
+	nases = slices.Compact(nases)
+	stored, err := tx.BootsOf(ctx, nases, since)
 	if err != nil {
 		return fmt.Errorf("load boots: %w", err)
 	}
@@ -209,11 +210,11 @@ func (b *batch) settle(ctx context.Context, tx SessionTx, boots []Boot) error {
 	for _, s := range unsettled {
 		s.Settle(byNAS[s.NASAddr], nil)
 	}
-	return b.supersede(ctx, tx, unsettled, since)
+	return b.supersede(ctx, tx, unsettled, nases, since)
 }
 
 // supersede lets sessions of one device on one port end each other.
-func (b *batch) supersede(ctx context.Context, tx SessionTx, unsettled []*mergedSession, since time.Time) error {
+func (b *batch) supersede(ctx context.Context, tx SessionTx, unsettled []*mergedSession, nases []netip.Addr, since time.Time) error {
 	var usernames []string
 	devices := make(map[device][]*mergedSession)
 	for _, s := range unsettled {
@@ -226,7 +227,7 @@ func (b *batch) supersede(ctx context.Context, tx SessionTx, unsettled []*merged
 		return nil
 	}
 	slices.Sort(usernames)
-	stored, err := tx.SessionsOfUsers(ctx, slices.Compact(usernames), since, siblingLimit)
+	stored, err := tx.SessionsOfUsers(ctx, slices.Compact(usernames), nases, since, siblingLimit)
 	if err != nil {
 		return fmt.Errorf("load the sessions of users: %w", err)
 	}

@@ -22,6 +22,8 @@ import (
 type fakeStore struct {
 	sessions map[uuid.UUID]aaa.Session
 	boots    []aaa.Boot
+	seenAt   []time.Time // when each was written
+	now      time.Time
 	usage    map[fakeDay]aaa.Usage
 	loc      *time.Location
 }
@@ -56,9 +58,18 @@ func (f *fakeStore) write(t require.TestingT, records []aaa.Record) {
 	}
 	for _, r := range records {
 		if r.Status == aaa.AcctOn || r.Status == aaa.AcctOff {
-			f.boots = append(f.boots, r.Boot())
+			f.boots, f.seenAt = append(f.boots, r.Boot()), append(f.seenAt, f.now)
 		}
 	}
+}
+
+// seen returns the boots with the time they were written.
+func (f *fakeStore) seen() []aaa.SeenBoot {
+	list := make([]aaa.SeenBoot, len(f.boots))
+	for i := range list {
+		list[i] = aaa.SeenBoot{Boot: f.boots[i], SeenAt: f.seenAt[i]}
+	}
+	return list
 }
 
 // totals sums the usage of each user over all days.
@@ -101,10 +112,10 @@ func (f *fakeStore) SessionsByID(_ context.Context, ids []uuid.UUID) ([]aaa.Sess
 	return found, nil
 }
 
-func (f *fakeStore) SessionsOfUsers(_ context.Context, usernames []string, since time.Time, limit int) ([]aaa.Session, error) {
+func (f *fakeStore) SessionsOfUsers(_ context.Context, usernames []string, nases []netip.Addr, since time.Time, limit int) ([]aaa.Session, error) {
 	var found []aaa.Session
 	for _, s := range f.sessions {
-		if slices.Contains(usernames, s.Username) && (s.Open() || !s.StoppedAt.Before(since)) {
+		if slices.Contains(usernames, s.Username) && slices.Contains(nases, s.NASAddr) && (s.Open() || !s.StoppedAt.Before(since)) {
 			found = append(found, s)
 		}
 	}

@@ -25,6 +25,8 @@ type Options struct {
 	// from where on Live applies the journal.
 	Sinks    []Sink
 	Sessions aaa.SessionStore
+	// Boots, if set, tells of the boots that reached other nodes of the store.
+	Boots BootFeed
 	// PlanOf returns the name of a user's plan, which is noted in the user's
 	// records; nil: none is. It must not block, and be safe for concurrent use.
 	PlanOf func(username string) string
@@ -124,6 +126,7 @@ func (i *Ingest) Run(ctx context.Context) error {
 	loops.Go(func() { i.runLive(ctx, work) })
 	loops.Go(func() { i.sweep(ctx) })
 	loops.Go(func() { i.releaseKept(ctx) })
+	loops.Go(func() { i.followBoots(ctx) })
 	for _, s := range i.sinks {
 		loops.Go(func() { s.run(ctx, work) })
 	}

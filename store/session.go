@@ -178,9 +178,8 @@ func (s *Store) CloseSessions(ctx context.Context, closings []aaa.Closing) error
 	if len(closings) == 0 {
 		return nil
 	}
-	closings = sortedClosings(closings)
 	err := s.write(ctx, func(tx *writeTx) error {
-		if err := tx.takeTurns(ctx); err != nil {
+		if err := tx.lockSessions(ctx, closings); err != nil {
 			return err
 		}
 		stmt, err := tx.PrepareContext(ctx, `UPDATE sessions SET stopped_at = $2, stop_inferred = $3, terminate_cause = $4
@@ -200,35 +199,6 @@ func (s *Store) CloseSessions(ctx context.Context, closings []aaa.Closing) error
 		return fmt.Errorf("close sessions: %w", s.explain(err))
 	}
 	return nil
-}
-
-// Boots returns the Accounting-Ons and -Offs at or after since, in order of time.
-func (s *Store) Boots(ctx context.Context, since time.Time) ([]aaa.Boot, error) {
-	list, err := listBoots(ctx, s.reader, "WHERE at >= $1 ORDER BY at, nas_ip, nas_identifier", []any{from(since)})
-	if err != nil {
-		return nil, fmt.Errorf("read boots: %w", s.explain(err))
-	}
-	return list, nil
-}
-
-func bootFields(b *aaa.Boot) []field {
-	return []field{
-		{"nas_id", id{&b.NASID}},
-		{"nas_ip", address{&b.NASAddr}},
-		{"nas_identifier", text{&b.NASIdentifier}},
-		{"status", word[aaa.AcctStatus]{&b.Status, aaa.ParseAcctStatus}},
-		{"at", moment{&b.At}},
-	}
-}
-
-func listBoots(ctx context.Context, q querier, rest string, args []any) (list []aaa.Boot, err error) {
-	var b aaa.Boot
-	fields := bootFields(&b)
-	err = eachRow(ctx, q, "SELECT "+names(fields)+" FROM nas_boots "+rest, args, targets(fields), func() error {
-		list = append(list, b)
-		return nil
-	})
-	return list, err
 }
 
 var (

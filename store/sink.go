@@ -23,15 +23,23 @@ const SinkName = "sql"
 
 // Sink takes accounting records into the store: one transaction for each batch
 // holds the records, the merged sessions, the daily usage and the cursor. Several
-// nodes may write to one database, each with a Sink of its own.
-type Sink struct{ store *Store }
+// nodes may write to one database, each with a Sink of its own. Write is not to be
+// called twice at once.
+type Sink struct {
+	store *Store
+	// boots are those that the database has, whichever node took them. They are read
+	// in the transactions of batches, and forgotten when one fails: a database that
+	// failed over may have lost some.
+	boots *aaa.Resolver
+	seen  bootCursor
+}
 
 // NewSink returns the sink of the store's node.
 func (s *Store) NewSink() (*Sink, error) {
 	if s.nodeID == "" {
 		return nil, errors.New("the SQL sink needs the id of its node")
 	}
-	return &Sink{store: s}, nil
+	return &Sink{store: s, boots: aaa.NewResolver()}, nil
 }
 
 // Name returns SinkName.
@@ -61,15 +69,16 @@ func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 	})
 	err := k.store.write(ctx, func(tx *writeTx) error {
 		t := sinkTx{store: k.store, tx: tx}
-		if err := tx.takeTurns(ctx); err != nil {
+		if err := tx.takeTurns(ctx, nasesOf(batch.Records)); err != nil {
 			return err
 		}
-		if err := t.take(ctx, batch.Records); err != nil {
+		if err := t.take(ctx, k, batch.Records); err != nil {
 			return err
 		}
 		return k.moveCursor(ctx, tx, batch.Start, batch.End)
 	})
 	if err != nil {
+		k.boots, k.seen = aaa.NewResolver(), bootCursor{}
 		return fmt.Errorf("sink %s: %w", SinkName, k.store.explain(err))
 	}
 	return nil
@@ -98,25 +107,25 @@ func (k *Sink) moveCursor(ctx context.Context, tx *writeTx, start, end journal.P
 
 // sinkTx is the transaction of one batch. It is an aaa.SessionTx.
 //
-// Two nodes may have records of the same session, or of sessions that end each
-// other, so on Postgres they take turns (takeTurns). Should a node come that does
-// not, sessions that exist are locked as well, in the order of their ids, and the
-// one who inserts a session second gets a unique violation and starts again.
+// Sessions that exist are locked, in the order of their ids, besides the turns that
+// nodes take: a session may move from one NAS's address to another. The one who
+// inserts a session second then gets a unique violation and starts again.
 type sinkTx struct {
 	store  *Store
 	tx     *writeTx
-	own    map[uuid.UUID]bool // the sessions that the batch has records of
+	own    map[uuid.UUID]bool // the sessions that the batch may have records of
 	locked map[uuid.UUID]int  // those of them that exist, and where in found
 	found  []aaa.Session
 	others map[uuid.UUID]bool // what SessionsOfUsers has returned
 }
 
 // take works one batch of records in.
-func (t *sinkTx) take(ctx context.Context, records []aaa.Record) error {
+func (t *sinkTx) take(ctx context.Context, k *Sink, records []aaa.Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	if err := t.lock(ctx, records); err != nil {
+	records, err := t.identify(ctx, k, records)
+	if err != nil {
 		return err
 	}
 	// All of them, also those that the store has: what a record of the same meaning
@@ -128,21 +137,35 @@ func (t *sinkTx) take(ctx context.Context, records []aaa.Record) error {
 	if err := t.saveSessions(ctx, changes.Sessions); err != nil {
 		return err
 	}
-	if err := t.store.addUsage(ctx, t.tx, changes.Usage); err != nil {
+	if err := t.saveRecords(ctx, records); err != nil {
 		return err
 	}
-	return t.saveRecords(ctx, records)
+	return t.store.addUsage(ctx, t.tx, changes.Usage)
 }
 
-// lock reads and locks the sessions that the records belong to.
-func (t *sinkTx) lock(ctx context.Context, records []aaa.Record) error {
-	t.own = make(map[uuid.UUID]bool, len(records))
-	for i := range records {
-		if records[i].SessionID != uuid.Nil {
-			t.own[records[i].SessionID] = true
+// identify settles the ids of the records by what the database has, and reads and
+// locks their sessions.
+func (t *sinkTx) identify(ctx context.Context, k *Sink, records []aaa.Record) ([]aaa.Record, error) {
+	if aaa.NeedBoots(records) {
+		boots, next, err := t.store.bootsSeen(ctx, t.tx, k.seen)
+		if err != nil {
+			return nil, err
 		}
+		k.boots.Learn(boots)
+		k.seen = next
 	}
-	return t.load(ctx)
+	ids := k.boots.Identify(records)
+	t.own = make(map[uuid.UUID]bool, len(records))
+	ids.EachID(func(sessionID uuid.UUID) { t.own[sessionID] = true })
+	if err := t.load(ctx); err != nil {
+		return nil, err
+	}
+	return ids.Decide(func(sessionID uuid.UUID) *aaa.Session {
+		if n, ok := t.locked[sessionID]; ok {
+			return &t.found[n]
+		}
+		return nil
+	}), nil
 }
 
 // load reads and locks the batch's own sessions, in the order of their ids.
@@ -183,14 +206,22 @@ func (t *sinkTx) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]aaa.Sessi
 }
 
 // SessionsOfUsers implements aaa.SessionTx.
-func (t *sinkTx) SessionsOfUsers(ctx context.Context, usernames []string, since time.Time, limit int) ([]aaa.Session, error) {
+func (t *sinkTx) SessionsOfUsers(ctx context.Context, usernames []string, nases []netip.Addr, since time.Time, limit int) ([]aaa.Session, error) {
 	var list []aaa.Session
 	err := eachChunk(t.tx, "username", "text", usernames, func(which string, args []any) error {
-		n := len(args) + 1
-		found, err := listSessions(ctx, t.tx, fmt.Sprintf("WHERE %s AND (stopped_at IS NULL OR stopped_at >= $%d) ORDER BY started_at DESC, id LIMIT %d%s",
-			which, n, limit, t.tx.forUpdate()), append(args, from(since)))
-		list = append(list, found...)
-		return err
+		args = append(args, from(since))
+		which += fmt.Sprintf(" AND (stopped_at IS NULL OR stopped_at >= $%d)", len(args))
+		if t.tx.postgres { // SQLite need not leave alone what others write
+			args = append(args, addressTexts(nases))
+			which += fmt.Sprintf(" AND nas_ip = ANY ($%d::text[]::inet[])", len(args))
+		}
+		return eachSession(ctx, t.tx, fmt.Sprintf("WHERE %s ORDER BY started_at DESC, id LIMIT %d%s", which, limit, t.tx.forUpdate()), args,
+			func(x *aaa.Session) error {
+				if slices.Contains(nases, x.NASAddr) {
+					list = append(list, *x)
+				}
+				return nil
+			})
 	})
 	slices.SortFunc(list, func(a, b aaa.Session) int {
 		return cmp.Or(b.StartedAt.Compare(a.StartedAt), compareIDs(a.ID, b.ID))
@@ -205,11 +236,7 @@ func (t *sinkTx) SessionsOfUsers(ctx context.Context, usernames []string, since 
 
 // BootsOf implements aaa.SessionTx.
 func (t *sinkTx) BootsOf(ctx context.Context, nases []netip.Addr, since time.Time) (list []aaa.Boot, err error) {
-	texts := make([]string, len(nases))
-	for i, a := range nases {
-		texts[i] = a.Unmap().WithZone("").String()
-	}
-	err = eachChunk(t.tx, "nas_ip", "inet", texts, func(which string, args []any) error {
+	err = eachChunk(t.tx, "nas_ip", "inet", addressTexts(nases), func(which string, args []any) error {
 		found, err := listBoots(ctx, t.tx, fmt.Sprintf("WHERE %s AND at >= $%d ORDER BY at", which, len(args)+1), append(args, from(since)))
 		list = append(list, found...)
 		return err
@@ -285,10 +312,6 @@ func (t *sinkTx) saveBoots(ctx context.Context, records []aaa.Record) error {
 }
 
 func compareIDs(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }
-
-func sortedClosings(closings []aaa.Closing) []aaa.Closing {
-	return slices.SortedFunc(slices.Values(closings), func(a, b aaa.Closing) int { return compareIDs(a.SessionID, b.SessionID) })
-}
 
 var _ ingest.Sink = (*Sink)(nil)
 var _ aaa.SessionTx = (*sinkTx)(nil)

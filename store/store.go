@@ -50,6 +50,7 @@ type Store struct {
 	feed     string // what cursors of the change feed begin with, see change.go
 
 	partitions partitionDays // Postgres only
+	booted     bootCursor    // of NextBoots
 }
 
 // Open connects to the database. It fails if the database cannot be reached, if

@@ -102,18 +102,3 @@ func retryOnUnique(err error) error {
 	}
 	return err
 }
-
-// takeTurns makes the transactions that change sessions wait for each other on
-// Postgres, where several nodes write. Which sessions a batch changes shows only
-// while it is worked out, so rows cannot be locked in one order, and two nodes
-// would end up in deadlocks; and two that insert sessions of one device at once
-// would not see that one ends the other. A node that falls silent in its turn
-// loses it.
-func (tx *writeTx) takeTurns(ctx context.Context) error {
-	if !tx.postgres {
-		return nil // it has one writer
-	}
-	_, err := tx.ExecContext(ctx, `SELECT set_config('idle_in_transaction_session_timeout', '30s', true),
-		pg_advisory_xact_lock(hashtext('radiusd sessions'))`)
-	return err
-}

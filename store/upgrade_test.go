@@ -52,7 +52,7 @@ func TestUpgradeKeepsWhatIsThere(t *testing.T) {
 		x := list[0]
 		require.Empty(t, x.Plan)
 		stop := aaa.Record{ID: uuid.New(), SessionID: x.ID, Status: aaa.AcctStop, AcctSessionID: x.AcctSessionID, Username: x.Username,
-			NASAddr: x.NASAddr, NASIdentifier: "nas", EventTime: began.Add(time.Hour), ReceivedAt: began.Add(time.Hour), Plan: "gold"}
+			NASAddr: x.NASAddr, NASIdentifier: "nas", EventTime: began.Add(time.Hour), ReceivedAt: began.Add(time.Hour), Plan: "gold", Class: aaa.AppendClass(nil, aaa.Nonce{1})}
 		require.NoError(t, sink.Write(ctx, &ingest.Batch{Records: []aaa.Record{stop}, End: 1}))
 		got, err := s.SessionByID(ctx, x.ID)
 		require.NoError(t, err)

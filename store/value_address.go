@@ -37,6 +37,15 @@ func (c address) Scan(src any) error {
 	return nil
 }
 
+// addressTexts writes addresses as the databases do.
+func addressTexts(list []netip.Addr) []string {
+	texts := make([]string, len(list))
+	for i, a := range list {
+		texts[i] = a.Unmap().WithZone("").String()
+	}
+	return texts
+}
+
 // network is a prefix; the zero Prefix is NULL. A prefix of full length is
 // stored as a plain address. Bits past the length are kept.
 type network struct{ p *netip.Prefix }

@@ -81,7 +81,9 @@ func TestAccountingThroughTwoNodes(t *testing.T) {
 	}
 	accept := nas.Exchange(a.auth, nas.PAP("load1", "looking-glass"))
 	require.Equal(t, radius.AccessAccept, accept.Code())
-	var acks []acknowledged
+	// The NAS has booted, and only one of them knows.
+	answered(a, nas.On())
+	acks := []acknowledged{{session: "00000000", status: "on"}}
 	for i := range 60 {
 		first, second := a, b
 		if i%2 == 1 {

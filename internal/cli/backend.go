@@ -134,8 +134,8 @@ func (b *backend) do(fn func(*openedStore) error) error {
 	return err
 }
 
-// What follows is aaa.DirectoryStore, aaa.AuthRecordStore, aaa.SessionStore and
-// ingest.Sink on the store once it is open.
+// What follows is aaa.DirectoryStore, aaa.AuthRecordStore, aaa.SessionStore,
+// ingest.BootFeed and ingest.Sink on the store once it is open.
 
 func (b *backend) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
 	return with(b, func(s *openedStore) (aaa.ChangeCursor, error) { return s.ChangeCursor(ctx) })
@@ -179,6 +179,10 @@ func (b *backend) EachSession(ctx context.Context, since time.Time, fn func(*aaa
 
 func (b *backend) Boots(ctx context.Context, since time.Time) ([]aaa.Boot, error) {
 	return with(b, func(s *openedStore) ([]aaa.Boot, error) { return s.Boots(ctx, since) })
+}
+
+func (b *backend) NextBoots(ctx context.Context) ([]aaa.SeenBoot, error) {
+	return with(b, func(s *openedStore) ([]aaa.SeenBoot, error) { return s.NextBoots(ctx) })
 }
 
 func (b *backend) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {

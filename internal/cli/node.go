@@ -174,7 +174,7 @@ func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *diction
 		Registerer: n.registry, Logger: n.log,
 	})
 	n.ingest, err = ingest.New(ingest.Options{
-		Journal: n.journal, Decoder: aaa.NewDecoder(dict), Live: n.live, Sessions: n.backend,
+		Journal: n.journal, Decoder: aaa.NewDecoder(dict), Live: n.live, Sessions: n.backend, Boots: n.backend,
 		PlanOf: n.directory.PlanOf, Sinks: []ingest.Sink{n.backend}, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
 		Keep: cfg.Journal.Keep, DrainTimeout: drainTime / 2, Registerer: n.registry, Logger: n.log,
 	})

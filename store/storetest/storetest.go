@@ -50,6 +50,8 @@ func Run(t *testing.T, database Database) {
 		"SinkOrders":     testSinkOrders,
 		"UsageAgrees":    testUsageAgrees,
 		"SinkCursor":     testSinkCursor,
+		"NodesBoots":     testNodesBoots,
+		"ManyWriters":    testManyWriters,
 		"SinkNodes":      testSinkNodes,
 		"Boots":          testBoots,
 		"RecordsOfNASes": testRecordsOfNASes,
