@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		defer testserver.StopPostgres()
 		defer testserver.StopRedis()
+		defer testserver.StopClickHouse()
 		binary = filepath.Join(dir, "radiusd")
 		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build radiusd: %v\n%s", err, out)

@@ -50,7 +50,7 @@ type Options struct {
 
 // Times that calls may take. A server that hangs must hold up nobody for longer.
 const (
-	dialTime   = 5 * time.Second
+	dialTime   = 3 * time.Second
 	queryTime  = 30 * time.Second  // a small read
 	writeTime  = 60 * time.Second  // a batch
 	schemaTime = 300 * time.Second // a change of the schema, on a cluster of all hosts
