@@ -92,7 +92,7 @@ func FuzzAccess(f *testing.F) {
 				seen.WriteString(strings.Join(text, "\n"))
 			}
 		}
-		for _, record := range w.access.options.Records.take() {
+		for _, record := range w.access.options.Records.queues[0].take() {
 			seen.WriteString(record.Detail)
 			require.True(t, strings.ToValidUTF8(record.Username, "") == record.Username)
 		}

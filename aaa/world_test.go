@@ -354,7 +354,7 @@ type answer struct {
 
 // withRecords records decisions without a goroutine; see world.record.
 func withRecords(t testing.TB) func(*AccessOptions) {
-	recorder, err := NewAuthRecorder(AuthRecorderOptions{Store: newFakeStore()})
+	recorder, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore())})
 	require.NoError(t, err)
 	return func(o *AccessOptions) { o.Records = recorder }
 }
@@ -362,7 +362,7 @@ func withRecords(t testing.TB) func(*AccessOptions) {
 // record returns the record of the only decision since the last call.
 func (w *world) record() AuthRecord {
 	w.t.Helper()
-	records := w.access.options.Records.take()
+	records := w.access.options.Records.queues[0].take()
 	require.Len(w.t, records, 1)
 	return records[0]
 }

@@ -40,6 +40,7 @@ type node struct {
 	registry *prometheus.Registry
 
 	backend    *backend
+	history    *history // nil: no ClickHouse
 	journal    *journal.Journal
 	directory  *aaa.Directory
 	live       *aaa.LiveSessions
@@ -146,6 +147,11 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 		}
 		n.log.Error("starting without the store", "error", err)
 	}
+	if cfg.ClickHouse.URL != "" {
+		if n.history, err = openHistory(ctx, cfg, nodeID, n.log); err != nil {
+			return nil, err
+		}
+	}
 	return options.Sealer, nil
 }
 
@@ -173,9 +179,13 @@ func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *diction
 		Location: cfg.Location(), Liveness: cfg.Sessions.Liveness, ReservationTTL: cfg.Sessions.Reservation,
 		Registerer: n.registry, Logger: n.log,
 	})
+	sinks := []ingest.Sink{n.backend}
+	if n.history != nil {
+		sinks = append(sinks, n.history)
+	}
 	n.ingest, err = ingest.New(ingest.Options{
 		Journal: n.journal, Decoder: aaa.NewDecoder(dict), Live: n.live, Sessions: n.backend, Boots: n.backend,
-		PlanOf: n.directory.PlanOf, Sinks: []ingest.Sink{n.backend}, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
+		PlanOf: n.directory.PlanOf, Sinks: sinks, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
 		Keep: cfg.Journal.Keep, DrainTimeout: drainTime / 2, Registerer: n.registry, Logger: n.log,
 	})
 	return err
@@ -187,7 +197,11 @@ func (n *node) makeHandlers(cfg *config.Config, dict *dictionary.Dictionary) err
 	if err != nil {
 		return err
 	}
-	n.records, err = aaa.NewAuthRecorder(aaa.AuthRecorderOptions{Store: n.backend, Registerer: n.registry, Logger: n.log})
+	stores := []aaa.AuthStore{{Name: store.SinkName, Store: n.backend}}
+	if n.history != nil {
+		stores = append(stores, n.history.authStore())
+	}
+	n.records, err = aaa.NewAuthRecorder(aaa.AuthRecorderOptions{Stores: stores, Registerer: n.registry, Logger: n.log})
 	if err != nil {
 		return err
 	}
@@ -219,6 +233,9 @@ func (n *node) start() error {
 	}
 	run(n.backend.await)
 	run(func(ctx context.Context) { n.backend.maintain(ctx, n.keep) })
+	if n.history != nil {
+		run(n.history.run)
+	}
 	run(n.directory.Run)
 	run(n.records.Run)
 	n.background.Go(func() error { return n.ingest.Run(background) })
@@ -268,6 +285,11 @@ func (n *node) close() {
 	if n.journal != nil {
 		if err := n.journal.Close(); err != nil {
 			n.log.Error("close the journal", "error", err)
+		}
+	}
+	if n.history != nil {
+		if err := n.history.close(); err != nil {
+			n.log.Warn("close ClickHouse", "error", err)
 		}
 	}
 	if n.backend != nil {

@@ -14,7 +14,6 @@ package clickhouse
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -92,8 +91,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 func connect(ctx context.Context, options Options, create bool) (*Store, error) {
 	dsn, err := driver.ParseDSN(options.URL)
 	if err != nil {
-		// The driver's message may repeat parts of the URL, and so a password.
-		return nil, errors.New("open ClickHouse: the URL cannot be used: want clickhouse://user:password@host:9000/database")
+		return nil, fmt.Errorf("open ClickHouse: %w", ErrURL) // the driver's message may repeat parts of it
 	}
 	s := &Store{options: options, now: options.Now, logger: options.Logger}
 	if s.now == nil {

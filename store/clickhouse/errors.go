@@ -19,8 +19,25 @@ var (
 	// ErrSchemaNew means that a newer radiusd has migrated the database.
 	ErrSchemaNew = errors.New("the database has a newer schema than this radiusd knows: install the newer version")
 
+	// ErrRefused means that the server does not know the user or the password.
+	ErrRefused = errors.New("the user or password in the URL is wrong")
+	// ErrURL means that the URL cannot be used. The message does not repeat it, as it
+	// may hold a password.
+	ErrURL = errors.New("the URL cannot be used: want clickhouse://user:password@host:9000/database")
+
 	errNoDatabase = errors.New("there is no such database: run radiusd migrate up")
 )
+
+// Permanent reports whether an error of Open does not pass by waiting: somebody must
+// change the configuration or the database.
+func Permanent(err error) bool {
+	for _, permanent := range []error{ErrSchemaOld, ErrSchemaNew, ErrRefused, ErrURL, errNoDatabase} {
+		if errors.Is(err, permanent) {
+			return true
+		}
+	}
+	return false
+}
 
 // Codes of the server's exceptions.
 const (
@@ -47,7 +64,7 @@ func explain(err error) error {
 	if errors.As(err, &exception) {
 		switch exception.Code {
 		case codeUnknownUser, codeWrongPassword, codeAuthentication:
-			return fmt.Errorf("the user or password in the URL is wrong (code %d)", exception.Code)
+			return fmt.Errorf("%w (code %d)", ErrRefused, exception.Code)
 		}
 		return fmt.Errorf("code %d: %s", exception.Code, exception.Message)
 	}

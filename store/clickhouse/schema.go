@@ -131,12 +131,13 @@ func (s schema) engine(table, kind string, args ...string) string {
 	return kind + "MergeTree(" + strings.Join(args, ", ") + ")"
 }
 
-// settings make a server that can sync what it was given before it says so.
+// settings make a server that can sync what it was given before it says so. Rows
+// past their TTL go when a whole part is.
 func (s schema) settings() string {
 	if !s.durable {
 		return ""
 	}
-	return "\nSETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+	return "\nSETTINGS fsync_after_insert = 1, fsync_part_directory = 1, ttl_only_drop_parts = 1"
 }
 
 // over returns the statement for a Distributed table, where there is a cluster.

@@ -37,10 +37,12 @@ func (s *Store) NewSink() (*Sink, error) {
 // Name returns SinkName.
 func (k *Sink) Name() string { return SinkName }
 
-// Batching implements [ingest.Batcher]: ClickHouse wants few and large batches.
-func (k *Sink) Batching() ingest.Batching {
-	return ingest.Batching{Records: 50_000, Delay: time.Second}
-}
+// Batching returns how batches for a Sink are made: ClickHouse wants few and large
+// ones.
+func Batching() ingest.Batching { return ingest.Batching{Records: 50_000, Delay: time.Second} }
+
+// Batching implements [ingest.Batcher].
+func (k *Sink) Batching() ingest.Batching { return Batching() }
 
 // Cursor returns the End of the last batch that was taken; zero for none. On a
 // cluster it may be an earlier one, if another replica answers: those records are

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"radiusd/aaa"
+	"radiusd/config"
+	"radiusd/ingest"
+	"radiusd/journal"
+	"radiusd/store/clickhouse"
+)
+
+// history is the ClickHouse of a running server: a second sink and a second store of
+// decisions. Nothing else depends on it, so it may be away from the start on; its
+// records wait in the journal, and it is opened as soon as it can be reached.
+type history struct {
+	open func(context.Context) (*clickhouse.Store, error)
+	log  *slog.Logger
+
+	opened atomic.Pointer[openedHistory]
+}
+
+type openedHistory struct {
+	*clickhouse.Store
+	sink *clickhouse.Sink
+}
+
+// errHistoryAway says that ClickHouse has not been opened yet.
+var errHistoryAway = errors.New("ClickHouse has not been reached since the start")
+
+// clickhouseOptions turns the configuration into the store's options. log may be nil.
+func clickhouseOptions(c *config.Config, nodeID string, log *slog.Logger) clickhouse.Options {
+	return clickhouse.Options{
+		URL: c.ClickHouse.URL, Cluster: c.ClickHouse.Cluster, RetentionDays: c.ClickHouse.RetentionDays,
+		Location: c.Location(), NodeID: nodeID, AutoMigrate: c.Store.AutoMigrate, Logger: log,
+	}
+}
+
+// openHistory prepares ClickHouse and opens it if it can be reached. What waiting
+// does not mend is an error, so that the operator sees it at the start.
+func openHistory(ctx context.Context, c *config.Config, nodeID string, log *slog.Logger) (*history, error) {
+	options := clickhouseOptions(c, nodeID, log)
+	h := &history{log: log, open: func(ctx context.Context) (*clickhouse.Store, error) { return clickhouse.Open(ctx, options) }}
+	err := h.connect(ctx)
+	if err != nil && clickhouse.Permanent(err) {
+		return nil, err
+	}
+	if err != nil {
+		log.Error("starting without ClickHouse", "error", err)
+	}
+	return h, nil
+}
+
+// connect opens ClickHouse.
+func (h *history) connect(ctx context.Context) error {
+	s, err := h.open(ctx)
+	if err != nil {
+		return err
+	}
+	sink, err := s.NewSink()
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	h.opened.Store(&openedHistory{s, sink})
+	return nil
+}
+
+// run opens ClickHouse as soon as it can be reached, and then deletes what is past
+// its retention, hourly.
+func (h *history) run(ctx context.Context) {
+	if !h.await(ctx) {
+		return
+	}
+	for {
+		if err := h.opened.Load().Maintain(ctx); err != nil && ctx.Err() == nil {
+			h.log.Error("maintenance of ClickHouse failed, next try in an hour", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Hour):
+		}
+	}
+}
+
+// await returns when ClickHouse is open; false: ctx ended before. An error is logged
+// when it changes.
+func (h *history) await(ctx context.Context) bool {
+	var last string
+	for pause := time.Second; h.opened.Load() == nil; pause = min(2*pause, 5*time.Second) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(pause):
+		}
+		switch err := h.connect(ctx); {
+		case err == nil:
+			h.log.Info("ClickHouse is open")
+		case ctx.Err() == nil && err.Error() != last:
+			last = err.Error()
+			h.log.Error("ClickHouse cannot be opened, trying again", "error", err)
+		}
+	}
+	return true
+}
+
+// close closes the connections; what ClickHouse has not taken is in the journal.
+func (h *history) close() error {
+	s := h.opened.Load()
+	if s == nil {
+		return nil
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close() }() // ends with the process, if not before
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeTime):
+		return errors.New("ClickHouse does not answer, leaving its connections to the system")
+	}
+}
+
+// What follows is ingest.Sink, ingest.Batcher and aaa.AuthRecordStore on ClickHouse
+// once it is open.
+
+func (h *history) Name() string { return clickhouse.SinkName }
+
+func (h *history) Batching() ingest.Batching { return clickhouse.Batching() }
+
+func (h *history) Cursor(ctx context.Context) (journal.Position, error) {
+	s := h.opened.Load()
+	if s == nil {
+		return 0, errHistoryAway
+	}
+	return s.sink.Cursor(ctx)
+}
+
+func (h *history) Write(ctx context.Context, batch *ingest.Batch) error {
+	s := h.opened.Load()
+	if s == nil {
+		return errHistoryAway
+	}
+	return s.sink.Write(ctx, batch)
+}
+
+// authStore is how decisions are written: ClickHouse wants few and large batches.
+func (h *history) authStore() aaa.AuthStore {
+	return aaa.AuthStore{Name: clickhouse.SinkName, Store: h, Batch: 10_000, Interval: time.Second}
+}
+
+func (h *history) AppendAuthRecords(ctx context.Context, records []aaa.AuthRecord) error {
+	s := h.opened.Load()
+	if s == nil {
+		return errHistoryAway
+	}
+	return s.AppendAuthRecords(ctx, records)
+}
+
+var (
+	_ ingest.Sink         = (*history)(nil)
+	_ ingest.Batcher      = (*history)(nil)
+	_ aaa.AuthRecordStore = (*history)(nil)
+)
