@@ -44,9 +44,11 @@ var (
 // gives the same one. It spans the beginning of November, and in Europe/Vienna
 // the end of daylight saving time.
 func NewHistory(zone *time.Location, seed uint64, sessions int) *History {
-	h := &drawing{History: History{Zone: zone}, rand: rand.New(rand.NewPCG(seed, 1)), resolver: aaa.NewResolver()}
 	begin := time.Date(2026, 10, 20, 0, 0, 0, 0, zone)
 	boot := time.Date(2026, 10, 28, 13, 0, 0, 0, zone) // of the second NAS
+	resolver := aaa.NewResolver()
+	resolver.Learn([]aaa.SeenBoot{{Boot: aaa.Boot{NASAddr: nases[1], NASIdentifier: "nas", Status: aaa.AcctOn, At: boot.UTC()}}})
+	h := &drawing{History: History{Zone: zone}, rand: rand.New(rand.NewPCG(seed, 1)), resolver: resolver}
 	for n := range sessions {
 		h.session(n, begin.Add(h.upTo(15*24*time.Hour)), boot)
 	}
