@@ -3,6 +3,8 @@ package cli
 import (
 	"runtime"
 
+	"github.com/redis/go-redis/v9/logging"
+
 	"radiusd/aaa"
 	"radiusd/config"
 	"radiusd/store/redis"
@@ -21,6 +23,7 @@ func (n *node) openShared(cfg *config.Config) (err error) {
 	if cfg.Redis.URL == "" {
 		return nil
 	}
+	logging.Disable() // of the library, to stderr: what matters comes as errors
 	options := redisOptions(cfg)
 	options.NodeID, err = openNodeID(cfg)
 	if err != nil {
