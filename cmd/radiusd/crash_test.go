@@ -100,6 +100,37 @@ func TestKillUnderAccountingLoadLosesAndRepeatsNothing(t *testing.T) {
 	}
 }
 
+// Two nodes that share the stores are killed now and then, never to the same moment,
+// while NASes send their records to both in turn, so that a session has records in two
+// journals. NASes crash as well: then the other node must know of the boot.
+func TestKillOneOfTwoNodesUnderAccountingLoad(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	nodes := []*faultSite{a, b}
+	servers := []*server{a.start(), b.start()}
+	for range faultTimes(t, 4) {
+		seed := faultSeed(t)
+		random := rand.New(rand.NewPCG(seed, 0))
+		load := startLoad(t, "--server", a.acct, "--server", b.acct, "--spread", "--seed", strconv.FormatUint(seed, 10), "--sessions", "1500",
+			"--nas", "4", "--sockets", "4", "--clock", "both", "--loss", "0.02", "--repeat", "0.05", "--reboot", "300")
+		for range 2 {
+			// The moment is what is random here, nothing waits for it.
+			<-time.After(time.Duration(random.IntN(500)) * time.Millisecond)
+			victim := random.IntN(2)
+			servers[victim].kill()
+			servers[victim] = nodes[victim].start()
+		}
+		t.Logf("seed %d: %s", seed, a.verify(load))
+	}
+	db := a.database()
+	requireUsageIsSessions(t, db)
+	require.Zero(t, deadlocks(t, db))
+	for i, node := range nodes {
+		require.Zero(t, servers[i].terminate(), servers[i].logged())
+		require.NoFileExists(t, node.data+"/quarantine.jsonl")
+	}
+}
+
 func TestTerminateUnderLoadStoresWhatWasAnswered(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, storeURL string) {

@@ -128,16 +128,22 @@ type load struct {
 // accounting starts a load of whole sessions.
 func (f *faultSite) accounting(args ...string) *load {
 	f.t.Helper()
-	l := &load{t: f.t, logs: filepath.Join(f.t.TempDir(), "acknowledged.csv"), done: make(chan struct{})}
-	l.cmd = exec.Command(binary, append([]string{"bench", "acct", "--server", f.acct, "--secret", faultSecret,
+	return startLoad(f.t, append([]string{"--server", f.acct}, args...)...)
+}
+
+// startLoad starts a load of whole sessions on the servers that args name.
+func startLoad(t *testing.T, args ...string) *load {
+	t.Helper()
+	l := &load{t: t, logs: filepath.Join(t.TempDir(), "acknowledged.csv"), done: make(chan struct{})}
+	l.cmd = exec.Command(binary, append([]string{"bench", "acct", "--secret", faultSecret,
 		"--wait", "250ms", "--max-wait", "500ms", "--user", "load{n}", "--users", "5", "--log", l.logs}, args...)...)
 	l.cmd.Stdout, l.cmd.Stderr = &l.out, &l.out
-	require.NoError(f.t, l.cmd.Start())
+	require.NoError(t, l.cmd.Start())
 	go func() {
 		defer close(l.done)
 		_ = l.cmd.Wait()
 	}()
-	f.t.Cleanup(func() {
+	t.Cleanup(func() {
 		_ = l.cmd.Process.Kill()
 		<-l.done
 	})
