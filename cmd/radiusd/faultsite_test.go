@@ -163,7 +163,13 @@ func (l *load) finish() []acknowledged {
 func (f *faultSite) verify(l *load) string {
 	f.t.Helper()
 	l.end()
-	out, errs, code := f.run("", "bench", "verify", l.logs, "--wait", patience.String(), "-o", "csv")
+	return f.verifyLog(l.logs)
+}
+
+// verifyLog is verify with the log of a load that has ended.
+func (f *faultSite) verifyLog(path string) string {
+	f.t.Helper()
+	out, errs, code := f.run("", "bench", "verify", path, "--wait", patience.String(), "-o", "csv")
 	require.Zero(f.t, code, "%s\n%s", out, errs)
 	return out
 }
@@ -182,13 +188,19 @@ func (l *load) end() {
 // interrupt ends the load at once and returns what was acknowledged until then.
 func (l *load) interrupt() []acknowledged {
 	l.t.Helper()
+	l.stop()
+	return readAcknowledged(l.t, l.logs)
+}
+
+// stop ends the load at once.
+func (l *load) stop() {
+	l.t.Helper()
 	require.NoError(l.t, l.cmd.Process.Signal(os.Interrupt))
 	select {
 	case <-l.done:
 	case <-time.After(patience):
 		require.FailNow(l.t, "the load does not end")
 	}
-	return readAcknowledged(l.t, l.logs)
 }
 
 // acknowledged is a record that the load has an Accounting-Response for.
