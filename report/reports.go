@@ -16,7 +16,7 @@ begins; it belongs to the plan that the user had when the later record came.
 
 By user and whole days the store answers from usage_daily, which has also what was
 used in records that have been deleted since. Otherwise usage is worked out from
-the records, as far as they are kept.`,
+the records, as far as they are kept. ClickHouse answers from its rollups.`,
 		Examples: []string{
 			"usage",
 			"usage --by nas --period day --from 2026-11-01 --to 2026-12-01",
@@ -96,7 +96,8 @@ where one session stopped and the next one started, both are shown. Where no Sto
 was seen, stop_inferred says so, and the real end was at or after updated_at.
 
 A session shows the address that it had last. ClickHouse knows records only: a
-session without a Stop shows none, however long ago its last record is.`,
+session without a Stop ended with its last record, or is open if that is less than
+a day old.`,
 		Examples: []string{
 			"address 198.51.100.7 --at 2026-11-20T08:15:00Z",
 			"address 2001:db8:ff12::1 --from 2026-11-01 --to 2026-11-08",

@@ -36,7 +36,7 @@ func (s *Store) usageOfDays(ctx context.Context, tx *sql.Tx, q report.UsageQuery
 	fields := usageFields(&u, s.location)
 	user := ""
 	each := func() error {
-		if u.Username != user {
+		if u.Username != user { // they come in order
 			if err := tally.Done(); err != nil {
 				return err
 			}
@@ -48,27 +48,42 @@ func (s *Store) usageOfDays(ctx context.Context, tx *sql.Tx, q report.UsageQuery
 	days := func(c conditions) error {
 		return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM usage_daily"+c.where()+" ORDER BY username, day", c.args, targets(fields), each)
 	}
-	if q.Limit == 0 || q.User != "" {
+	if q.User != "" {
 		err = days(s.usageDays(q))
 	} else {
-		// Who they are first, and then their days alone.
-		var top []string
-		if top, err = s.topUsers(ctx, tx, q); err != nil {
-			return err
-		}
-		slices.Sort(top)
-		for chunk := range slices.Chunk(top, inListSize) {
+		err = s.eachUserChunk(ctx, tx, q, func(users []string) error {
 			c := s.usageDays(q)
-			c.in("username", chunk)
-			if err = days(c); err != nil {
-				return err
-			}
-		}
+			c.in("username", users)
+			return days(c)
+		})
 	}
 	if err != nil {
 		return err
 	}
 	return tally.Close()
+}
+
+// eachUserChunk calls fn for those users in usage_daily that may be in the report,
+// some at a time and in order. So the days of all of them need not be sorted,
+// which SQLite does in memory.
+func (s *Store) eachUserChunk(ctx context.Context, tx *sql.Tx, q report.UsageQuery, fn func(users []string) error) error {
+	var users []string
+	var name string
+	query, args := s.usersOfDays(q)
+	err := eachRow(ctx, tx, query, args, []any{&name}, func() error {
+		users = append(users, name)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	slices.Sort(users)
+	for chunk := range slices.Chunk(users, inListSize) {
+		if err := fn(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // usageDays selects the rows of usage_daily that a query is about.
@@ -81,22 +96,13 @@ func (s *Store) usageDays(q report.UsageQuery) (c conditions) {
 	return c
 }
 
-// topUsers returns the users with the most octets.
-func (s *Store) topUsers(ctx context.Context, tx *sql.Tx, q report.UsageQuery) (list []string, err error) {
-	query, args := s.topUsersQuery(q)
-	var name string
-	err = eachRow(ctx, tx, query, args, []any{&name}, func() error {
-		list = append(list, name)
-		return nil
-	})
-	return list, err
-}
-
-func (s *Store) topUsersQuery(q report.UsageQuery) (query string, args []any) {
-	sum := "sum(input_octets) + sum(output_octets)"
-	if s.pool == nil { // SQLite's sum fails on overflow
-		sum = "total(input_octets) + total(output_octets)"
-	}
+// usersOfDays selects the users that have used anything; on Postgres, if there is
+// a limit, those with the most octets.
+func (s *Store) usersOfDays(q report.UsageQuery) (query string, args []any) {
 	c := s.usageDays(q)
-	return fmt.Sprintf("SELECT username FROM usage_daily%s GROUP BY username ORDER BY %s DESC, username LIMIT %d", c.where(), sum, q.Limit), c.args
+	if s.pool == nil || q.Limit == 0 {
+		return "SELECT DISTINCT username FROM usage_daily" + c.where(), c.args
+	}
+	return fmt.Sprintf("SELECT username FROM usage_daily%s GROUP BY username ORDER BY sum(input_octets) + sum(output_octets) DESC, username LIMIT %d",
+		c.where(), q.Limit), c.args
 }

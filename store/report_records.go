@@ -61,10 +61,11 @@ func (s *Store) usersOfSpan(ctx context.Context, tx *sql.Tx, q report.UsageQuery
 		var name string
 		c := conditions{}
 		c.add("username <> '' AND started_at < $%d AND (stopped_at IS NULL OR stopped_at >= $%d)", moment{&q.To}, moment{&q.From})
-		err = eachRow(ctx, tx, "SELECT DISTINCT username FROM sessions"+c.where()+" ORDER BY username", c.args, []any{&name}, func() error {
+		err = eachRow(ctx, tx, "SELECT DISTINCT username FROM sessions"+c.where(), c.args, []any{&name}, func() error {
 			list = append(list, name)
 			return nil
 		})
+		slices.Sort(list)
 		return list, err
 	}
 	q.Period = report.Total

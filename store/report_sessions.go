@@ -131,11 +131,14 @@ func holdersQuery(q report.HolderQuery) (query string, args []any) {
 	list = append(list, containing...)
 	selected := names(holderFields(new(report.Holder)))
 	for n, column := range columns {
+		among := len(containing)
 		if n > 0 {
 			query += " UNION ALL "
+		} else {
+			among = 1 // the address itself
 		}
 		query += fmt.Sprintf("SELECT %s, %s AS held, %d AS rank FROM sessions WHERE %s IN (%s) AND started_at <= $2 AND (stopped_at IS NULL OR stopped_at >= $1)",
-			selected, column, n, column, placeholders(3, len(containing)))
+			selected, column, n, column, placeholders(3, among))
 	}
 	query = "SELECT " + selected + ", held FROM (" + query + ") AS held ORDER BY started_at DESC, id DESC, rank"
 	if q.Limit > 0 {

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,4 +44,13 @@ func TestReportsPostgres(t *testing.T) {
 	reporttest.Run(t, reporttest.Knowledge{InferredStops: true}, func(t testing.TB, h *reporttest.History) report.Source {
 		return loadReports(t, postgresDatabase(t), h)
 	})
+}
+
+// TestReportsAgree: the engines give the same rows.
+func TestReportsAgree(t *testing.T) {
+	h := reporttest.NewHistory(time.UTC, 7, 200)
+	lite, postgres := loadReports(t, sqliteDatabase(t), h), loadReports(t, postgresDatabase(t), h)
+	for name, q := range h.Queries() {
+		require.Equal(t, reporttest.UsageRows(t, lite, q), reporttest.UsageRows(t, postgres, q), name)
+	}
 }

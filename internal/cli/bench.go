@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -196,10 +197,8 @@ func (o *benchOptions) runBench(ctx context.Context, addresses []string, source 
 	}
 	wait.Wait()
 	progress()
-	for _, err := range errs { // what one has met, all have met
-		if err != nil {
-			return err
-		}
+	if err := errors.Join(errs...); err != nil {
+		return err
 	}
 	report := newBenchReport(runs, time.Since(start))
 	report.seed = o.seed

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,16 +14,18 @@ import (
 	"radiusd/config"
 	"radiusd/report"
 	"radiusd/store"
+	"radiusd/store/clickhouse"
 )
 
 func (a *app) reportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report",
 		Short: "Report usage, sessions at once, who held an address, and why it ended",
-		Long: `Reports on what is in the store. Times are a day, which is when it begins in the
-time zone of the configuration, a time in RFC 3339, or one of now, today,
-yesterday, tomorrow, week (its Monday) and month (its first day); an end is not
-part of the report.`,
+		Long: `Reports on what is in ClickHouse or, if none is configured, in the store.
+
+Times are a day, which is when it begins in the time zone of the configuration, a
+time in RFC 3339, or one of now, today, yesterday, tomorrow, week (its Monday) and
+month (its first day); an end is not part of the report.`,
 		Example: `  radiusd report usage --by nas --period day --from 2026-11-01 --to 2026-12-01
   radiusd report top-users --limit 10
   radiusd report address 198.51.100.7 --at 2026-11-20T08:15:00Z`,
@@ -33,10 +36,17 @@ part of the report.`,
 	return c
 }
 
+// Where reports are read.
+const (
+	sourceAuto       = "auto"
+	sourceClickHouse = "clickhouse"
+	sourceSQL        = "sql"
+)
+
 // reportCommandOf makes the command of a report from what the catalogue says
 // about it.
 func (a *app) reportCommandOf(r report.Report) *cobra.Command {
-	given := report.Arguments{}
+	given, source := report.Arguments{}, ""
 	values := map[string]*reportFlag{}
 	use, positional := r.Name, []string{}
 	for _, p := range r.Parameters {
@@ -63,7 +73,10 @@ func (a *app) reportCommandOf(r report.Report) *cobra.Command {
 					given[p.Name] = flag.text
 				}
 			}
-			return a.runReport(c.Context(), &r, given)
+			if !slices.Contains([]string{sourceAuto, sourceClickHouse, sourceSQL}, source) {
+				return usagef("--source: %q is not one of auto, clickhouse, sql", source)
+			}
+			return a.runReport(c.Context(), &r, given, source)
 		},
 	}
 	for _, p := range r.Parameters {
@@ -87,6 +100,8 @@ func (a *app) reportCommandOf(r report.Report) *cobra.Command {
 			completeFlagFunc(c, p.Name, a.completePlans)
 		}
 	}
+	c.Flags().StringVar(&source, "source", sourceAuto, "read `WHERE`: clickhouse, sql, or auto: ClickHouse if there is one")
+	completeFlag(c, "source", sourceAuto, sourceClickHouse, sourceSQL)
 	a.outputFlag(c)
 	return c
 }
@@ -109,7 +124,7 @@ func columnText(r report.Report) string {
 }
 
 // runReport runs a report and writes its rows.
-func (a *app) runReport(ctx context.Context, r *report.Report, given report.Arguments) error {
+func (a *app) runReport(ctx context.Context, r *report.Report, given report.Arguments, source string) error {
 	cfg, err := a.loadConfig()
 	if err != nil {
 		return err
@@ -118,9 +133,26 @@ func (a *app) runReport(ctx context.Context, r *report.Report, given report.Argu
 	if err := reportArgument(r, r.Check(given, environment)); err != nil {
 		return err
 	}
-	return a.withStore(ctx, func(_ *config.Config, s *store.Store) error {
-		return writeList(a, columnsOf(r.Columns(given)), reportRows(ctx, r, s, given, environment))
-	})
+	write := func(source report.Source) error {
+		return writeList(a, columnsOf(r.Columns(given)), reportRows(ctx, r, source, given, environment))
+	}
+	if cfg.ClickHouse.URL == "" && source == sourceClickHouse {
+		return usagef("--source: the configuration names no ClickHouse (clickhouse.url)")
+	}
+	if cfg.ClickHouse.URL != "" && source != sourceSQL {
+		options := clickhouseOptions(cfg, "", a.logger(cfg, nil))
+		options.AutoMigrate = false
+		history, err := clickhouse.Open(ctx, options)
+		if err == nil {
+			defer history.Close()
+			return write(history)
+		}
+		if source == sourceClickHouse || !errors.Is(err, clickhouse.ErrUnreachable) {
+			return err
+		}
+		fmt.Fprintf(a.stderr, "warning: %v; reading the store instead\n", err)
+	}
+	return a.withStore(ctx, func(_ *config.Config, s *store.Store) error { return write(s) })
 }
 
 // reportArgument names the flag or argument that a report does not take.

@@ -1,44 +1,94 @@
 package cli
 
 import (
+	"net/netip"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"radiusd/aaa"
 	"radiusd/internal/testserver"
 	"radiusd/report"
+	"radiusd/store"
+	"radiusd/store/clickhouse"
+	"radiusd/store/seal"
 )
 
 func TestReports(t *testing.T) {
-	for name, url := range map[string]string{"SQLite": "", "Postgres": testserver.Postgres(t)} {
-		t.Run(name, func(t *testing.T) {
-			s := newSite(t, url)
-			if url != "" {
-				s.ok("migrate", "up")
+	t.Run("ClickHouse", func(t *testing.T) {
+		s := newSite(t, "")
+		s.environ = append(s.environ, "RADIUSD_CLICKHOUSE_URL="+testserver.ClickHouse(t))
+		s.ok("migrate", "up")
+		testReports(t, s)
+	})
+	engines(t, testReports)
+}
+
+// testReports runs each report and each example of its help on an empty source.
+func testReports(t *testing.T, s *site) {
+	for _, r := range report.Catalogue() {
+		args := []string{"report", r.Name}
+		if r.Name == "address" {
+			args = append(args, "2001:db8::1")
+		}
+		table := s.ok(args...)
+		for _, c := range r.Columns(nil) {
+			if title := strings.ToUpper(strings.ReplaceAll(c.Name, "_", " ")); !c.Detail {
+				assert.Contains(t, table, title, r.Name)
 			}
-			for _, r := range report.Catalogue() {
-				args := []string{"report", r.Name}
-				if r.Name == "address" {
-					args = append(args, "2001:db8::1")
-				}
-				table := s.ok(args...)
-				for _, c := range r.Columns(nil) {
-					if title := strings.ToUpper(strings.ReplaceAll(c.Name, "_", " ")); !c.Detail {
-						assert.Contains(t, table, title, r.Name)
-					}
-				}
-				if r.Name != "concurrent" {
-					assert.Equal(t, "[]\n", s.ok(append(args, "-o", "json")...), r.Name)
-				}
-				for _, example := range r.Examples { // they are what --help shows
-					s.ok(append([]string{"report"}, strings.Fields(example)...)...)
-				}
-			}
-		})
+		}
+		if r.Name != "concurrent" {
+			assert.Equal(t, "[]\n", s.ok(append(args, "-o", "json")...), r.Name)
+		}
+		for _, example := range r.Examples {
+			s.ok(append([]string{"report"}, strings.Fields(example)...)...)
+		}
 	}
+}
+
+// TestReportSource: ClickHouse is asked if there is one, and the store while it is
+// away.
+func TestReportSource(t *testing.T) {
+	s := newSite(t, "")
+	s.ok("user", "list")
+	decision := func(username string) []aaa.AuthRecord {
+		return []aaa.AuthRecord{{ID: uuid.Must(uuid.NewV7()), At: time.Now(), Username: username, Reason: aaa.ReasonExpired, NASAddr: netip.MustParseAddr("192.0.2.1")}}
+	}
+	key, err := seal.LoadKey(filepath.Join(s.dir, "data", masterKeyFile))
+	require.NoError(t, err)
+	sql, err := store.Open(t.Context(), store.Options{Path: filepath.Join(s.dir, "data", databaseFile), Sealer: seal.New(key)})
+	require.NoError(t, err)
+	defer sql.Close()
+	require.NoError(t, sql.AppendAuthRecords(t.Context(), decision("in the store")))
+	url := testserver.ClickHouse(t)
+	history, err := clickhouse.Open(t.Context(), clickhouse.Options{URL: url, AutoMigrate: true})
+	require.NoError(t, err)
+	defer history.Close()
+	require.NoError(t, history.AppendAuthRecords(t.Context(), decision("in ClickHouse")))
+
+	asks := func(want string, args ...string) {
+		t.Helper()
+		rows := s.rows(append([]string{"report", "reject-reasons", "--by", "user"}, args...)...)
+		require.Len(t, rows, 1)
+		assert.Equal(t, want, rows[0]["username"])
+		assert.Equal(t, "expired", rows[0]["reason"])
+		assert.EqualValues(t, 1, rows[0]["rejects"])
+	}
+	asks("in the store")
+	assert.Contains(t, s.fails(exitUsage, "report", "usage", "--source", "clickhouse"), "--source: the configuration names no ClickHouse")
+	assert.Contains(t, s.fails(exitUsage, "report", "usage", "--source", "oracle"), `--source: "oracle" is not one of auto, clickhouse, sql`)
+	s.environ = append(s.environ, "RADIUSD_CLICKHOUSE_URL="+url)
+	asks("in ClickHouse")
+	asks("in the store", "--source", "sql")
+	s.environ = append(s.environ, "RADIUSD_CLICKHOUSE_URL=clickhouse://127.0.0.1:1/radiusd")
+	asks("in the store")
+	assert.Contains(t, s.run("report", "usage").err, "warning: ")
+	assert.Contains(t, s.fails(exitFailed, "report", "usage", "--source", "clickhouse"), "cannot be reached")
 }
 
 func TestReportErrors(t *testing.T) {

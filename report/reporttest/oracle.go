@@ -137,10 +137,11 @@ func latest(a, b time.Time) time.Time {
 	return a
 }
 
-// end is when a session stopped, as far as the source knows.
+// end is when a session stopped, as far as the source knows. One that does not know
+// of inferred stops takes the last record for the end, all being long ago.
 func (l *life) end(knows Knowledge) (stopped time.Time, cause string, inferred bool) {
 	if l.inferred && !knows.InferredStops {
-		return time.Time{}, "", false
+		return l.last, "", true
 	}
 	return l.stopped, l.cause, l.inferred && !l.stopped.IsZero()
 }
@@ -148,9 +149,6 @@ func (l *life) end(knows Knowledge) (stopped time.Time, cause string, inferred b
 // openAt reports whether a session was open.
 func (l *life) openAt(t time.Time, knows Knowledge) bool {
 	end, _, _ := l.end(knows)
-	if end.IsZero() && !knows.InferredStops {
-		end = l.last
-	}
 	return !l.began().After(t) && (end.IsZero() || end.After(t))
 }
 
@@ -220,7 +218,7 @@ func (h *History) counts(q report.CountQuery, knows Knowledge) (rows []report.Co
 	}
 	for _, l := range h.lives {
 		r := l.records[len(l.records)-1]
-		if stopped, cause, inferred := l.end(knows); q.Event == report.Stops && !stopped.IsZero() &&
+		if stopped, cause, inferred := l.end(knows); q.Event == report.Stops && !stopped.IsZero() && (knows.InferredStops || !inferred) &&
 			(q.User == "" || q.User == r.Username) && (!q.NAS.IsValid() || q.NAS == r.NASAddr) {
 			list = append(list, happening{stopped, key(r.Username, r.NASAddr, l.plan()), cause, inferred})
 		}

@@ -1,0 +1,60 @@
+package clickhouse
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/ingest"
+	"radiusd/internal/testserver"
+	"radiusd/journal"
+	"radiusd/report"
+	"radiusd/report/reporttest"
+	"radiusd/store"
+	"radiusd/store/seal"
+)
+
+// loadReports makes a database with a history in it. All of it is written twice, in
+// other batches.
+func loadReports(t testing.TB, h *reporttest.History) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{URL: testserver.ClickHouse(t), NodeID: "node-a", AutoMigrate: true, Location: h.Zone})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.Close() })
+	sink := newTestSink(t, s)
+	for _, size := range []int{700, 1100} {
+		for chunk := range slices.Chunk(h.Records, size) {
+			require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: chunk, End: 1}))
+		}
+		require.NoError(t, s.AppendAuthRecords(t.Context(), h.Decisions))
+	}
+	return s
+}
+
+func TestReports(t *testing.T) {
+	reporttest.Run(t, reporttest.Knowledge{}, func(t testing.TB, h *reporttest.History) report.Source { return loadReports(t, h) })
+}
+
+// TestReportsAgree: ClickHouse says to the octet what the SQL store says.
+func TestReportsAgree(t *testing.T) {
+	for seed := range uint64(1) {
+		h := reporttest.NewHistory(vienna(t), 100+seed, 200)
+		s := loadReports(t, h)
+		sql, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db"), Sealer: seal.New(seal.NewKey()),
+			AutoMigrate: true, NodeID: "node", Location: h.Zone})
+		require.NoError(t, err)
+		defer sql.Close()
+		sink, err := sql.NewSink()
+		require.NoError(t, err)
+		end := journal.Position(0)
+		for chunk := range slices.Chunk(h.Records, 500) {
+			require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: chunk, Start: end, End: end + 1}))
+			end++
+		}
+		for name, q := range h.Queries() {
+			require.Equal(t, reporttest.UsageRows(t, sql, q), reporttest.UsageRows(t, s, q), "seed %d: %s", seed, name)
+		}
+	}
+}
