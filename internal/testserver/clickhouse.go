@@ -113,6 +113,9 @@ func NewClickHouseServer(t testing.TB) *ClickHouseServer {
 // URL returns the URL of a database that is empty at first.
 func (s *ClickHouseServer) URL() string { return s.c.url("radiusd").String() }
 
+// PID returns the id of the server's process, which must run.
+func (s *ClickHouseServer) PID() int { return s.c.server.Process.Pid }
+
 // Start starts the server after Stop or Crash, and waits until it answers.
 func (s *ClickHouseServer) Start() {
 	s.t.Helper()

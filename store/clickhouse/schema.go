@@ -71,8 +71,8 @@ ORDER BY version{{settings}};
 func (s schema) statements(text string) ([]string, error) {
 	t, err := template.New("schema").Funcs(template.FuncMap{
 		"local": s.local, "qualified": s.qualified, "onCluster": s.onCluster,
-		"engine": s.engine, "over": s.over, "settings": s.settings, "points": points,
-	}).Parse(text)
+		"engine": s.engine, "over": s.over, "settings": s.settings,
+	}).Funcs(states()).Parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -150,17 +150,26 @@ func (s schema) over(table, shard string) string {
 		s.qualified(table), s.onCluster(), s.local(table), quote(s.cluster), quote(s.database), quote(s.localName(table)), shard)
 }
 
-// points are the states that each rollup keeps of the records of a row.
-func points() string {
+// states are what the rollups keep of a record, by the name that a migration calls
+// them by.
+func states() template.FuncMap {
 	const (
 		counters = "ifNull(session_seconds, 0), ifNull(input_octets, 0), ifNull(output_octets, 0)"
 		received = "toInt64(toUInt32(received_at)) * 1000000 + received_microseconds"
 		began    = "usage_at - if(status = 'start', toInt64(0), toInt64(ifNull(session_seconds, 0)) * 1000000)"
 	)
-	return "minState((" + counters + ", " + received + ", usage_at)) AS low,\n" +
-		"       maxState((" + counters + ", -(" + received + "), -usage_at)) AS high,\n" +
-		"       maxState(ifNull(input_octets, 0)) AS input_max, maxState(ifNull(output_octets, 0)) AS output_max,\n" +
-		"       minState(" + began + ") AS began, maxState(toUInt8(event_derived OR clock_off)) AS derived"
+	state := func(function, value, name string) string {
+		return fmt.Sprintf("arrayReduce('%sState', [%s]) AS %s", function, value, name)
+	}
+	return template.FuncMap{
+		"low":  func() string { return state("min", "("+counters+", "+received+", usage_at)", "low") },
+		"high": func() string { return state("max", "("+counters+", -("+received+"), -usage_at)", "high") },
+		"most": func() string {
+			return state("max", "ifNull(input_octets, 0)", "input_max") + ", " + state("max", "ifNull(output_octets, 0)", "output_max")
+		},
+		"began":   func() string { return state("min", began, "began") },
+		"derived": func() string { return state("max", "toUInt8(event_derived OR clock_off)", "derived") },
+	}
 }
 
 // quote makes an identifier of a name.

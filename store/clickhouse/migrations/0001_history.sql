@@ -1,8 +1,8 @@
 -- Accounting and authentication records, and what reports read instead of them.
 --
--- The statements hold on 18.16 and on today's releases. LOCAL, ON_CLUSTER, ENGINE
--- and OVER are filled in by schema.go: on a cluster, a table is a replicated one on
--- every shard, and a Distributed one over them that has its name.
+-- The statements hold on 18.16 and on today's releases. What stands in braces is
+-- filled in by schema.go: on a cluster, a table is a replicated one on every shard,
+-- and a Distributed one over them that has its name.
 
 -- One row for each record; copies that have the same ids are merged to the one that
 -- was received first. Copies may differ in event_time, so they may lie in different
@@ -75,7 +75,9 @@ ORDER BY (username, id){{settings}};
 -- its time, (session_seconds, input_octets, output_octets, received, at), times in µs
 -- since 1970. low is the least point of a row, high the greatest; in high the times
 -- are negative, so that of copies of one record the first received decides in both.
--- Minima and maxima do not change when rows come twice, whole or in part.
+-- Minima and maxima do not change when rows come twice, whole or in part. The views
+-- make a state of each record by itself, which costs less than to group those of a
+-- batch: it seldom has two of a session.
 
 CREATE TABLE IF NOT EXISTS {{local "usage_hourly"}} {{onCluster}} (
     username       String,
@@ -98,10 +100,13 @@ ORDER BY (username, session_id, hour, nas_ip, nas_identifier, plan){{settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{qualified "usage_hourly_feed"}} {{onCluster}} TO {{local "usage_hourly"}} AS
 SELECT username, session_id, toDateTime(intDiv(usage_at, 3600000000) * 3600, 'UTC') AS hour, nas_ip, nas_identifier, plan,
-       {{points}}
+       {{low}},
+       {{high}},
+       {{most}},
+       {{began}},
+       {{derived}}
 FROM {{local "accounting_records"}}
-WHERE status IN ('start', 'interim', 'stop')
-GROUP BY username, session_id, hour, nas_ip, nas_identifier, plan;
+WHERE status IN ('start', 'interim', 'stop');
 
 CREATE TABLE IF NOT EXISTS {{local "usage_daily"}} {{onCluster}} (
     username       String,
@@ -124,52 +129,50 @@ ORDER BY (username, session_id, day, nas_ip, nas_identifier, plan){{settings}};
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{qualified "usage_daily_feed"}} {{onCluster}} TO {{local "usage_daily"}} AS
 SELECT username, session_id, usage_day AS day, nas_ip, nas_identifier, plan,
-       {{points}}
+       {{low}},
+       {{high}},
+       {{most}},
+       {{began}},
+       {{derived}}
 FROM {{local "accounting_records"}}
-WHERE status IN ('start', 'interim', 'stop')
-GROUP BY username, session_id, day, nas_ip, nas_identifier, plan;
+WHERE status IN ('start', 'interim', 'stop');
 
 -- What a session was: a row for each month, status and set of attributes that its
--- records had. high of the rows with status stop tells when it stopped, low of those
--- with status start when it began; high of all is its last sign of life.
+-- records had. high of the rows with status stop tells when it stopped, began of
+-- those with status start when it began; high of all is its last sign of life.
 CREATE TABLE IF NOT EXISTS {{local "sessions"}} {{onCluster}} (
     framed_ip          String,
     session_id         UUID,
-    month              Date,
+    month              Date,                      -- its first day, in the configured time zone
     status             String,
     terminate_cause    String,
     username           String,
     acct_session_id    String,
-    nas_id             UUID,
     nas_ip             String,
-    nas_identifier     String,
-    nas_port_id        String,
     calling_station_id String,
     framed_ipv6        String,
     framed_ipv6_prefix String,
     delegated_prefix   String,
     plan               String,
-    low                AggregateFunction(min, Tuple(UInt64, UInt64, UInt64, Int64, Int64)),
     high               AggregateFunction(max, Tuple(UInt64, UInt64, UInt64, Int64, Int64)),
     input_max          AggregateFunction(max, UInt64),
     output_max         AggregateFunction(max, UInt64),
-    began              AggregateFunction(min, Int64),
-    derived            AggregateFunction(max, UInt8)
+    began              AggregateFunction(min, Int64)
 ) ENGINE = {{engine "sessions" "Aggregating"}}
 PARTITION BY toYYYYMM(month)
-ORDER BY (framed_ip, session_id, month, status, terminate_cause, username, acct_session_id, nas_id, nas_ip, nas_identifier,
-          nas_port_id, calling_station_id, framed_ipv6, framed_ipv6_prefix, delegated_prefix, plan){{settings}};
+ORDER BY (framed_ip, session_id, month, status, terminate_cause, username, acct_session_id, nas_ip, calling_station_id,
+          framed_ipv6, framed_ipv6_prefix, delegated_prefix, plan){{settings}};
 
 {{over "sessions" "cityHash64(toString(session_id))"}}
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{qualified "sessions_feed"}} {{onCluster}} TO {{local "sessions"}} AS
-SELECT framed_ip, session_id, toStartOfMonth(usage_day) AS month, status, terminate_cause, username, acct_session_id, nas_id, nas_ip, nas_identifier,
-       nas_port_id, calling_station_id, framed_ipv6, framed_ipv6_prefix, delegated_prefix, plan,
-       {{points}}
+SELECT framed_ip, session_id, toStartOfMonth(usage_day) AS month, status, terminate_cause, username, acct_session_id, nas_ip, calling_station_id,
+       framed_ipv6, framed_ipv6_prefix, delegated_prefix, plan,
+       {{high}},
+       {{most}},
+       {{began}}
 FROM {{local "accounting_records"}}
-WHERE status IN ('start', 'interim', 'stop')
-GROUP BY framed_ip, session_id, month, status, terminate_cause, username, acct_session_id, nas_id, nas_ip, nas_identifier,
-         nas_port_id, calling_station_id, framed_ipv6, framed_ipv6_prefix, delegated_prefix, plan;
+WHERE status IN ('start', 'interim', 'stop');
 
 -- How far each node's journal has been taken in: the position with the greatest
 -- version.
