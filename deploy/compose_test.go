@@ -36,8 +36,9 @@ type composeService struct {
 }
 
 // drain is how long a server may take to end, with what internal/cli allows: 6 s for
-// replies, 3 s for the stores, 2 s for a store that hangs.
-const drain = 11 * time.Second
+// replies, 3 s for what was answered to reach the stores, and 2 s for each of two
+// stores that hang.
+const drain = 13 * time.Second
 
 // variable is one that Compose fills in, from .env.
 var variable = regexp.MustCompile(`\$\{([A-Z_]+)(?::[-?][^}]*)?\}`)
