@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -52,6 +53,7 @@ type node struct {
 	observer   *observer
 	keep       store.Retention
 
+	serving    atomic.Bool // requests are taken
 	background *errgroup.Group
 	quit       context.CancelFunc // ends what runs in the background
 	failed     <-chan struct{}    // something in the background ended by itself
@@ -244,6 +246,7 @@ func (n *node) start() error {
 		quit()
 		return errors.Join(err, n.background.Wait())
 	}
+	n.serving.Store(true)
 	return nil
 }
 
@@ -263,6 +266,7 @@ func (n *node) awaitSessions() {
 // stop answers what is in flight, lets it reach the journal and, as far as time
 // allows, the stores, and ends.
 func (n *node) stop() error {
+	n.serving.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	err := n.server.Shutdown(ctx)
@@ -307,6 +311,12 @@ const staleAfter = 10 * time.Second
 // the server answers without it, and no other node would do better.
 func (n *node) checks() []check {
 	return []check{
+		{"server", func() (string, error) {
+			if !n.serving.Load() {
+				return "", errors.New("no requests are taken: the server is starting or stopping")
+			}
+			return "ok", nil
+		}},
 		{"directory", func() (string, error) {
 			status := n.directory.Status()
 			switch age := time.Since(status.PolledAt).Truncate(time.Second); {
