@@ -35,10 +35,17 @@ type crashes struct {
 	reader   *journal.Reader
 }
 
-// record is the n'th record: its number and content that follows from it.
+// record is the n'th record: its number and content that follows from it. Many are of
+// the same length, so that one may come to lie exactly where another one was.
 func record(n uint64) []byte {
 	rng := rand.New(rand.NewPCG(n, 1))
 	b := binary.BigEndian.AppendUint64(make([]byte, 0, 616), n)
+	if rng.IntN(3) > 0 {
+		for len(b) < 200 {
+			b = binary.BigEndian.AppendUint64(b, rng.Uint64())
+		}
+		return b
+	}
 	for len(b) < 8+rng.IntN(600) {
 		b = binary.BigEndian.AppendUint64(b, rng.Uint64())
 	}
@@ -134,8 +141,10 @@ func (c *crashes) act() {
 		c.cursor = max(c.cursor, c.retained)
 		c.j.Retain("sink", c.cursor)
 		c.retained = c.cursor
-	case p < 92:
+	case p < 91:
 		c.disk.FailSyncs(syscall.EIO)
+	case p < 92:
+		c.disk.FailOneSync(syscall.EIO)
 	case p < 94:
 		c.disk.FailWrites(syscall.EIO)
 	case p < 95:

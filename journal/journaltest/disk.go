@@ -40,6 +40,7 @@ type Disk struct {
 	capacity  int64
 	failWrite error
 	failSync  error
+	failOnce  bool // failSync is for the next sync only
 	syncs     int
 }
 
@@ -89,7 +90,20 @@ func (d *Disk) FailWrites(err error) { d.set(func() { d.failWrite = err }) }
 // FailSyncs makes each sync of a file or folder fail with err, until nil is given.
 // As on Linux the dirty pages of a file count as clean afterwards, some written and
 // some not; the changes to a folder may be on the device or not.
-func (d *Disk) FailSyncs(err error) { d.set(func() { d.failSync = err }) }
+func (d *Disk) FailSyncs(err error) { d.set(func() { d.failSync, d.failOnce = err, false }) }
+
+// FailOneSync is FailSyncs for the next sync alone: one after it succeeds, as it does
+// on Linux, and proves nothing of what was to be synced before.
+func (d *Disk) FailOneSync(err error) { d.set(func() { d.failSync, d.failOnce = err, true }) }
+
+// syncFails gives what the sync at hand fails with; with mu held.
+func (d *Disk) syncFails() error {
+	err := d.failSync
+	if d.failOnce {
+		d.failSync, d.failOnce = nil, false
+	}
+	return err
+}
 
 func (d *Disk) set(f func()) {
 	d.mu.Lock()
@@ -360,15 +374,16 @@ func (d *Disk) SyncDir(string) error {
 	if err := d.step(); err != nil {
 		return err
 	}
+	err := d.syncFails()
 	for _, change := range d.pending {
-		if d.failSync == nil || d.rng.IntN(2) == 0 {
+		if err == nil || d.rng.IntN(2) == 0 {
 			change(d.durable)
 		}
 	}
-	if d.failSync == nil {
+	if err == nil {
 		d.pending = nil
 	}
-	return d.failSync
+	return err
 }
 
 // room is how many octets the files may still grow; with mu held.

@@ -109,10 +109,10 @@ func (f *file) Sync() error {
 	if err := f.d.step(); err != nil {
 		return err
 	}
-	if f.d.failSync != nil {
+	if err := f.d.syncFails(); err != nil {
 		f.d.writeBack(f.ino, f.d.rng.IntN(3))
 		f.ino.dirty = map[int]struct{}{}
-		return f.d.failSync
+		return err
 	}
 	ino := f.ino
 	ino.sizeReached()
