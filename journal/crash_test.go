@@ -87,12 +87,26 @@ func (c *crashes) live() {
 	for !c.open() {
 		c.crash()
 	}
-	if c.rng.IntN(4) > 0 {
+	switch c.rng.IntN(4) {
+	case 0:
+	case 1:
+		for range c.rng.IntN(4) {
+			c.append()
+			c.j.Step()
+		}
+	default:
 		for range c.rng.IntN(60) {
 			c.act()
 		}
 	}
 	c.healthy()
+	if c.rng.IntN(2) == 0 { // it ends while a group is being written
+		for range c.rng.IntN(12) {
+			c.append()
+		}
+		c.disk.CutPowerAfter(c.rng.IntN(3))
+		c.j.Step()
+	}
 	switch c.rng.IntN(4) {
 	case 0:
 		if c.j.CloseStepped() == nil {

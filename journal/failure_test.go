@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"bytes"
 	"errors"
 	"syscall"
 	"testing"
@@ -195,4 +196,39 @@ func TestAJournalBeginsOnAFullDevice(t *testing.T) {
 		_, err = journal.Open(small(disk))
 		require.ErrorIs(t, err, syscall.EIO, "what does not pass by itself is said at once")
 	})
+}
+
+// Of a group that the power cut off, the first record is lost and those behind it are
+// not. The tail is cut, so that they do not come back behind a record that is written
+// where the first one was.
+func TestWhatWasCutDoesNotComeBack(t *testing.T) {
+	disk := journaltest.New(1)
+	j, err := journal.OpenStepped(small(disk))
+	require.NoError(t, err)
+	of := func(n byte) []byte { return bytes.Repeat([]byte{n}, 200) }
+	for n := range byte(3) {
+		require.NoError(t, j.Append(of(n), nil))
+	}
+	disk.CutPowerAfter(1) // the write, but not the sync
+	j.Step()
+	disk.Kill()
+	disk.Content(dir + "/" + journal.SegmentName(0))[journal.SegmentHeader+50] ^= 1
+
+	for life := range byte(2) {
+		j, err = journal.OpenStepped(small(disk))
+		require.NoError(t, err)
+		r := reader(t, j, 0)
+		for n := range life {
+			b, _, ok, err := r.TryNext()
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, of(100+n), b)
+		}
+		_, _, ok, err := r.TryNext()
+		require.NoError(t, err)
+		require.False(t, ok, "life %d", life)
+		require.NoError(t, j.Append(of(100+life), nil))
+		j.Step()
+		disk.Kill()
+	}
 }
