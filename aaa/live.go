@@ -2,6 +2,7 @@ package aaa
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -102,9 +103,14 @@ const liveShards = 256
 
 // sessionShard holds sessions by the first octet of their id.
 type sessionShard struct {
-	mu sync.RWMutex
-	m  map[uuid.UUID]*liveSession
+	mu  sync.RWMutex
+	set liveSet[uuid.UUID, *liveSession]
 }
+
+func (ls *liveSession) key() uuid.UUID { return ls.id }
+
+// hashSessionID: ids are as good as random, and the first octet is the shard.
+func hashSessionID(id uuid.UUID) uint64 { return binary.BigEndian.Uint64(id[8:]) }
 
 // liveSession is a session as it is kept in memory. packed, user and nas are under
 // the lock of its session shard; device, named, open and slot under that of its
@@ -149,9 +155,11 @@ func NewLiveSessions(opt LiveOptions) *LiveSessions {
 			Help: "Sessions that ended without a Stop, by cause.",
 		}, []string{"cause"}),
 	}
+	seed := l.seed
+	hashName := func(name string) uint64 { return maphash.String(seed, name) / liveShards }
 	for i := range l.sessions {
-		l.sessions[i].m = make(map[uuid.UUID]*liveSession)
-		l.users[i].m = make(map[string]*liveUser)
+		l.sessions[i].set.hash = hashSessionID
+		l.users[i].set.hash = hashName
 	}
 	for _, cause := range []string{CauseReboot, CauseSuperseded, CauseLapsed} {
 		l.inferred.WithLabelValues(cause) // there from the start, so that the first one is seen
@@ -211,7 +219,7 @@ func (l *LiveSessions) Load(ctx context.Context, store SessionStore) error {
 // interim at least before it can lapse: its records may have waited while this
 // server was down.
 func (l *LiveSessions) loadSession(s *Session, now time.Time) {
-	if l.sessionShard(s.ID).m[s.ID] != nil {
+	if l.sessionShard(s.ID).set.get(s.ID) != nil {
 		return
 	}
 	l.resolver.pinStored(s)
@@ -243,7 +251,7 @@ func (l *LiveSessions) Apply(r *Record) {
 
 func (l *LiveSessions) applySession(r *Record) {
 	var s Session
-	ls := l.sessionShard(r.SessionID).m[r.SessionID]
+	ls := l.sessionShard(r.SessionID).set.get(r.SessionID)
 	known := ls != nil
 	if known {
 		ls.load(&s)
@@ -359,7 +367,7 @@ func (l *LiveSessions) put(ls *liveSession, s *Session, fresh bool) {
 		ls.link(nas)
 	}
 	if fresh {
-		shard.m[ls.id] = ls
+		shard.set.add(ls)
 	}
 	shard.mu.Unlock()
 

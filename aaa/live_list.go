@@ -18,7 +18,7 @@ func (l *LiveSessions) Session(id uuid.UUID) (Session, bool) {
 	shard := l.sessionShard(id)
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	ls := shard.m[id]
+	ls := shard.set.get(id)
 	if ls == nil {
 		return Session{}, false
 	}
@@ -46,7 +46,7 @@ func (l *LiveSessions) Each(filter SessionFilter, fn func(*Session) bool) {
 func (shard *sessionShard) collect(filter SessionFilter, found []Session) []Session {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
-	for _, ls := range shard.m {
+	for ls := range shard.set.all() {
 		if filter.Username != "" && (ls.user == nil || ls.user.name != filter.Username) ||
 			filter.NASAddr.IsValid() && ls.nas.addr != filter.NASAddr {
 			continue

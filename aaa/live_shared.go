@@ -57,7 +57,7 @@ func (l *LiveSessions) collectShared(ids []uuid.UUID, found []SharedSession) []S
 	defer l.writer.Unlock()
 	now := l.elapsed(l.opt.Now())
 	for _, id := range ids {
-		if ls := l.sessionShard(id).m[id]; ls != nil {
+		if ls := l.sessionShard(id).set.get(id); ls != nil {
 			found = append(found, SharedSession{})
 			s := &found[len(found)-1]
 			ls.load(&s.Session)
@@ -74,8 +74,8 @@ func (l *LiveSessions) IDs(shard int, ids []uuid.UUID) []uuid.UUID {
 	s := &l.sessions[shard]
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	for id := range s.m {
-		ids = append(ids, id)
+	for ls := range s.set.all() {
+		ids = append(ids, ls.id)
 	}
 	return ids
 }
@@ -93,7 +93,7 @@ func (l *LiveSessions) EndShared(ends []SharedEnd) {
 	l.changed = nil
 	defer func() { l.changed = changed }()
 	for i := range ends {
-		if ls := l.sessionShard(ends[i].SessionID).m[ends[i].SessionID]; ls != nil {
+		if ls := l.sessionShard(ends[i].SessionID).set.get(ends[i].SessionID); ls != nil {
 			l.endShared(ls, &ends[i])
 		}
 	}

@@ -20,7 +20,7 @@ func (l *LiveSessions) Sweep() []Closing {
 
 	var closings []Closing
 	var forgotten []*liveSession
-	for _, ls := range shard.m { // the writer alone changes the map
+	for ls := range shard.set.all() { // the writer alone changes the set
 		idle := time.Duration(elapsed-ls.seen) * time.Millisecond
 		switch {
 		case ls.open && idle >= l.timeout(ls):
@@ -38,10 +38,14 @@ func (l *LiveSessions) Sweep() []Closing {
 	}
 	users.mu.Lock()
 	defer users.mu.Unlock()
-	for _, u := range users.m {
-		if len(u.reservations) > 0 {
-			u.lapse(now)
+	var gone []*liveUser
+	for u := range users.set.all() {
+		u.lapse(now)
+		if u.isEmpty() {
+			gone = append(gone, u)
 		}
+	}
+	for _, u := range gone {
 		users.drop(u)
 	}
 	return closings
@@ -69,7 +73,7 @@ func (l *LiveSessions) retention(ls *liveSession) time.Duration {
 func (l *LiveSessions) forget(shard *sessionShard, ls *liveSession) {
 	nas, user := ls.nas, ls.user
 	shard.mu.Lock()
-	delete(shard.m, ls.id)
+	shard.set.remove(ls.id)
 	ls.unlink()
 	shard.mu.Unlock()
 	if user != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -504,27 +503,6 @@ func fill(l *aaa.LiveSessions, n int) {
 		counters(300, 1e9, 1e10)(&r)
 		l.Apply(&r)
 	}
-}
-
-func TestMemoryOfAnOpenSession(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a hundred thousand sessions")
-	}
-	heap := func() uint64 {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	const n = 100_000
-	before := heap()
-	l := aaa.NewLiveSessions(aaa.LiveOptions{})
-	fill(l, n)
-	each := (heap() - before) / n
-	t.Logf("%d octets a session, its user's usage included", each)
-	require.LessOrEqual(t, each, uint64(600))
-	require.Equal(t, n, l.OpenCount())
 }
 
 func TestSessionMetrics(t *testing.T) {

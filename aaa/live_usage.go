@@ -3,14 +3,11 @@ package aaa
 import "time"
 
 // liveUsage is what a user has used: ever, and in the day, week and month that
-// were current when last something was added. A start is when the span began, in
-// seconds since 1970.
+// were current when last something was added.
 type liveUsage struct {
 	ever  Usage
-	spans [3]struct { // PeriodDay, PeriodWeek, PeriodMonth
-		start int64
-		Usage
-	}
+	spans [3]Usage // PeriodDay, PeriodWeek, PeriodMonth
+	day   int64    // that day, in seconds since 1970
 }
 
 // calendar is the present day and the beginnings of the periods that it lies in.
@@ -40,7 +37,7 @@ func (l *LiveSessions) Used(username string, period Period, at time.Time) Usage 
 	shard := l.userShard(username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	return shard.m[username].used(period, c)
+	return shard.set.get(username).used(period, c)
 }
 
 // used is for a user who may be nil. The caller holds the lock.
@@ -51,11 +48,10 @@ func (u *liveUser) used(period Period, c *calendar) Usage {
 	if period < PeriodDay || period > PeriodMonth {
 		return u.usage.ever
 	}
-	span := &u.usage.spans[period-PeriodDay]
-	if span.start < c.starts[period-PeriodDay] {
+	if u.usage.day < c.starts[period-PeriodDay] {
 		return Usage{} // nothing yet in this one
 	}
-	return span.Usage
+	return u.usage.spans[period-PeriodDay]
 }
 
 // addUsage puts usage of a day on the user's account. The zero day is any day
@@ -76,13 +72,14 @@ func (l *LiveSessions) addUsage(username string, day time.Time, u Usage) {
 	user.usage.ever.add(u)
 	for i := range user.usage.spans {
 		span := &user.usage.spans[i]
-		if span.start < c.starts[i] {
-			span.start, span.Usage = c.starts[i], Usage{}
+		if user.usage.day < c.starts[i] {
+			*span = Usage{}
 		}
-		if !day.IsZero() && day.Unix() >= span.start {
+		if !day.IsZero() && day.Unix() >= c.starts[i] {
 			span.add(u)
 		}
 	}
+	user.usage.day = max(user.usage.day, c.from)
 }
 
 // forgetUsage clears every user's account.
@@ -90,7 +87,7 @@ func (l *LiveSessions) forgetUsage() {
 	for i := range l.users {
 		shard := &l.users[i]
 		shard.mu.Lock()
-		for _, u := range shard.m {
+		for u := range shard.set.all() {
 			u.usage = nil
 		}
 		shard.mu.Unlock()

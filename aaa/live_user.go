@@ -13,9 +13,11 @@ import (
 
 // userShard holds what is live of the users whose names hash to it.
 type userShard struct {
-	mu sync.Mutex
-	m  map[string]*liveUser
+	mu  sync.Mutex
+	set liveSet[string, *liveUser]
 }
+
+func (u *liveUser) key() string { return u.name }
 
 // liveUser is under the lock of its shard, its name aside.
 type liveUser struct {
@@ -42,11 +44,11 @@ func (l *LiveSessions) userShard(name string) *userShard {
 
 // user returns the live user of that name. The caller holds the shard's lock.
 func (u *userShard) user(name string) *liveUser {
-	found := u.m[name]
+	found := u.set.get(name)
 	if found == nil {
 		name = strings.Clone(name)
 		found = &liveUser{name: name}
-		u.m[name] = found
+		u.set.add(found)
 	}
 	return found
 }
@@ -57,7 +59,7 @@ func (l *LiveSessions) Reserve(r Reservation) Grant {
 	shard := l.userShard(r.Username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	u := shard.m[r.Username]
+	u := shard.set.get(r.Username)
 	var g Grant
 	for p := range r.Quotas {
 		if quota := &r.Quotas[p]; quota.Limits() {
@@ -133,7 +135,7 @@ func (l *LiveSessions) Release(username string, nonce Nonce) {
 	shard := l.userShard(username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	u := shard.m[username]
+	u := shard.set.get(username)
 	if u == nil {
 		return
 	}
@@ -191,7 +193,7 @@ func (l *LiveSessions) Open(username string) int {
 	shard := l.userShard(username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if u := shard.m[username]; u != nil {
+	if u := shard.set.get(username); u != nil {
 		return int(u.open)
 	}
 	return 0
@@ -226,7 +228,7 @@ func (l *LiveSessions) takeOver(username string, r *Record, known bool) {
 	shard := l.userShard(username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	u := shard.m[username]
+	u := shard.set.get(username)
 	if u == nil || len(u.reservations) == 0 {
 		return
 	}
@@ -316,7 +318,11 @@ func (l *LiveSessions) leave(u *liveUser, ls *liveSession) {
 
 // drop forgets a user of whom nothing is left. The caller holds the lock.
 func (u *userShard) drop(user *liveUser) {
-	if len(user.sessions) == 0 && len(user.reservations) == 0 && user.usage == nil {
-		delete(u.m, user.name)
+	if user.isEmpty() {
+		u.set.remove(user.name)
 	}
+}
+
+func (u *liveUser) isEmpty() bool {
+	return len(u.sessions) == 0 && len(u.reservations) == 0 && u.usage == nil
 }
