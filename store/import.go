@@ -70,7 +70,7 @@ func (s *Store) ImportUsers(ctx context.Context, rows iter.Seq2[ImportRow, error
 	}
 	var result ImportResult
 	// Not write: rows can be read once only, so there is no second attempt.
-	err := s.writeOnce(ctx, func(tx *writeTx) error {
+	err := s.writeOnce(ctx, 1, func(tx *writeTx) error {
 		job := importJob{s: s, tx: tx, options: options, seen: map[string]int{}}
 		if err := job.run(ctx, rows); err != nil {
 			return err

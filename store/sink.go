@@ -294,16 +294,15 @@ func (t *sinkTx) saveRecords(ctx context.Context, records []aaa.Record) error {
 	}
 	rows := make([][]field, len(fresh))
 	for i := range fresh {
-		rows[i] = recordFields(&fresh[i])
+		rows[i] = recordFields(fresh[i])
 	}
 	return retryOnUnique(insertRows(ctx, t.tx, "accounting_records", rows))
 }
 
 // saveBoots keeps the boots among the records apart, where they outlive them.
-func (t *sinkTx) saveBoots(ctx context.Context, records []aaa.Record) error {
+func (t *sinkTx) saveBoots(ctx context.Context, records []*aaa.Record) error {
 	var rows [][]field
-	for i := range records {
-		r := &records[i]
+	for _, r := range records {
 		if r.Status == aaa.AcctOn || r.Status == aaa.AcctOff {
 			rows = append(rows, bootFields(new(r.Boot())))
 		}

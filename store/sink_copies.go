@@ -12,21 +12,45 @@ import (
 )
 
 // unknown returns the records that the store does not have yet, each once.
-func (t *sinkTx) unknown(ctx context.Context, records []aaa.Record) ([]aaa.Record, error) {
+func (t *sinkTx) unknown(ctx context.Context, records []aaa.Record) ([]*aaa.Record, error) {
 	known := make(map[uuid.UUID]bool, len(records))
-	for _, span := range recordSpans(records) {
+	var doubtful []*aaa.Record
+	for i := range records {
+		if r := &records[i]; t.tx.attempt > 1 || !t.isNew(r) {
+			doubtful = append(doubtful, r)
+		}
+	}
+	for _, span := range recordSpans(doubtful) {
 		if err := t.knownIn(ctx, span, known); err != nil {
 			return nil, err
 		}
 	}
-	fresh := make([]aaa.Record, 0, len(records))
+	fresh := make([]*aaa.Record, 0, len(records))
 	for i := range records {
-		if !known[records[i].ID] {
-			known[records[i].ID] = true
-			fresh = append(fresh, records[i])
+		if r := &records[i]; !known[r.ID] {
+			known[r.ID] = true
+			fresh = append(fresh, r)
 		}
 	}
 	return fresh, nil
+}
+
+// isNew reports whether the session as it is stored, without this batch, shows that
+// the store cannot have the record: they are written together. Nearly all records
+// are of that kind, and need not be looked for. Should somebody have deleted a
+// session and left its records, then the transaction fails, and looks for all.
+func (t *sinkTx) isNew(r *aaa.Record) bool {
+	if r.SessionID == uuid.Nil || t.locked == nil {
+		return false
+	}
+	n, exists := t.locked[r.SessionID]
+	if !exists {
+		return true
+	}
+	s := &t.found[n]
+	return r.HasSeconds && r.SessionSeconds > s.SessionSeconds ||
+		r.Status == aaa.AcctStop && (s.Open() || s.StopInferred) ||
+		r.Status == aaa.AcctStart && s.StartInferred
 }
 
 // knownIn notes which records of a span the store has. A record of a session is
@@ -106,11 +130,8 @@ const copyDistance = 24 * time.Hour
 
 // recordSpans groups records by time, so that few partitions need to be searched
 // for copies of them even if a clock among them is years off.
-func recordSpans(records []aaa.Record) []recordSpan {
-	sorted := make([]*aaa.Record, len(records))
-	for i := range records {
-		sorted[i] = &records[i]
-	}
+func recordSpans(records []*aaa.Record) []recordSpan {
+	sorted := slices.Clone(records)
 	slices.SortFunc(sorted, func(a, b *aaa.Record) int { return a.EventTime.Compare(b.EventTime) })
 	var spans []recordSpan
 	for _, r := range sorted {

@@ -16,7 +16,7 @@ const maxAttempts = 8
 // so fn must set, not add to, what it leaves behind outside the database.
 func (s *Store) write(ctx context.Context, fn func(tx *writeTx) error) error {
 	for attempt := 1; ; attempt++ {
-		err := s.writeOnce(ctx, fn)
+		err := s.writeOnce(ctx, attempt, fn)
 		if err == nil || !shouldRetry(err) || attempt == maxAttempts {
 			return err
 		}
@@ -38,10 +38,11 @@ type writeTx struct {
 	*sql.Tx
 	conn     *sql.Conn
 	postgres bool
+	attempt  int             // 1 for the first
 	staged   map[string]bool // temporary tables this transaction has filled
 }
 
-func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error {
+func (s *Store) writeOnce(ctx context.Context, attempt int, fn func(tx *writeTx) error) error {
 	conn, err := s.writer.Conn(ctx)
 	if err != nil {
 		return s.explain(err)
@@ -51,7 +52,7 @@ func (s *Store) writeOnce(ctx context.Context, fn func(tx *writeTx) error) error
 	if err != nil {
 		return s.explain(err)
 	}
-	if err := fn(&writeTx{Tx: tx, conn: conn, postgres: s.pool != nil}); err != nil {
+	if err := fn(&writeTx{Tx: tx, conn: conn, postgres: s.pool != nil, attempt: attempt}); err != nil {
 		tx.Rollback()
 		return err
 	}

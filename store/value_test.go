@@ -84,7 +84,7 @@ func TestRecordSpans(t *testing.T) {
 		return aaa.Record{ID: uuid.New(), EventTime: time.Date(2030, 1, 1, hours, 0, 0, 0, time.UTC)}
 	}
 	records := []aaa.Record{at(3), at(0), at(26), at(24 * 1000), at(1)}
-	spans := recordSpans(records)
+	spans := recordSpans(pointers(records))
 	require.Len(t, spans, 2)
 	assert.Equal(t, []*aaa.Record{&records[1], &records[4], &records[0], &records[2]}, spans[0].records)
 	assert.Equal(t, records[1].EventTime.Add(-copyDistance), spans[0].from)
@@ -103,4 +103,12 @@ func TestParsePosition(t *testing.T) {
 		_, err := parsePosition(text)
 		assert.Error(t, err, text)
 	}
+}
+
+func pointers[T any](list []T) []*T {
+	var p []*T
+	for i := range list {
+		p = append(p, &list[i])
+	}
+	return p
 }

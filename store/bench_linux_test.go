@@ -3,6 +3,7 @@ package store_test
 import (
 	"encoding/binary"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,7 +78,7 @@ func BenchmarkSink(b *testing.B) {
 		sink, err := s.NewSink()
 		require.NoError(b, err)
 		now := time.Now().UTC()
-		records := 0
+		records, began := 0, ownCPU()
 		for i := 0; b.Loop(); i++ {
 			first := i * size
 			generation, round := first/(sessions*rounds), first/sessions%rounds
@@ -89,6 +90,8 @@ func BenchmarkSink(b *testing.B) {
 			records += size
 		}
 		b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
+		b.ReportMetric(float64((ownCPU()-began).Microseconds())/float64(records), "client-µs/record")
+		b.ReportMetric(float64(s.ServerCPU(b).Microseconds())/float64(records), "server-µs/record")
 	})
 }
 
@@ -138,4 +141,13 @@ func benchmarkRecord(now time.Time, generation, round, session int) aaa.Record {
 	binary.BigEndian.PutUint64(r.SessionID[8:], number*0xbf58476d1ce4e5b9)
 	r.ID = uuid.NewSHA1(r.SessionID, []byte{byte(round)})
 	return r
+}
+
+// ownCPU is the processor time that this process has used.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
