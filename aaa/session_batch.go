@@ -51,7 +51,7 @@ type Closing struct {
 // SessionChanges is what a batch of records changes. The store writes it in the
 // transaction in which it was worked out.
 type SessionChanges struct {
-	Sessions []Session    // to insert, or to replace whole by ID
+	Sessions []*Session   // to insert, or to replace whole by ID
 	Usage    []DailyUsage // to add to usage_daily: one for each user and day
 }
 
@@ -64,20 +64,20 @@ const siblingLimit = 10000
 // before change nothing, so a batch may come again in whole or in part. The store
 // keeps the records themselves, and the boots among them, in the same transaction.
 func MergeBatch(ctx context.Context, tx SessionTx, records []Record, loc *time.Location) (SessionChanges, error) {
-	b := batch{loc: loc, sessions: make(map[uuid.UUID]*mergedSession), usage: make(map[dailyKey]*DailyUsage)}
-	boots, records := splitBoots(records)
+	b := batch{loc: loc, sessions: make(map[uuid.UUID]*mergedSession, len(records)), usage: make(map[dailyKey]*DailyUsage, len(records))}
+	boots, ordered := splitBoots(records)
 	for _, boot := range boots {
 		if err := tx.EndByBoot(ctx, boot); err != nil {
 			return SessionChanges{}, fmt.Errorf("end the sessions of NAS %s: %w", boot.NASAddr, err)
 		}
 	}
-	if len(records) == 0 {
+	if len(ordered) == 0 {
 		return SessionChanges{}, nil
 	}
-	if err := b.load(ctx, tx, records); err != nil {
+	if err := b.load(ctx, tx, ordered); err != nil {
 		return SessionChanges{}, err
 	}
-	b.merge(records)
+	b.merge(ordered)
 	if err := b.settle(ctx, tx, boots); err != nil {
 		return SessionChanges{}, err
 	}
@@ -107,26 +107,26 @@ type dailyKey struct {
 
 // splitBoots takes the boots out of a batch, and puts the other records in order
 // of time, for the recognition of wraps.
-func splitBoots(records []Record) ([]Boot, []Record) {
+func splitBoots(records []Record) ([]Boot, []*Record) {
 	var boots []Boot
-	rest := make([]Record, 0, len(records))
+	rest := make([]*Record, 0, len(records))
 	for i := range records {
 		r := &records[i]
 		switch {
 		case r.Status.boot():
 			boots = append(boots, r.Boot())
 		case r.Status.session():
-			rest = append(rest, *r)
+			rest = append(rest, r)
 		}
 	}
-	slices.SortStableFunc(rest, func(a, b Record) int {
+	slices.SortStableFunc(rest, func(a, b *Record) int {
 		return cmp.Or(a.EventTime.Compare(b.EventTime), cmp.Compare(a.SessionSeconds, b.SessionSeconds))
 	})
 	return boots, rest
 }
 
 // load reads the sessions that the batch has records of.
-func (b *batch) load(ctx context.Context, tx SessionTx, records []Record) error {
+func (b *batch) load(ctx context.Context, tx SessionTx, records []*Record) error {
 	ids := make([]uuid.UUID, 0, len(records))
 	seen := make(map[uuid.UUID]struct{}, len(records))
 	for i := range records {
@@ -139,13 +139,18 @@ func (b *batch) load(ctx context.Context, tx SessionTx, records []Record) error 
 	if err != nil {
 		return fmt.Errorf("load sessions: %w", err)
 	}
+	all := make([]mergedSession, len(ids)) // one for each, of which none moves
 	for i := range sessions {
-		b.sessions[sessions[i].ID] = &mergedSession{Session: sessions[i]}
+		all[i].Session = sessions[i]
+		b.sessions[sessions[i].ID] = &all[i]
 	}
+	fresh := all[len(sessions):]
+	b.order = make([]*mergedSession, 0, len(ids))
 	for _, id := range ids {
 		s := b.sessions[id]
 		if s == nil {
-			s = &mergedSession{unsettled: true}
+			s, fresh = &fresh[0], fresh[1:]
+			s.unsettled = true
 			b.sessions[id] = s
 		}
 		b.order = append(b.order, s)
@@ -153,9 +158,8 @@ func (b *batch) load(ctx context.Context, tx SessionTx, records []Record) error 
 	return nil
 }
 
-func (b *batch) merge(records []Record) {
-	for i := range records {
-		r := &records[i]
+func (b *batch) merge(records []*Record) {
+	for _, r := range records {
 		s := b.sessions[r.SessionID]
 		// An interim of a session that goes on is what nearly all records are, and
 		// nothing beside it can matter then.
@@ -260,16 +264,16 @@ func (b *batch) supersede(ctx context.Context, tx SessionTx, unsettled []*merged
 // changes collects the result in a settled order, so that two writers that meet
 // take their locks alike.
 func (b *batch) changes() SessionChanges {
-	var c SessionChanges
+	c := SessionChanges{Sessions: make([]*Session, 0, len(b.order)), Usage: make([]DailyUsage, 0, len(b.usage))}
 	for _, s := range b.order {
 		if s.changed {
-			c.Sessions = append(c.Sessions, s.Session)
+			c.Sessions = append(c.Sessions, &s.Session)
 		}
 	}
 	for _, row := range b.usage {
 		c.Usage = append(c.Usage, *row)
 	}
-	slices.SortFunc(c.Sessions, func(a, b Session) int { return slices.Compare(a.ID[:], b.ID[:]) })
+	slices.SortFunc(c.Sessions, func(a, b *Session) int { return slices.Compare(a.ID[:], b.ID[:]) })
 	slices.SortFunc(c.Usage, func(a, b DailyUsage) int {
 		return cmp.Or(cmp.Compare(a.Username, b.Username), a.Day.Compare(b.Day))
 	})

@@ -41,7 +41,8 @@ func newFakeStore() *fakeStore {
 func (f *fakeStore) write(t require.TestingT, records []aaa.Record) {
 	changes, err := aaa.MergeBatch(context.Background(), f, slices.Clone(records), f.loc)
 	require.NoError(t, err)
-	for _, s := range changes.Sessions {
+	for _, changed := range changes.Sessions {
+		s := *changed
 		b, err := s.Provenance.Value()
 		require.NoError(t, err)
 		s.Provenance = aaa.Provenance{}

@@ -259,10 +259,9 @@ func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
 
 // saveSessions writes sessions whole: those that were there are replaced, the
 // others inserted.
-func (t *sinkTx) saveSessions(ctx context.Context, sessions []aaa.Session) error {
+func (t *sinkTx) saveSessions(ctx context.Context, sessions []*aaa.Session) error {
 	var present, goOn, fresh [][]field
-	for i := range sessions {
-		x := &sessions[i]
+	for _, x := range sessions {
 		// One of the batch's own that was not there to be locked may have been
 		// inserted by another node since: it must not be replaced.
 		switch n, locked := t.locked[x.ID]; {
