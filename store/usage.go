@@ -56,11 +56,8 @@ func (s *Store) UserUsage(ctx context.Context, username string, first, last time
 	return list, nil
 }
 
-// EachUsage implements aaa.SessionStore. The database adds the days up: there are
-// many of them, and one row at most for a user and span.
-func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
-	var u aaa.DailyUsage
-	fields := usageFields(&u, s.location)
+// usageSums are the counters among the fields, each added up.
+func (s *Store) usageSums(fields []field) []string {
 	// The sum of bigints is numeric in Postgres: brought back to what fits.
 	const limit = "9223372036854775807"
 	sum := "CAST(CASE WHEN sum(COL) > " + limit + " THEN " + limit + " ELSE sum(COL) END AS bigint)"
@@ -73,6 +70,15 @@ func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.D
 	for _, f := range fields[2:] {
 		sums = append(sums, strings.ReplaceAll(sum, "COL", f.name))
 	}
+	return sums
+}
+
+// EachUsage implements aaa.SessionStore. The database adds the days up: there are
+// many of them, and one row at most for a user and span.
+func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
+	var u aaa.DailyUsage
+	fields := usageFields(&u, s.location)
+	sums := s.usageSums(fields)
 	span, args := "0", []any(nil)
 	if len(starts) > 0 {
 		var b strings.Builder

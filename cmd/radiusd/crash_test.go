@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -55,48 +56,95 @@ func eachEngine(t *testing.T, test func(t *testing.T, storeURL string)) {
 // everything is acknowledged.
 func TestKillUnderAccountingLoadLosesAndRepeatsNothing(t *testing.T) {
 	t.Parallel()
-	none := func(testing.TB) string { return "" }
-	for name, c := range map[string]struct {
-		store  func(t testing.TB) string
-		rounds int
-	}{
-		"sqlite":     {none, 6},
-		"postgres 1": {testserver.Postgres, 5},
-		"postgres 2": {testserver.Postgres, 5},
-		"postgres 3": {testserver.Postgres, 5},
-		"postgres 4": {testserver.Postgres, 5},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f := newFaultSite(t, c.store(t), "journal: {segment_bytes: 1MiB, max_bytes: 64MiB}")
-			f.addUser("load1", "looking-glass")
-			server := f.start()
-			for range faultTimes(t, c.rounds) {
-				seed := faultSeed(t)
-				random := rand.New(rand.NewPCG(seed, 0))
-				args := []string{"--seed", strconv.FormatUint(seed, 10), "--sessions", "1000", "--nas", "4"}
-				if random.IntN(2) == 0 { // and a network that loses and repeats packets, and NASes that crash
-					args = append(args, "--loss", "0.05", "--repeat", "0.1", "--reboot", "200", "--sockets", "4", "--concurrency", "128")
+	for name, c := range map[string]struct{ sites, rounds int }{"sqlite": {1, 6}, "postgres and clickhouse": {4, 5}} {
+		for site := range c.sites {
+			t.Run(fmt.Sprintf("%s %d", name, site+1), func(t *testing.T) {
+				t.Parallel()
+				storeURL, settings := "", "journal: {segment_bytes: 1MiB, max_bytes: 64MiB}"
+				if name != "sqlite" {
+					storeURL = testserver.Postgres(t)
+					settings += fmt.Sprintf("\nclickhouse: {url: %q}", testserver.ClickHouse(t))
 				}
-				if random.IntN(4) == 0 {
-					args = append(args, "--login", "--auth-server", f.auth, "--users", "1", "--password", "looking-glass")
-				}
-				load := f.accounting(args...)
-				for range 1 + random.IntN(2) {
-					// The moment is what is random here, nothing waits for it.
-					<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
-					server.kill()
-					began := time.Now()
-					server = f.start()
-					require.Less(t, time.Since(began), patience)
-				}
-				t.Logf("seed %d: %s", seed, f.verify(load))
-			}
-			db := f.database()
-			requireUsageIsSessions(t, db)
-			require.Zero(t, server.terminate(), server.logged())
-			require.NoFileExists(t, f.data+"/quarantine.jsonl")
-		})
+				killUnderLoad(t, newFaultSite(t, storeURL, settings), c.rounds)
+			})
+		}
+	}
+}
+
+func killUnderLoad(t *testing.T, f *faultSite, rounds int) {
+	t.Helper()
+	f.addUser("load1", "looking-glass")
+	server := f.start()
+	for range faultTimes(t, rounds) {
+		seed := faultSeed(t)
+		random := rand.New(rand.NewPCG(seed, 0))
+		args := []string{"--seed", strconv.FormatUint(seed, 10), "--sessions", "1000", "--nas", "4"}
+		if random.IntN(2) == 0 { // and a network that loses and repeats packets, and NASes that crash
+			args = append(args, "--loss", "0.05", "--repeat", "0.1", "--reboot", "200", "--sockets", "4", "--concurrency", "128")
+		}
+		if random.IntN(4) == 0 {
+			args = append(args, "--login", "--auth-server", f.auth, "--users", "1", "--password", "looking-glass")
+		}
+		load := f.accounting(args...)
+		for range 1 + random.IntN(2) {
+			// The moment is what is random here, nothing waits for it.
+			<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
+			server.kill()
+			began := time.Now()
+			server = f.start()
+			require.Less(t, time.Since(began), patience)
+		}
+		t.Logf("seed %d: %s", seed, f.verify(load))
+	}
+	db := f.database()
+	requireUsageIsSessions(t, db)
+	require.Zero(t, server.terminate(), server.logged())
+	require.NoFileExists(t, f.data+"/quarantine.jsonl")
+}
+
+// Two nodes that share the stores are killed now and then, while NASes send their
+// records to both in turn, so that a session has records in two journals. NASes that
+// return Class may crash as well; without Class, a node cannot know of a boot that is
+// still in the journal of a dead one.
+func TestKillOneOfTwoNodesUnderAccountingLoad(t *testing.T) {
+	t.Parallel()
+	a, b := twoNodes(t)
+	setting := fmt.Sprintf("clickhouse: {url: %q}", testserver.ClickHouse(t))
+	a.settings(setting)
+	b.settings(setting)
+	a.do("migrate", "up")
+	for n := range 5 {
+		a.addUser(fmt.Sprintf("load%d", n+1), "looking-glass")
+	}
+	nodes := []*faultSite{a, b}
+	servers := []*server{a.start(), b.start()}
+	for round := range faultTimes(t, 4) {
+		seed := faultSeed(t)
+		random := rand.New(rand.NewPCG(seed, 0))
+		args := []string{"--server", a.acct, "--server", b.acct, "--seed", strconv.FormatUint(seed, 10), "--sessions", "1000",
+			"--nas", "4", "--sockets", "4", "--loss", "0.02", "--repeat", "0.05"}
+		if round%2 == 0 {
+			args = append(args, "--spread")
+		}
+		if round%4 < 2 {
+			args = append(args, "--login", "--auth-server", a.auth, "--auth-server", b.auth, "--password", "looking-glass", "--clock", "both", "--reboot", "200")
+		}
+		load := startLoad(t, args...)
+		for range 2 {
+			// The moment is what is random here, nothing waits for it.
+			<-time.After(time.Duration(random.IntN(500)) * time.Millisecond)
+			victim := random.IntN(2)
+			servers[victim].kill()
+			servers[victim] = nodes[victim].start()
+		}
+		t.Logf("%v: %s", args, a.verify(load))
+	}
+	db := a.database()
+	requireUsageIsSessions(t, db)
+	require.Zero(t, deadlocks(t, db))
+	for i, node := range nodes {
+		require.Zero(t, servers[i].terminate(), servers[i].logged())
+		require.NoFileExists(t, node.data+"/quarantine.jsonl")
 	}
 }
 

@@ -128,16 +128,22 @@ type load struct {
 // accounting starts a load of whole sessions.
 func (f *faultSite) accounting(args ...string) *load {
 	f.t.Helper()
-	l := &load{t: f.t, logs: filepath.Join(f.t.TempDir(), "acknowledged.csv"), done: make(chan struct{})}
-	l.cmd = exec.Command(binary, append([]string{"bench", "acct", "--server", f.acct, "--secret", faultSecret,
+	return startLoad(f.t, append([]string{"--server", f.acct}, args...)...)
+}
+
+// startLoad starts a load of whole sessions on the servers that args name.
+func startLoad(t *testing.T, args ...string) *load {
+	t.Helper()
+	l := &load{t: t, logs: filepath.Join(t.TempDir(), "acknowledged.csv"), done: make(chan struct{})}
+	l.cmd = exec.Command(binary, append([]string{"bench", "acct", "--secret", faultSecret,
 		"--wait", "250ms", "--max-wait", "500ms", "--user", "load{n}", "--users", "5", "--log", l.logs}, args...)...)
 	l.cmd.Stdout, l.cmd.Stderr = &l.out, &l.out
-	require.NoError(f.t, l.cmd.Start())
+	require.NoError(t, l.cmd.Start())
 	go func() {
 		defer close(l.done)
 		_ = l.cmd.Wait()
 	}()
-	f.t.Cleanup(func() {
+	t.Cleanup(func() {
 		_ = l.cmd.Process.Kill()
 		<-l.done
 	})
@@ -157,7 +163,13 @@ func (l *load) finish() []acknowledged {
 func (f *faultSite) verify(l *load) string {
 	f.t.Helper()
 	l.end()
-	out, errs, code := f.run("", "bench", "verify", l.logs, "--wait", patience.String(), "-o", "csv")
+	return f.verifyLog(l.logs)
+}
+
+// verifyLog is verify with the log of a load that has ended.
+func (f *faultSite) verifyLog(path string) string {
+	f.t.Helper()
+	out, errs, code := f.run("", "bench", "verify", path, "--wait", patience.String(), "-o", "csv")
 	require.Zero(f.t, code, "%s\n%s", out, errs)
 	return out
 }
@@ -176,13 +188,19 @@ func (l *load) end() {
 // interrupt ends the load at once and returns what was acknowledged until then.
 func (l *load) interrupt() []acknowledged {
 	l.t.Helper()
+	l.stop()
+	return readAcknowledged(l.t, l.logs)
+}
+
+// stop ends the load at once.
+func (l *load) stop() {
+	l.t.Helper()
 	require.NoError(l.t, l.cmd.Process.Signal(os.Interrupt))
 	select {
 	case <-l.done:
 	case <-time.After(patience):
 		require.FailNow(l.t, "the load does not end")
 	}
-	return readAcknowledged(l.t, l.logs)
 }
 
 // acknowledged is a record that the load has an Accounting-Response for.

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,6 +133,7 @@ type link struct {
 	address string
 	gate    sync.RWMutex // held by who freezes
 	frozen  bool
+	latency atomic.Int64 // ns that everything takes
 }
 
 // newLink listens on a port of its own and passes everything on to address.
@@ -148,6 +150,9 @@ func newLink(t *testing.T, address string) *link {
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := from.Read(buffer)
+			if latency := time.Duration(l.latency.Load()); latency > 0 {
+				<-time.After(latency)
+			}
 			l.gate.RLock()
 			_, failed := to.Write(buffer[:n])
 			l.gate.RUnlock()

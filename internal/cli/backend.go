@@ -135,7 +135,7 @@ func (b *backend) do(fn func(*openedStore) error) error {
 }
 
 // What follows is aaa.DirectoryStore, aaa.AuthRecordStore, aaa.SessionStore,
-// ingest.BootFeed and ingest.Sink on the store once it is open.
+// redis.UsageStore, ingest.BootFeed and ingest.Sink on the store once it is open.
 
 func (b *backend) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
 	return with(b, func(s *openedStore) (aaa.ChangeCursor, error) { return s.ChangeCursor(ctx) })
@@ -187,6 +187,12 @@ func (b *backend) NextBoots(ctx context.Context) ([]aaa.SeenBoot, error) {
 
 func (b *backend) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
 	return b.do(func(s *openedStore) error { return s.EachUsage(ctx, starts, fn) })
+}
+
+func (b *backend) UsageAccounts(ctx context.Context, usernames []string, since, recent time.Time) ([]aaa.UsageAccount, error) {
+	return with(b, func(s *openedStore) ([]aaa.UsageAccount, error) {
+		return s.UsageAccounts(ctx, usernames, since, recent)
+	})
 }
 
 func (b *backend) Name() string { return store.SinkName }

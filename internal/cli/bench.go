@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -197,8 +196,10 @@ func (o *benchOptions) runBench(ctx context.Context, addresses []string, source 
 	}
 	wait.Wait()
 	progress()
-	if err := errors.Join(errs...); err != nil {
-		return err
+	for _, err := range errs { // what one has met, all have met
+		if err != nil {
+			return err
+		}
 	}
 	report := newBenchReport(runs, time.Since(start))
 	report.seed = o.seed

@@ -269,7 +269,7 @@ func (b *ackBook) stored(c *ackComparison, r *aaa.Record, owners map[uuid.UUID]a
 	owner := ackSessionKey{nas, r.NASPort}
 	if other, taken := owners[r.SessionID]; taken && other != owner {
 		c.problem(&c.wrong, "in the session of port %d: record %s, %s", other.port, r.ID, b.describe(key))
-	} else if s.records > 0 && s.id != r.SessionID {
+	} else if s.id != uuid.Nil && s.id != r.SessionID {
 		c.problem(&c.wrong, "torn from session %s: record %s, %s", s.id, r.ID, b.describe(key))
 	} else {
 		owners[r.SessionID], s.id = owner, r.SessionID

@@ -320,7 +320,11 @@ func (b *benchSocket) arrived(a arrival) error {
 // refused is what to do when the network says that nothing listens: go on, since a
 // server that is being started again is waited for, unless there never was one.
 func (b *benchSocket) refused(link int) error {
-	if b.answers == 0 && time.Since(b.start) > 2*b.wait {
+	patience := 2 * b.wait
+	if b.giveUp == 0 {
+		patience = max(patience, 15*time.Second)
+	}
+	if b.answers == 0 && time.Since(b.start) > patience {
 		return fmt.Errorf("%s: nothing listens on that port", b.addresses[link])
 	}
 	return nil

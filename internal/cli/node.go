@@ -22,6 +22,7 @@ import (
 	"radiusd/journal"
 	"radiusd/radius"
 	"radiusd/store"
+	"radiusd/store/redis"
 )
 
 const (
@@ -45,6 +46,7 @@ type node struct {
 	journal    *journal.Journal
 	directory  *aaa.Directory
 	live       *aaa.LiveSessions
+	shared     *redis.Store // nil: this node counts alone
 	records    *aaa.AuthRecorder
 	ingest     *ingest.Ingest
 	server     *radius.Server
@@ -85,12 +87,15 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 	if err := n.fillMemory(ctx, cfg, dict, sealer); err != nil {
 		return nil, err
 	}
+	if err := n.openShared(cfg); err != nil {
+		return nil, err
+	}
 	if err := n.makeHandlers(cfg, dict); err != nil {
 		return nil, err
 	}
 	n.server = &radius.Server{
 		Handler: n, NASes: n.directory, Auth: cfg.Auth.Listen, Acct: cfg.Acct.Listen, AcctReady: n.accounting.Ready,
-		Listeners: cfg.Radius.Listeners, Workers: cfg.Auth.Workers, QueueLength: cfg.Auth.QueueLength,
+		Listeners: cfg.Radius.Listeners, Workers: workers(cfg), QueueLength: cfg.Auth.QueueLength,
 		DuplicateWindow: cfg.Radius.DuplicateWindow, Registerer: n.registry, Logger: log,
 	}
 	if cfg.Metrics.Listen != "" {
@@ -208,7 +213,7 @@ func (n *node) makeHandlers(cfg *config.Config, dict *dictionary.Dictionary) err
 		return err
 	}
 	n.access, err = aaa.NewAccess(aaa.AccessOptions{
-		Directory: n.directory, Dictionary: dict, Templates: templates, Limits: n.live, Records: n.records,
+		Directory: n.directory, Dictionary: dict, Templates: templates, Limits: n.limits(), Records: n.records,
 		Location: cfg.Location(), RejectDelay: orAtOnce(cfg.Auth.RejectDelay), Registerer: n.registry, Logger: n.log,
 	})
 	n.accounting = &aaa.Accounting{Journal: n.journal}
@@ -241,6 +246,9 @@ func (n *node) start() error {
 	run(n.directory.Run)
 	run(n.records.Run)
 	n.background.Go(func() error { return n.ingest.Run(background) })
+	if n.shared != nil {
+		run(n.shared.Run)
+	}
 	n.awaitSessions()
 	if err := n.server.Start(); err != nil {
 		quit()
@@ -254,6 +262,9 @@ func (n *node) start() error {
 // the first request on, but not for a store that is away.
 func (n *node) awaitSessions() {
 	deadline := time.Now().Add(sessionsTime)
+	for n.shared != nil && !n.shared.Tried() && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
 	for !n.ingest.Loaded() {
 		if n.backend.opened.Load() == nil || time.Now().After(deadline) {
 			n.log.Warn("the sessions are not known yet: limits and quotas count from now on until they are")
@@ -284,6 +295,11 @@ func (n *node) close() {
 	if n.observer != nil {
 		if err := n.observer.close(); err != nil {
 			n.log.Warn("close the metrics listener", "error", err)
+		}
+	}
+	if n.shared != nil {
+		if err := n.shared.Close(); err != nil {
+			n.log.Warn("close Redis", "error", err)
 		}
 	}
 	if n.journal != nil {

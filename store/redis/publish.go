@@ -191,7 +191,7 @@ func (h *health) begin() {
 // mend tells of a part of this node's sessions, within Options.MendRate.
 func (h *health) mend(ctx context.Context) error {
 	s := h.store
-	if h.shards == 0 {
+	if h.shards == 0 || !s.opt.Loaded() {
 		return nil
 	}
 	now := time.Now()

@@ -40,6 +40,7 @@ func (s *Store) Run(ctx context.Context) {
 	first := true
 	for ctx.Err() == nil {
 		err := h.connect(ctx)
+		s.tried.Store(true)
 		if err == nil {
 			pause, first = firstPause, false
 			err = s.work(ctx, &h)
@@ -64,6 +65,10 @@ func (s *Store) Run(ctx context.Context) {
 		}
 	}
 }
+
+// Tried reports whether Run has found out if Redis answers. Until then the local
+// view decides.
+func (s *Store) Tried() bool { return s.tried.Load() }
 
 // work tells of changes until something fails or the context ends.
 func (s *Store) work(ctx context.Context, h *health) error {

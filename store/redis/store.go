@@ -39,6 +39,9 @@ type Options struct {
 	Usage UsageStore
 	// Location is where days, weeks and months begin; nil: UTC.
 	Location *time.Location
+	// Loaded reports whether Local has been loaded; nil: it has. Until then Redis
+	// does not hold what this node knows.
+	Loaded func() bool
 	// The durations of aaa.LiveOptions, with the same defaults. All nodes must
 	// agree on them.
 	ReservationTTL    time.Duration
@@ -66,7 +69,7 @@ type Options struct {
 type UsageStore interface {
 	// UsageAccounts returns what each of the users has used, by day from since on
 	// and in sum, together with the counters that are contained in it of those of
-	// the user's sessions that are open or were updated at or after recent. Both are
+	// the user's sessions that are open or ended at or after recent. Both are
 	// of the same moment. A user of whom nothing is known may be missing.
 	UsageAccounts(ctx context.Context, usernames []string, since, recent time.Time) ([]aaa.UsageAccount, error)
 }
@@ -94,6 +97,9 @@ func (o Options) withDefaults() Options {
 	if o.Prefix == "" {
 		o.Prefix = "radiusd"
 	}
+	if o.Loaded == nil {
+		o.Loaded = func() bool { return true }
+	}
 	if o.Location == nil {
 		o.Location = time.UTC
 	}
@@ -114,6 +120,7 @@ type Store struct {
 
 	up      atomic.Bool   // Redis answers, as far as is known
 	mending atomic.Bool   // not all of this node's sessions are there yet
+	tried   atomic.Bool   // whether Redis answers has been found out once
 	broken  chan struct{} // has room for one: something failed
 
 	mu     sync.Mutex

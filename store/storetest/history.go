@@ -124,6 +124,49 @@ func testUsage(t *testing.T, database Database) {
 	assert.ElementsMatch(t, []string{"user of 01 before 120 2", "user of 01 -48h0m0s 240 4", "user of 01 0s 120 2"}, got)
 }
 
+// testUsageAccounts: what users have used, and which sessions' counters are in it.
+func testUsageAccounts(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	sink := sinkOf(t, s)
+	today := noon.Truncate(24 * time.Hour)
+	var ids []uuid.UUID
+	for _, days := range []int{-5, -1, 0} {
+		for _, r := range life("01", 1) {
+			r.AcctSessionID, r.CallingStationID = fmt.Sprint(days), "" // so that none supersedes another
+			r.EventTime = r.EventTime.AddDate(0, 0, days)
+			aaa.NewResolver().Resolve(&r)
+			if days == -5 && r.Status == aaa.AcctStop {
+				continue // it is open
+			}
+			ids = append(ids, r.SessionID)
+			require.NoError(t, write(ctx, sink, 1, r))
+		}
+	}
+	ids = slices.Compact(ids)
+	list, err := s.UsageAccounts(ctx, []string{"user of 01", "nobody", "a'b"}, today.AddDate(0, 0, -1), today)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	a := list[0]
+	const gib8 = 1 << 33
+	require.Equal(t, aaa.Usage{Seconds: 300, InputOctets: 5 * gib8, OutputOctets: 50 * gib8}, a.Ever)
+	day := aaa.Usage{Seconds: 120, InputOctets: 2 * gib8, OutputOctets: 20 * gib8}
+	require.Equal(t, []aaa.DailyUsage{
+		{Username: a.Username, Day: today.AddDate(0, 0, -1), Usage: day}, {Username: a.Username, Day: today, Usage: day},
+	}, a.Days)
+	require.ElementsMatch(t, []aaa.SessionUsage{
+		{ID: ids[0], UpdatedAt: noon.AddDate(0, 0, -5).Add(time.Minute), Usage: aaa.Usage{Seconds: 60, InputOctets: gib8, OutputOctets: 10 * gib8}},
+		{ID: ids[2], UpdatedAt: noon.Add(2 * time.Minute), Usage: day},
+	}, a.Sessions, "open ones and those that ended since")
+	many := make([]string, 3000)
+	for i := range many {
+		many[i] = fmt.Sprint(i)
+	}
+	list, err = s.UsageAccounts(ctx, append(many, "user of 01"), today, today)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+}
+
 // testHugeCounters: sums never wrap, whatever a NAS sends.
 func testHugeCounters(t *testing.T, database Database) {
 	s, options := openNode(t, database, "a")

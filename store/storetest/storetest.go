@@ -58,6 +58,7 @@ func Run(t *testing.T, database Database) {
 		"CloseSessions":  testCloseSessions,
 		"SessionLists":   testSessionLists,
 		"Usage":          testUsage,
+		"UsageAccounts":  testUsageAccounts,
 		"HugeCounters":   testHugeCounters,
 		"AuthRecords":    testAuthRecords,
 		"Retention":      testRetention,

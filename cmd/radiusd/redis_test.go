@@ -1,0 +1,271 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/internal/testserver"
+	"radiusd/radius"
+	"radiusd/radius/radiustest"
+)
+
+// redisNodes are two nodes on one database and one Redis.
+func redisNodes(t *testing.T, redis string) (a, b *faultSite) {
+	t.Helper()
+	a, b = twoNodes(t)
+	for _, f := range []*faultSite{a, b} {
+		f.settings(redis)
+	}
+	return a, b
+}
+
+func redisAt(url string) string { return fmt.Sprintf("redis: {url: %q}", url) }
+
+// metric waits until a metric of the server has the value.
+func (v *server) metric(name string, value float64) {
+	v.t.Helper()
+	var body string
+	is := func() bool {
+		_, body = v.get("/metrics")
+		for line := range strings.Lines(body) {
+			if text, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+				got, err := strconv.ParseFloat(text, 64)
+				return err == nil && got == value
+			}
+		}
+		return false
+	}
+	if !assert.Eventually(v.t, is, patience, 20*time.Millisecond) {
+		var found []string
+		for line := range strings.Lines(body) {
+			if strings.Contains(line, "redis") || strings.Contains(line, "sessions_open") {
+				found = append(found, line)
+			}
+		}
+		require.FailNow(v.t, "metric", "%s is not %v: %s\n%s", name, value, strings.Join(found, ""), v.logged())
+	}
+}
+
+// device is a login of a user from a device of its own.
+func device(nas *radiustest.NAS, user string, number int) *radius.Message {
+	m := nas.PAP(user, "looking-glass")
+	m.AddString(radius.TypeCallingStationID, fmt.Sprintf("02-00-00-00-00-%02X", number))
+	m.AddUint32(radius.TypeNASPort, uint32(number))
+	return m
+}
+
+func TestFiftyAtOnceThroughTwoNodes(t *testing.T) {
+	t.Parallel()
+	for name, redis := range map[string]func(t *testing.T) string{
+		"server": func(t *testing.T) string { return redisAt(testserver.Redis(t)) },
+		"cluster": func(t *testing.T) string {
+			return fmt.Sprintf("redis: {url: %q, cluster: true, prefix: fifty}", testserver.RedisCluster(t))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, b := redisNodes(t, redis(t))
+			const rounds = 4
+			for i := range rounds {
+				a.addUser(fmt.Sprintf("alice%d", i), "looking-glass", "--simultaneous-use", "1")
+			}
+			nodes := []*server{a.start(), b.start()}
+			for _, node := range nodes {
+				node.metric("radiusd_redis_mending", 0)
+			}
+			client := radius.Client{}
+			defer client.Close()
+			nas := faultNAS(t)
+			for i := range rounds {
+				var all sync.WaitGroup
+				var accepted, rejected atomic.Int32
+				for n := range 50 {
+					m := device(nas, fmt.Sprintf("alice%d", i), n)
+					address := []string{a.auth, b.auth}[n%2]
+					all.Go(func() {
+						answer, err := client.Exchange(t.Context(), address, []byte(faultSecret), m)
+						switch {
+						case !assert.NoError(t, err):
+						case answer.Code() == radius.AccessAccept:
+							accepted.Add(1)
+						case answer.Code() == radius.AccessReject:
+							rejected.Add(1)
+						}
+					})
+				}
+				all.Wait()
+				require.Equal(t, []int32{1, 49}, []int32{accepted.Load(), rejected.Load()})
+			}
+			for _, node := range nodes {
+				node.metric(`radiusd_redis_fallbacks_total{reason="failed"}`, 0)
+				require.Zero(t, node.terminate(), node.logged())
+			}
+		})
+	}
+}
+
+func TestASessionThatMovesBetweenNodes(t *testing.T) {
+	t.Parallel()
+	a, b := redisNodes(t, redisAt(testserver.Redis(t)))
+	a.addUser("alice", "looking-glass", "--simultaneous-use", "1")
+	a.do("plan", "add", "prepaid", "--quota", "1KB")
+	a.addUser("bob", "looking-glass", "--plan", "prepaid")
+	first, second := a.start(), b.start()
+	nas := faultNAS(t)
+	account := func(f *faultSite, m *radius.Message) {
+		t.Helper()
+		require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, m).Code())
+	}
+
+	accept := nas.Exchange(a.auth, device(nas, "alice", 1))
+	require.Equal(t, radius.AccessAccept, accept.Code())
+	require.False(t, accepts(nas, b.auth, "alice", "looking-glass"), "the place is taken before the Start")
+	session := nas.Session("alice", "moving")
+	session.Accepted(accept)
+	account(a, session.Start())
+	second.metric("radiusd_sessions_open_shared", 1)
+	require.False(t, accepts(nas, b.auth, "alice", "looking-glass"))
+	first.metric("radiusd_sessions_open", 1)
+
+	account(b, session.Stop(radiustest.Usage{Time: time.Minute, Input: 10, Output: 20}, 1))
+	stopped := time.Now()
+	for !accepts(nas, a.auth, "alice", "looking-glass") {
+		require.Less(t, time.Since(stopped), time.Second+patience/10, "a second, and what a busy machine adds")
+	}
+	first.metric("radiusd_sessions_open", 0) // where it began as well
+	second.metric("radiusd_sessions_open_shared", 0)
+
+	// What is used through one node counts at the other.
+	require.True(t, accepts(nas, a.auth, "bob", "looking-glass"))
+	require.True(t, accepts(nas, b.auth, "bob", "looking-glass"))
+	spent := nas.Session("bob", "spent")
+	account(a, spent.Start())
+	account(a, spent.Interim(radiustest.Usage{Time: time.Minute, Input: 600, Output: 600}))
+	require.Eventually(t, func() bool { return !accepts(nas, b.auth, "bob", "looking-glass") }, patience, 20*time.Millisecond)
+	account(b, spent.Stop(radiustest.Usage{Time: time.Minute, Input: 600, Output: 600}, 1))
+	require.False(t, accepts(nas, a.auth, "bob", "looking-glass"))
+	for _, node := range []*server{first, second} {
+		require.Zero(t, node.terminate(), node.logged())
+	}
+}
+
+func TestRedisGoesAwayAndComesBackEmpty(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*testserver.RedisServer){
+		"stopped": (*testserver.RedisServer).Stop,
+		"crashed": (*testserver.RedisServer).Crash,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := testserver.NewRedisServer(t)
+			a, b := redisNodes(t, redisAt(redis.URL()))
+			for _, user := range []string{"alice", "bob", "carol"} {
+				a.addUser(user, "looking-glass", "--simultaneous-use", "1")
+			}
+			a.addUser("dave", "looking-glass")
+			first, second := a.start(), b.start()
+			nas := faultNAS(t)
+			session := nas.Session("alice", "through-a")
+			require.Equal(t, radius.AccountingResponse, nas.Exchange(a.acct, session.Start()).Code())
+			second.metric("radiusd_sessions_open_shared", 1)
+			require.False(t, accepts(nas, b.auth, "alice", "looking-glass"))
+			require.True(t, accepts(nas, a.auth, "carol", "looking-glass"))
+
+			end(redis)
+			for _, node := range []*server{first, second} {
+				node.metric("radiusd_redis_up", 0)
+				node.logs("Redis is away")
+			}
+			require.False(t, accepts(nas, a.auth, "alice", "looking-glass"), "by the node's own view")
+			require.False(t, accepts(nas, a.auth, "carol", "looking-glass"), "which has the places that were given before")
+			require.True(t, accepts(nas, b.auth, "bob", "looking-glass"))
+			require.False(t, accepts(nas, b.auth, "bob", "looking-glass"), "never open")
+			require.True(t, accepts(nas, a.auth, "dave", "looking-glass"))
+			second.metric(`radiusd_redis_fallbacks_total{reason="away"}`, 2)
+			away := nas.Session("dave", "while-away")
+			require.Equal(t, radius.AccountingResponse, nas.Exchange(b.acct, away.Start()).Code(), "answers go on")
+
+			redis.Start()
+			for _, node := range []*server{first, second} {
+				node.metric("radiusd_redis_up", 1)
+				node.metric("radiusd_redis_mending", 0)
+				node.metric("radiusd_sessions_open_shared", 2)
+				node.logs("Redis answers")
+			}
+			require.False(t, accepts(nas, b.auth, "alice", "looking-glass"), "the view is mended from the sessions of each node")
+			require.False(t, accepts(nas, a.auth, "bob", "looking-glass"), "and from the places given meanwhile")
+			require.Equal(t, radius.AccountingResponse, nas.Exchange(b.acct, session.Stop(radiustest.Usage{Time: time.Minute}, 1)).Code())
+			require.Eventually(t, func() bool { return accepts(nas, a.auth, "alice", "looking-glass") }, patience, 20*time.Millisecond)
+			for _, node := range []*server{first, second} {
+				require.Zero(t, node.terminate(), node.logged())
+			}
+		})
+	}
+}
+
+func TestRedisLosesEverythingAtOnce(t *testing.T) {
+	t.Parallel()
+	redis := testserver.NewRedisServer(t)
+	a, b := redisNodes(t, redisAt(redis.URL()))
+	a.addUser("alice", "looking-glass", "--simultaneous-use", "1")
+	first, second := a.start(), b.start()
+	nas := faultNAS(t)
+	require.Equal(t, radius.AccountingResponse, nas.Exchange(a.acct, nas.Session("alice", "x").Start()).Code())
+	second.metric("radiusd_sessions_open_shared", 1)
+	require.NoError(t, redis.Client().FlushAll(t.Context()).Err())
+	require.NoError(t, redis.Client().ScriptFlush(t.Context()).Err())
+	require.Eventually(t, func() bool { return redis.Client().DBSize(t.Context()).Val() > 0 }, patience, 10*time.Millisecond)
+	first.metric("radiusd_redis_mends_total", 2)
+	first.metric("radiusd_redis_mending", 0)
+	require.False(t, accepts(nas, b.auth, "alice", "looking-glass"))
+	for _, node := range []*server{first, second} {
+		require.Zero(t, node.terminate(), node.logged())
+	}
+}
+
+func TestRedisHangs(t *testing.T) {
+	t.Parallel()
+	redis := testserver.NewRedisServer(t)
+	f := newFaultSite(t, testserver.Postgres(t), redisAt(redis.URL()))
+	f.addUser("alice", "looking-glass", "--simultaneous-use", "1000")
+	server := f.start()
+	nas := faultNAS(t)
+	require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
+	redis.Pause()
+	server.metric("radiusd_redis_up", 0)
+	began := time.Now()
+	for range 100 {
+		require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
+	}
+	require.Less(t, time.Since(began), 5*time.Second, "the workers do not each find out for themselves")
+	began = time.Now()
+	require.Zero(t, server.terminate(), server.logged())
+	require.Less(t, time.Since(began), 10*time.Second)
+	server = f.start()
+	require.Contains(t, server.logged(), "Redis is away")
+	redis.Resume()
+	server.metric("radiusd_redis_up", 1)
+	require.Zero(t, server.terminate(), server.logged())
+}
+
+func TestServerStartsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	f := newFaultSite(t, "", redisAt(fmt.Sprintf("redis://user:s3cret@127.0.0.1:%d", testserver.Port(t))))
+	f.addUser("alice", "looking-glass", "--simultaneous-use", "1")
+	server := f.start()
+	server.metric("radiusd_redis_up", 0)
+	require.Contains(t, server.logged(), "Redis is away")
+	nas := faultNAS(t)
+	require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
+	require.False(t, accepts(nas, f.auth, "alice", "looking-glass"))
+	require.Zero(t, server.terminate(), server.logged())
+	require.NotContains(t, server.logged(), "s3cret")
+}
