@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,22 +95,23 @@ type publication struct {
 
 // publish tells of some sessions, and acts on what Redis knows of them.
 func (s *Store) publish(ctx context.Context, ids []uuid.UUID, dirty map[uuid.UUID]string) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*s.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, patient*s.opt.Timeout)
 	defer cancel()
 	var list []publication
 	settings := s.settings(true)
 	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		s.opt.Local.Shared(ids, func(session *aaa.SharedSession) {
+			id := bytes.Clone(session.ID[:]) // the session is used again
 			if left := dirty[session.ID]; left != "" && left != session.Username {
 				k := s.keys.user(left)
-				list = append(list, publication{left, s.scripts.leave.EvalSha(ctx, p, []string{k.live, k.online}, settings, left, session.ID[:])})
+				list = append(list, publication{left, s.scripts.leave.EvalSha(ctx, p, []string{k.live, k.online}, settings, left, id)})
 			}
 			if session.Username == "" {
 				return // it counts for nobody
 			}
 			k := s.keys.user(session.Username)
 			list = append(list, publication{session.Username, s.scripts.publish.EvalSha(ctx, p,
-				[]string{k.live, k.closed, k.usage, k.online}, settings, session.Username, session.ID[:], appendState(nil, session))})
+				[]string{k.live, k.closed, k.usage, k.online}, settings, session.Username, id, appendState(nil, session))})
 		})
 		return nil
 	})

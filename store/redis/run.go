@@ -166,7 +166,7 @@ func (h *health) connect(ctx context.Context) error {
 // are not the same.
 func (h *health) check(ctx context.Context) error {
 	s := h.store
-	ctx, cancel := context.WithTimeout(ctx, 4*s.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, patient*s.opt.Timeout)
 	defer cancel()
 	fresh := rand.Text()
 	found := make([]*goredis.StringCmd, buckets)
@@ -211,7 +211,7 @@ func (h *health) check(ctx context.Context) error {
 
 // eachMaster calls fn for the server, or for each master of a cluster.
 func (s *Store) eachMaster(ctx context.Context, fn func(ctx context.Context, master *goredis.Client) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 4*s.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, patient*s.opt.Timeout)
 	defer cancel()
 	switch client := s.client.(type) {
 	case *goredis.ClusterClient:

@@ -16,6 +16,9 @@ var countLua string
 //go:embed scripts/reserve.lua
 var reserveLua string
 
+//go:embed scripts/goeson.lua
+var goesOnLua string
+
 //go:embed scripts/publish.lua
 var publishLua string
 
@@ -31,7 +34,7 @@ type scripts struct{ reserve, publish, leave, seed *goredis.Script }
 func newScripts() scripts {
 	return scripts{
 		reserve: goredis.NewScript(commonLua + reserveLua),
-		publish: goredis.NewScript(commonLua + countLua + publishLua),
+		publish: goredis.NewScript(goesOnLua + commonLua + countLua + publishLua),
 		leave:   goredis.NewScript(commonLua + leaveLua),
 		seed:    goredis.NewScript(commonLua + countLua + seedLua),
 	}

@@ -91,7 +91,7 @@ func (s *Store) seed(ctx context.Context, names []string) error {
 	for i := range accounts {
 		byName[accounts[i].Username] = &accounts[i]
 	}
-	ctx, cancel := context.WithTimeout(ctx, 4*s.opt.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, patient*s.opt.Timeout)
 	defer cancel()
 	settings := s.settings(true)
 	_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {

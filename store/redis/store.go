@@ -151,6 +151,10 @@ func New(opt Options) (*Store, error) {
 	return s, nil
 }
 
+// patient is how many times longer than a reservation a call may take on which no
+// request waits.
+const patient = 10
+
 // newClient makes a client that gives up soon: a worker that waits for Redis
 // answers nobody else, and the fallback is at hand.
 func newClient(opt Options) (goredis.UniversalClient, error) {
@@ -171,7 +175,8 @@ func newClient(opt Options) (goredis.UniversalClient, error) {
 	if u.TLSConfig != nil {
 		u.TLSConfig.MinVersion = max(u.TLSConfig.MinVersion, tls.VersionTLS12)
 	}
-	u.DialTimeout, u.ReadTimeout, u.WriteTimeout, u.PoolTimeout = opt.Timeout, opt.Timeout, opt.Timeout, opt.Timeout
+	// A call has a deadline of its own, within these.
+	u.DialTimeout, u.ReadTimeout, u.WriteTimeout, u.PoolTimeout = opt.Timeout, patient*opt.Timeout, patient*opt.Timeout, opt.Timeout
 	u.MaxRetries, u.DialerRetries, u.ContextTimeoutEnabled = -1, 1, true
 	u.DisableIdentity, u.PipelinePoolSize = true, -1
 	u.PoolSize = 64

@@ -1,7 +1,4 @@
--- KEYS: live, closed, usage, online. ARGV: settings, the user's name, then id and
--- state of each session. Returns what the node is to know: E, id and state of a
--- session that has ended by this; C, id and state of one that had ended, although
--- the node thinks it open; U if the user's usage must be read from the store.
+-- The rest of publish, for all that is not as simple.
 local live, closed, usage, online = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local username = ARGV[2]
 local news = {}
@@ -138,17 +135,14 @@ local function count(s, old)
   redis.call('EXPIRE', usage, USAGE_TTL)
 end
 
-for a = 3, #ARGV, 2 do
-  local id, s = ARGV[a], decode(ARGV[a + 1])
+local function publish(id, new, wasLive, packed)
+  local s = decode(new)
   if s.lapsed then s.seen = now - timeout(s) else s.seen = now - s.seen end
-  local wasLive, packed = true, redis.call('HGET', live, 'S' .. id)
-  if not packed then wasLive, packed = false, redis.call('HGET', closed, id) end
   local old, told = nil, s.stop
   if packed then
     old = decode(packed)
     s = merge(old, s)
   end
-  wasLive = wasLive and old ~= nil
   local begins = not old or old.started ~= s.started or old.startInferred ~= s.startInferred or old.stop == INFERRED
   if begins and (s.device ~= NONE8 or not s.ours) then
     local sessions, places = loadLive(live)
@@ -176,5 +170,12 @@ for a = 3, #ARGV, 2 do
       news[#news + 1] = 'C' .. id .. encode(s, '')
     end
   end
+end
+
+local packed = redis.call('HGET', live, 'S' .. ARGV[3])
+if packed then
+  publish(ARGV[3], ARGV[4], true, packed)
+else
+  publish(ARGV[3], ARGV[4], false, redis.call('HGET', closed, ARGV[3]))
 end
 return news
