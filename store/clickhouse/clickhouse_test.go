@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"radiusd/aaa"
+	"radiusd/ingest"
 	"radiusd/internal/testserver"
 )
 
@@ -44,3 +46,6 @@ func newTestSink(t testing.TB, s *Store) *Sink {
 	require.NoError(t, err)
 	return sink
 }
+
+// batchOf is a batch of records, with a cursor.
+func batchOf(records []aaa.Record) *ingest.Batch { return &ingest.Batch{Records: records, End: 1} }
