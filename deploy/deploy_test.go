@@ -21,7 +21,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/internal/cli"
+	"radiusd/internal/testserver"
 )
+
+func TestMain(m *testing.M) { os.Exit(testserver.Main(m)) }
 
 // file reads a file of the project, by its path from this folder.
 func file(t testing.TB, path string) string {
@@ -99,7 +102,7 @@ func environment(t testing.TB, path string) []string {
 // pinned is an image with a version, which is not "latest".
 var pinned = regexp.MustCompile(`^[a-z0-9./-]+:v?\d+(\.\d+)+$`)
 
-// running is a server on the embedded store, for the tests to look at.
+// running is a server on all databases but Postgres, for the tests to look at.
 type running struct {
 	base string // URL of its metrics listener
 }
@@ -107,6 +110,7 @@ type running struct {
 // serve starts radiusd and returns it once it is ready. It ends with the test.
 func serve(t testing.TB) *running {
 	t.Helper()
+	redis, clickhouse := testserver.Redis(t), testserver.ClickHouse(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()
 	exited := make(chan int, 1)
@@ -114,6 +118,7 @@ func serve(t testing.TB) *running {
 		code := cli.Main(ctx, []string{"serve", "--demo", "--log-format", "json"}, strings.NewReader(""), io.Discard, writer,
 			[]string{
 				"RADIUSD_CONFIG=" + emptyConfig(t), "RADIUSD_DATA_DIR=" + t.TempDir(),
+				"RADIUSD_REDIS_URL=" + redis, "RADIUSD_CLICKHOUSE_URL=" + clickhouse,
 				"RADIUSD_AUTH_LISTEN=127.0.0.1:0", "RADIUSD_ACCT_LISTEN=127.0.0.1:0", "RADIUSD_METRICS_LISTEN=127.0.0.1:0",
 			})
 		writer.Close()
