@@ -14,6 +14,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/ingest"
+	"radiusd/journal"
 	"radiusd/store"
 	"radiusd/store/seal"
 	"radiusd/store/storetest"
@@ -67,7 +68,7 @@ func heap() uint64 {
 }
 
 // usageDays is on how many days each user has used something.
-const usageDays = 40
+const usageDays = 10
 
 // fillSessions makes n open sessions, like one that came through the sink, and the
 // usage of as many users.
@@ -110,4 +111,59 @@ func fillSessions(t testing.TB, s *store.Store, db *sql.DB, n int) {
 		_, err := db.ExecContext(t.Context(), "VACUUM ANALYZE")
 		require.NoError(t, err)
 	}
+}
+
+// However long a boot takes to end its sessions, another node's records of other
+// NASes do not wait for it.
+func TestABootHoldsUpItsOwnNASOnly(t *testing.T) {
+	options := postgresDatabase(t)
+	options.Sealer, options.AutoMigrate, options.NodeID = seal.New(storetest.Key), true, "first"
+	first, err := store.Open(t.Context(), options)
+	require.NoError(t, err)
+	defer first.Close()
+	options.NodeID = "second"
+	second, err := store.Open(t.Context(), options)
+	require.NoError(t, err)
+	defer second.Close()
+	write := func(s *store.Store, start, end journal.Position, records ...aaa.Record) error {
+		sink, err := s.NewSink()
+		require.NoError(t, err)
+		resolver := aaa.NewResolver()
+		for i := range records {
+			resolver.Resolve(&records[i])
+		}
+		return sink.Write(t.Context(), &ingest.Batch{Records: records, Start: start, End: end})
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	require.NoError(t, write(first, 0, 1, benchmarkRecord(now, 0, 0, 0), benchmarkRecord(now, 0, 0, 1)))
+
+	// Somebody holds a session of the NAS, so that its boot goes on for ever.
+	db := storetest.Raw(t, options)
+	tx, err := db.BeginTx(t.Context(), nil)
+	require.NoError(t, err)
+	defer tx.Rollback()
+	_, err = tx.ExecContext(t.Context(), "SELECT id FROM sessions FOR UPDATE")
+	require.NoError(t, err)
+	on := aaa.Record{Status: aaa.AcctOn, NASAddr: nasAddr, NASIdentifier: "bench", EventTime: now.Add(time.Minute), ReceivedAt: now}
+	booted := make(chan error, 1)
+	go func() { booted <- write(first, 1, 2, on) }()
+	require.Eventually(t, func() bool {
+		var waiting int
+		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE sessions%'").Scan(&waiting))
+		return waiting == 1
+	}, 10*time.Second, 10*time.Millisecond)
+
+	other := benchmarkRecord(now, 1, 0, 7)
+	other.NASAddr = netip.MustParseAddr("192.0.2.77")
+	require.NoError(t, write(second, 0, 1, other), "it does not wait")
+	select {
+	case err := <-booted:
+		require.FailNow(t, "the boot was to wait", err)
+	default:
+	}
+	require.NoError(t, tx.Commit())
+	require.NoError(t, <-booted)
+	var open int
+	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM sessions WHERE stopped_at IS NULL").Scan(&open))
+	require.Equal(t, 1, open)
 }
