@@ -89,8 +89,8 @@ type SessionStore interface {
 	Boots(ctx context.Context, since time.Time) ([]Boot, error)
 	// EachUsage calls fn for each user with what was used from each of the starts,
 	// which are days in ascending order, up to the next one: Day is that start. What
-	// was used before the first has a zero Day. A user without usage in a span is
-	// left out of it.
+	// was used before the first has a zero Day, and may come in parts. A user without
+	// usage in a span is left out of it.
 	EachUsage(ctx context.Context, starts []time.Time, fn func(DailyUsage) error) error
 }
 

@@ -21,8 +21,8 @@ const (
 	bootsRetention = 400 * 24 * time.Hour
 )
 
-// Maintain makes the partitions of the next days and deletes what is past its
-// retention. It is to be called at start and every hour; several nodes may. What
+// Maintain makes the partitions of the next days, deletes what is past its
+// retention, and adds the usage of months long past up. It is to be called at start and every hour; several nodes may. What
 // fails is tried again at the next call.
 func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 	if keep.Changes <= 0 {
@@ -32,6 +32,7 @@ func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 	errs := []error{
 		s.PruneChanges(ctx, now.Add(-keep.Changes)),
 		s.pruneBoots(ctx, now.Add(-bootsRetention)),
+		s.addUpMonths(ctx),
 	}
 	for _, table := range []struct {
 		partitioned

@@ -27,19 +27,24 @@ func (s *Store) addUsage(ctx context.Context, tx *writeTx, usage []aaa.DailyUsag
 	for i := range usage {
 		rows[i] = usageFields(&usage[i], s.location)
 	}
-	return resolveRows(ctx, tx, "usage_daily", usageConflict, rows)
+	if err := resolveRows(ctx, tx, "usage_daily", addUp("usage_daily", "username, day"), rows); err != nil {
+		return err
+	}
+	return s.addToTotals(ctx, tx, usage)
 }
 
-// usageConflict adds, and stops at the greatest number that fits.
-var usageConflict = func() string {
+// addUp is a conflict clause that adds, and stops at the greatest number that fits.
+func addUp(table, key string) string {
 	var sets []string
-	for _, column := range []string{"session_seconds", "input_octets", "output_octets"} {
-		sets = append(sets, strings.ReplaceAll(`COL = usage_daily.COL + CASE
-			WHEN excluded.COL > 9223372036854775807 - usage_daily.COL THEN 9223372036854775807 - usage_daily.COL
-			ELSE excluded.COL END`, "COL", column))
+	for _, column := range usedColumns {
+		sets = append(sets, strings.NewReplacer("COL", column, "TABLE", table).Replace(`COL = TABLE.COL + CASE
+			WHEN excluded.COL > 9223372036854775807 - TABLE.COL THEN 9223372036854775807 - TABLE.COL
+			ELSE excluded.COL END`))
 	}
-	return "ON CONFLICT (username, day) DO UPDATE SET " + strings.Join(sets, ", ")
-}()
+	return "ON CONFLICT (" + key + ") DO UPDATE SET " + strings.Join(sets, ", ")
+}
+
+var usedColumns = []string{"session_seconds", "input_octets", "output_octets"}
 
 // UserUsage returns a user's usage on the days from first to last, in order.
 func (s *Store) UserUsage(ctx context.Context, username string, first, last time.Time) (list []aaa.DailyUsage, err error) {
@@ -73,26 +78,9 @@ func (s *Store) usageSums(fields []field) []string {
 	return sums
 }
 
-// EachUsage implements aaa.SessionStore. The database adds the days up: there are
-// many of them, and one row at most for a user and span.
+// EachUsage implements aaa.SessionStore. The database adds the days up, since there
+// are many of them; those of months long past it has added up before.
 func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
-	var u aaa.DailyUsage
-	fields := usageFields(&u, s.location)
-	sums := s.usageSums(fields)
-	span, args := "0", []any(nil)
-	if len(starts) > 0 {
-		var b strings.Builder
-		b.WriteString("CASE")
-		for i := len(starts); i > 0; i-- {
-			fmt.Fprintf(&b, " WHEN day >= $%d THEN %d", i, i)
-		}
-		span = b.String() + " ELSE 0 END"
-		for _, start := range starts {
-			args = append(args, start.In(s.location).Format(dayLayout))
-		}
-	}
-	number := 0
-	targets := append([]any{fields[0].column, &number}, targets(fields[2:])...)
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		if s.pool != nil {
 			// Groups beyond work_mem go to disk, and there may be millions of users.
@@ -100,17 +88,56 @@ func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.D
 				return err
 			}
 		}
-		return eachRow(ctx, tx, "SELECT username, "+span+" AS span, "+strings.Join(sums, ", ")+" FROM usage_daily GROUP BY username, span",
-			args, targets, func() error {
-				u.Day = time.Time{}
-				if number > 0 {
-					u.Day = starts[number-1]
-				}
-				return fn(u)
-			})
+		until, err := totalsUntil(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if len(starts) > 0 && starts[0].In(s.location).Format(dayLayout) < until {
+			until = "" // the totals do not tell which of it is before the start
+		}
+		if until != "" {
+			var u aaa.DailyUsage
+			fields := usageFields(&u, s.location)
+			fields = append(fields[:1], fields[2:]...)
+			err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM usage_totals", nil, targets(fields), func() error { return fn(u) })
+			if err != nil {
+				return err
+			}
+		}
+		return s.eachSum(ctx, tx, until, starts, fn)
 	})
 	if err != nil {
 		return fmt.Errorf("read usage: %w", s.explain(err))
 	}
 	return nil
+}
+
+// eachSum calls fn for each user's sums of the days from a day on.
+func (s *Store) eachSum(ctx context.Context, tx *sql.Tx, from string, starts []time.Time, fn func(aaa.DailyUsage) error) error {
+	var u aaa.DailyUsage
+	fields := usageFields(&u, s.location)
+	sums := strings.Join(s.usageSums(fields), ", ")
+	span, where, args := "0", "", []any(nil)
+	if len(starts) > 0 {
+		span = " ELSE 0 END"
+		for i, start := range starts {
+			span = fmt.Sprintf(" WHEN day >= $%d THEN %d", i+1, i+1) + span
+			args = append(args, start.In(s.location).Format(dayLayout))
+		}
+		span = "CASE" + span
+	}
+	if from != "" {
+		args = append(args, from)
+		where = fmt.Sprintf(" WHERE day >= $%d", len(args))
+	}
+	number := 0
+	targets := append([]any{fields[0].column, &number}, targets(fields[2:])...)
+	return eachRow(ctx, tx, "SELECT username, "+span+" AS span, "+sums+" FROM usage_daily"+where+" GROUP BY username, span",
+		args, targets, func() error {
+			u.Day = time.Time{}
+			if number > 0 {
+				u.Day = starts[number-1]
+			}
+			return fn(u)
+		})
 }

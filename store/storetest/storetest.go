@@ -59,6 +59,7 @@ func Run(t *testing.T, database Database) {
 		"SessionLists":   testSessionLists,
 		"Usage":          testUsage,
 		"UsageAccounts":  testUsageAccounts,
+		"UsageTotals":    testUsageTotals,
 		"HugeCounters":   testHugeCounters,
 		"AuthRecords":    testAuthRecords,
 		"Retention":      testRetention,
