@@ -92,6 +92,13 @@ func (s *Store) ensurePartition(ctx context.Context, p partitioned, day time.Tim
 	s.partitions.days[name] = true
 }
 
+// forgetPartitions has the partitions be looked for again.
+func (s *Store) forgetPartitions() {
+	s.partitions.mu.Lock()
+	defer s.partitions.mu.Unlock()
+	s.partitions.days = nil
+}
+
 // createPartition makes the partition of a day, unless it is there, and moves
 // what the default one has of that day into it.
 func (s *Store) createPartition(ctx context.Context, p partitioned, day time.Time) error {

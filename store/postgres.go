@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +68,13 @@ func unreachable(err error) bool {
 
 // describe names a database without its password.
 func describe(config *pgx.ConnConfig) string {
-	return fmt.Sprintf("postgres://%s@%s/%s", config.User, net.JoinHostPort(config.Host, fmt.Sprint(config.Port)), config.Database)
+	hosts := []string{net.JoinHostPort(config.Host, fmt.Sprint(config.Port))}
+	for _, other := range config.Fallbacks { // one for each way to reach each host
+		if host := net.JoinHostPort(other.Host, fmt.Sprint(other.Port)); !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return fmt.Sprintf("postgres://%s@%s/%s", config.User, strings.Join(hosts, ","), config.Database)
 }
 
 // explainPostgres adds what an operator can do about an error.

@@ -79,6 +79,9 @@ func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 	})
 	if err != nil {
 		k.boots, k.seen = aaa.NewResolver(), bootCursor{}
+		if errors.Is(err, ingest.ErrCursorMoved) {
+			k.store.forgetPartitions() // those of a database that failed over may be gone too
+		}
 		return fmt.Errorf("sink %s: %w", SinkName, k.store.explain(err))
 	}
 	return nil

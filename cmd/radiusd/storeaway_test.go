@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -234,5 +235,55 @@ func TestPostgresHangs(t *testing.T) {
 	link.thaw()
 	awaitStored(t, db, acks)
 	require.Zero(t, server.terminate(), server.logged())
+	requireExactlyOnce(t, db, acks)
+}
+
+func TestPostgresIsSlow(t *testing.T) {
+	t.Parallel()
+	storeURL, err := url.Parse(testserver.Postgres(t))
+	require.NoError(t, err)
+	direct := storeURL.String()
+	link := newLink(t, storeURL.Host)
+	storeURL.Host = link.address
+	f := newFaultSite(t, storeURL.String(), "")
+	f.addUser("alice", "looking-glass")
+	server := f.start()
+	load := f.accounting("--rate", "1000", "--duration", "8s")
+	f.storeURL = direct // for who looks at it from outside
+	db := f.database()
+	require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
+		patience, 20*time.Millisecond)
+
+	link.latency.Store(int64(200 * time.Millisecond)) // seconds for a transaction
+	nas := faultNAS(t)
+	answered := make(chan time.Duration)
+	for n := range 40 {
+		go func() {
+			began := time.Now()
+			nas := faultNAS(t)
+			if n%2 == 0 {
+				nas.Exchange(f.auth, nas.PAP("alice", "looking-glass"))
+			} else {
+				nas.Exchange(f.acct, nas.Session("alice", fmt.Sprint("slow-", n)).Start())
+			}
+			answered <- time.Since(began)
+		}()
+	}
+	for range 40 {
+		require.Less(t, <-answered, time.Second, "no answer waits for a store that is slow")
+	}
+	require.Equal(t, radius.AccessAccept, nas.Exchange(f.auth, nas.PAP("alice", "looking-glass")).Code())
+	acks := load.finish() // everything is answered
+	for n := range 20 {
+		acks = append(acks, acknowledged{session: fmt.Sprint("slow-", 2*n+1), status: "start", username: "alice"})
+	}
+	require.Less(t, number(t, db, "SELECT count(*) FROM accounting_records"), int64(len(acks)), "the store is behind")
+	require.LessOrEqual(t, number(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"), int64(12),
+		"connections do not pile up")
+
+	link.latency.Store(0)
+	awaitStored(t, db, acks)
+	require.Zero(t, server.terminate(), server.logged())
+	require.NotContains(t, server.logged(), "quarantined")
 	requireExactlyOnce(t, db, acks)
 }

@@ -52,3 +52,19 @@ func TestPostgresServerComesBackWithItsData(t *testing.T) {
 		require.Equal(t, 1, n, "after %s and start", name)
 	}
 }
+
+func TestPostgresStandbyLosesWhatItWasNotSent(t *testing.T) {
+	primary := NewPostgresServer(t)
+	primary.execute("CREATE TABLE mark (n int)", "INSERT INTO mark VALUES (1)")
+	standby := primary.Standby(t)
+	primary.execute("INSERT INTO mark VALUES (2)")
+	standby.CaughtUp(primary)
+	standby.CutOff()
+	primary.execute("INSERT INTO mark VALUES (3)")
+	primary.Crash()
+	standby.Promote()
+	standby.execute("INSERT INTO mark VALUES (4)")
+	var marks string
+	standby.query("SELECT string_agg(n::text, ' ' ORDER BY n) FROM mark", &marks)
+	require.Equal(t, "1 2 4", marks)
+}

@@ -174,7 +174,9 @@ func awaitPostgres(server string, exited <-chan struct{}) error {
 // postgresBin finds the server's programs, which Debian keeps out of PATH.
 func postgresBin() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(path), nil
+		if path, err = filepath.EvalSymlinks(path); err == nil { // its own programs are beside it
+			return filepath.Dir(path), nil
+		}
 	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(found) == 0 {
