@@ -44,8 +44,8 @@ func load[T any](t testing.TB, path string) T {
 }
 
 // tool runs a program of the system that checks files of its kind, which must
-// succeed, and returns what it printed on standard output.
-func tool(t testing.TB, name string, args ...string) string {
+// succeed, and returns what it printed.
+func tool(t testing.TB, name string, args ...string) (stdout, stderr string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil && os.Getenv("CI") == "" {
@@ -56,7 +56,7 @@ func tool(t testing.TB, name string, args ...string) string {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	require.NoError(t, cmd.Run(), "%s %s\n%s%s", name, strings.Join(args, " "), &out, &errs)
-	return out.String()
+	return out.String(), errs.String()
 }
 
 // requireConfig has `radiusd config check` accept a file in an environment, without a

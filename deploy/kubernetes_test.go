@@ -91,7 +91,8 @@ func kustomized(t testing.TB) map[string]object {
 	require.NoError(t, os.WriteFile(path, []byte(with), 0o600))
 
 	objects := make(map[string]object)
-	decoder := yaml.NewDecoder(strings.NewReader(tool(t, "kubectl", "kustomize", example)))
+	manifests, _ := tool(t, "kubectl", "kustomize", example)
+	decoder := yaml.NewDecoder(strings.NewReader(manifests))
 	for {
 		var o object
 		err := decoder.Decode(&o)
