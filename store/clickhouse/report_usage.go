@@ -219,41 +219,69 @@ func (m *metering) shards(users among) (n uint64, err error) {
 	return rows/rowsAtOnce + 1, err
 }
 
-// point is what is known of a session at a moment, as the rollups hold it.
+// point is what is known of a session at a moment, as the rollups hold it: high
+// points have negative times.
 type point struct {
 	seconds, input, output uint64
-	at                     int64
+	received, at           int64
+}
+
+func comparePoints(a, b point) int {
+	return cmp.Or(cmp.Compare(a.seconds, b.seconds), cmp.Compare(a.input, b.input), cmp.Compare(a.output, b.output),
+		cmp.Compare(a.received, b.received), cmp.Compare(a.at, b.at))
 }
 
 // row is a row of a rollup.
 type row struct {
 	session             uuid.UUID
 	username, nas, plan string
+	bucket              uint32 // its day or hour
 	low, high           point
 	inputMax, outputMax uint64
 	began               int64
 }
 
+// same reports whether the server merges two rows of a session sooner or later.
+func (r *row) same(o *row) bool {
+	return r.bucket == o.bucket && r.username == o.username && r.nas == o.nas && r.plan == o.plan
+}
+
+// merge takes another row in that is the same.
+func (r *row) merge(o *row) {
+	if comparePoints(o.low, r.low) < 0 {
+		r.low = o.low
+	}
+	if comparePoints(o.high, r.high) > 0 {
+		r.high = o.high
+	}
+	r.inputMax, r.outputMax, r.began = max(r.inputMax, o.inputMax), max(r.outputMax, o.outputMax), min(r.began, o.began)
+}
+
 // points gives the sessions of a shard to the meter, or notes that their points do
-// not tell enough.
+// not tell enough. Rows are merged here: the server takes five times as long.
 func (m *metering) points(users among, shard string) error {
 	var q query
-	q.add(`SELECT session_id, username, nas_ip, plan, lo.1, lo.2, lo.3, lo.5, hi.1, hi.2, hi.3, -hi.5, input_most, output_most, start FROM (
-		SELECT session_id, username, nas_ip, plan, minMerge(low) AS lo, maxMerge(high) AS hi,
-			maxMerge(input_max) AS input_most, maxMerge(output_max) AS output_most, minMerge(began) AS start
+	q.add(`SELECT session_id, username, nas_ip, plan, toUInt32(` + m.rollup.column + `) AS bucket, lo.1, lo.2, lo.3, lo.4, lo.5, hi.1, hi.2, hi.3, hi.4, hi.5, input_most, output_most, start
+		FROM (SELECT session_id, username, nas_ip, plan, ` + m.rollup.column + `, finalizeAggregation(low) AS lo, finalizeAggregation(high) AS hi,
+			finalizeAggregation(input_max) AS input_most, finalizeAggregation(output_max) AS output_most, finalizeAggregation(began) AS start
 		FROM ` + m.store.schema.qualified(m.rollup.table) + m.near() + shard)
 	users.where(&q)
 	m.filter(&q)
-	q.add(" GROUP BY session_id, username, nas_ip, plan, " + m.rollup.column + ") ORDER BY session_id")
+	q.add(") ORDER BY session_id")
 	var r row
 	var session []row
-	err := m.store.eachRow(m.ctx, q, []any{&r.session, &r.username, &r.nas, &r.plan, &r.low.seconds, &r.low.input, &r.low.output, &r.low.at,
-		&r.high.seconds, &r.high.input, &r.high.output, &r.high.at, &r.inputMax, &r.outputMax, &r.began}, func() error {
+	low, high := &r.low, &r.high
+	err := m.store.eachRow(m.ctx, q, []any{&r.session, &r.username, &r.nas, &r.plan, &r.bucket, &low.seconds, &low.input, &low.output, &low.received, &low.at,
+		&high.seconds, &high.input, &high.output, &high.received, &high.at, &r.inputMax, &r.outputMax, &r.began}, func() error {
 		if len(session) > 0 && session[0].session != r.session {
 			m.session(users, session)
 			session = session[:0]
 		}
-		session = append(session, r)
+		if n := slices.IndexFunc(session, func(o row) bool { return o.same(&r) }); n >= 0 {
+			session[n].merge(&r)
+		} else {
+			session = append(session, r)
+		}
 		return nil
 	})
 	if err == nil && len(session) > 0 {
@@ -264,6 +292,9 @@ func (m *metering) points(users among, shard string) error {
 
 // session gives the points of one session to the meter.
 func (m *metering) session(users among, rows []row) {
+	for i := range rows {
+		rows[i].high.at = -rows[i].high.at
+	}
 	slices.SortFunc(rows, func(a, b row) int { return cmp.Compare(a.low.at, b.low.at) })
 	username := ""
 	for _, r := range rows {
