@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -72,41 +73,58 @@ func (s *Store) announce(ctx context.Context, ends []byte) error {
 	}).Err()
 }
 
+// place finds where to follow the stream from, the first time. It comes before the
+// sessions of this node are told: what ended earlier is heard then.
+func (s *Store) place(ctx context.Context) error {
+	if s.heard.Load() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, patient*s.opt.Timeout)
+	defer cancel()
+	newest, err := s.client.XRevRangeN(ctx, s.keys.ended(), "+", "-", 1).Result()
+	if err != nil {
+		return fmt.Errorf("look for ended sessions: %w", err)
+	}
+	last := "0"
+	if len(newest) > 0 {
+		last = newest[0].ID
+	}
+	s.heard.Store(&last)
+	return nil
+}
+
 // follow closes the sessions here that have ended elsewhere. What it misses while
 // Redis is away it hears when its own sessions are told anew.
 func (s *Store) follow(ctx context.Context) {
-	last := "$"
 	for ctx.Err() == nil {
-		if !s.up.Load() {
-			last = "$"
+		last := s.heard.Load()
+		if last == nil || !s.up.Load() {
 			sleep(ctx, s.opt.FlushInterval)
 			continue
 		}
-		if last == "$" { // a place to go on from, so that nothing falls between two reads
-			newest, err := s.client.XRevRangeN(ctx, s.keys.ended(), "+", "-", 1).Result()
-			if err != nil {
-				sleep(ctx, s.opt.FlushInterval)
-				continue
-			}
-			last = "0"
-			if len(newest) > 0 {
-				last = newest[0].ID
-			}
-		}
-		streams, err := s.client.XRead(ctx, &goredis.XReadArgs{Streams: []string{s.keys.ended(), last}, Count: 20, Block: followBlock}).Result()
+		entries, err := s.news(ctx, *last)
 		if err != nil {
-			if !errors.Is(err, goredis.Nil) { // there is no news
-				sleep(ctx, s.opt.FlushInterval)
-			}
-			continue
+			sleep(ctx, s.opt.FlushInterval)
 		}
-		for _, stream := range streams {
-			for _, entry := range stream.Messages {
-				last = entry.ID
-				s.hear(entry.Values)
-			}
+		for _, entry := range entries {
+			s.heard.Store(&entry.ID)
+			s.hear(entry.Values)
 		}
 	}
+}
+
+// news waits a while for entries of the stream after the last one.
+func (s *Store) news(ctx context.Context, last string) ([]goredis.XMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, followBlock+patient*s.opt.Timeout)
+	defer cancel()
+	streams, err := s.client.XRead(ctx, &goredis.XReadArgs{Streams: []string{s.keys.ended(), last}, Count: 20, Block: followBlock}).Result()
+	if errors.Is(err, goredis.Nil) || err == nil && len(streams) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return streams[0].Messages, nil
 }
 
 func (s *Store) hear(entry map[string]any) {

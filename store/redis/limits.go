@@ -31,7 +31,12 @@ func (s *Store) Reserve(r aaa.Reservation) aaa.Grant {
 	}
 	g, err := s.reserve(r, false)
 	if err != nil {
-		s.fail(fmt.Errorf("reserve a place: %w", err))
+		if scriptFault(err) {
+			s.metrics.faults.Inc()
+			s.log.Error("Redis holds what cannot be read: this node's own view decides", "user", r.Username, "error", err)
+		} else {
+			s.fail(fmt.Errorf("reserve a place: %w", err))
+		}
 		return s.fallback(r, "failed")
 	}
 	if g.Reserved && r.Limit > 0 {

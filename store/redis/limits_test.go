@@ -75,9 +75,8 @@ func (s *Store) fallbacks() (n float64) {
 	return n
 }
 
-// newNode makes a node that does nothing by itself.
-func (v server) newNode(t *testing.T, id string, live aaa.LiveOptions, change ...func(*Options)) *node {
-	t.Helper()
+// open makes a node that does nothing by itself.
+func (v server) open(id string, live aaa.LiveOptions, change ...func(*Options)) (*node, error) {
 	local := aaa.NewLiveSessions(live)
 	opt := Options{
 		URL: v.url, Cluster: v.cluster, Prefix: v.prefix, NodeID: id, Local: local, Usage: accounts(nil), Location: live.Location,
@@ -89,12 +88,19 @@ func (v server) newNode(t *testing.T, id string, live aaa.LiveOptions, change ..
 		f(&opt)
 	}
 	s, err := New(opt)
+	return &node{Store: s, local: local, h: health{store: s}}, err
+}
+
+// newNode is open until the test ends.
+func (v server) newNode(t *testing.T, id string, live aaa.LiveOptions, change ...func(*Options)) *node {
+	t.Helper()
+	n, err := v.open(id, live, change...)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Close()) })
-	if s.opt.Timeout == patience { // a test in which Redis is always there
-		t.Cleanup(func() { require.Zero(t, s.fallbacks()) })
+	t.Cleanup(func() { require.NoError(t, n.Close()) })
+	if n.opt.Timeout == patience { // a test in which Redis is always there
+		t.Cleanup(func() { require.Zero(t, n.fallbacks()) })
 	}
-	return &node{Store: s, local: local, h: health{store: s}}
+	return n
 }
 
 // connect makes it ready.

@@ -12,6 +12,7 @@ type metrics struct {
 	fallbacks *prometheus.CounterVec
 	published prometheus.Counter
 	mends     prometheus.Counter
+	faults    prometheus.Counter
 	online    atomic.Int64
 }
 
@@ -35,6 +36,10 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 			Help: "How often all sessions of this node were told anew, because Redis may have lost some.",
 		}),
 	}
+	m.faults = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "radiusd_redis_faults_total",
+		Help: "Keys in Redis that cannot be read, and sessions that could not be told of for it.",
+	})
 	for _, why := range []string{"away", "failed"} {
 		m.fallbacks.WithLabelValues(why)
 	}
@@ -51,7 +56,7 @@ func newMetrics(s *Store, r prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.seconds, m.fallbacks, m.published, m.mends,
+		m.seconds, m.fallbacks, m.published, m.mends, m.faults,
 		gauge("radiusd_redis_up", "1 while Redis answers; 0 while limits go by this node's own view.",
 			func() float64 { return yes(s.up.Load()) }),
 		gauge("radiusd_redis_mending", "1 while sessions of this node are told anew.",

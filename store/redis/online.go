@@ -47,7 +47,19 @@ func (v *View) Close() error {
 	return nil
 }
 
-// now is the time by which deadlines are judged outside the scripts.
+// serverTime is the time by which deadlines are judged.
+func (v *View) serverTime(ctx context.Context) (time.Time, error) {
+	if v.opt.Now != nil {
+		return v.opt.Now(), nil
+	}
+	now, err := v.client.Time(ctx).Result()
+	if err != nil {
+		return now, fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	return now, nil
+}
+
+// now is the time for what stays at this node.
 func (v *View) now() time.Time {
 	if v.opt.Now != nil {
 		return v.opt.Now()
@@ -61,8 +73,11 @@ const onlinePage = 500
 // OnlineCount returns how many sessions are open on all nodes.
 func (v *View) OnlineCount(ctx context.Context) (int64, error) {
 	counts := make([]*goredis.IntCmd, buckets)
-	now := v.after()
-	_, err := v.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	now, err := v.after(ctx)
+	if err != nil {
+		return 0, err
+	}
+	_, err = v.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for b := range buckets {
 			counts[b] = p.ZCount(ctx, v.keys.online(b), now, "+inf")
 		}
@@ -79,7 +94,10 @@ func (v *View) OnlineCount(ctx context.Context) (int64, error) {
 }
 
 // after is the least score of a session that has not lapsed.
-func (v *View) after() string { return "(" + strconv.FormatInt(v.now().UnixMilli(), 10) }
+func (v *View) after(ctx context.Context) (string, error) {
+	now, err := v.serverTime(ctx)
+	return "(" + strconv.FormatInt(now.UnixMilli(), 10), err
+}
 
 // Online is a session as the index of a part has it.
 type Online struct {
@@ -91,8 +109,12 @@ type Online struct {
 // EachOnline calls fn for each session that is open on any node, in no order, until
 // it returns false. Sessions that begin or end meanwhile may be seen or not.
 func (v *View) EachOnline(ctx context.Context, fn func(Online) bool) error {
+	after, err := v.after(ctx)
+	if err != nil {
+		return err
+	}
 	for b := range buckets {
-		goOn, err := v.eachOnline(ctx, b, fn)
+		goOn, err := v.eachOnline(ctx, b, after, fn)
 		if err != nil {
 			return fmt.Errorf("list the sessions in Redis: %w", err)
 		}
@@ -106,11 +128,11 @@ func (v *View) EachOnline(ctx context.Context, fn func(Online) bool) error {
 // eachOnline pages through the index of a part by position: sessions that end
 // meanwhile move the others, so a page overlaps the one before, and those that come
 // twice are left out.
-func (v *View) eachOnline(ctx context.Context, bucket int, fn func(Online) bool) (bool, error) {
+func (v *View) eachOnline(ctx context.Context, bucket int, after string, fn func(Online) bool) (bool, error) {
 	seen := make(map[uuid.UUID]struct{})
 	for offset := int64(0); ; offset += onlinePage {
 		members, err := v.client.ZRangeByScore(ctx, v.keys.online(bucket), &goredis.ZRangeBy{
-			Min: v.after(), Max: "+inf", Offset: max(offset-onlinePage/10, 0), Count: onlinePage + onlinePage/10,
+			Min: after, Max: "+inf", Offset: max(offset-onlinePage/10, 0), Count: onlinePage + onlinePage/10,
 		}).Result()
 		if err != nil {
 			return false, err
@@ -165,6 +187,10 @@ func (v *View) Sessions(ctx context.Context, list []Online) (sessions []aaa.Sess
 
 // UserSessions returns the sessions that the user has open on any node.
 func (v *View) UserSessions(ctx context.Context, username string) (sessions []aaa.Session, err error) {
+	now, err := v.serverTime(ctx)
+	if err != nil {
+		return nil, err
+	}
 	all, err := v.client.HGetAll(ctx, v.keys.user(username).live).Result()
 	if err != nil {
 		return nil, fmt.Errorf("read the sessions of %q from Redis: %w", username, err)
@@ -177,7 +203,7 @@ func (v *View) UserSessions(ctx context.Context, username string) (sessions []aa
 		if err != nil {
 			return nil, err
 		}
-		if found.seen.Add(v.timeout(&found)).After(v.now()) {
+		if found.seen.Add(v.timeout(&found)).After(now) {
 			sessions = append(sessions, found.Session)
 		}
 	}

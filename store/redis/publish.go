@@ -16,12 +16,22 @@ import (
 // pipelineLength is how many scripts are sent to Redis at once.
 const pipelineLength = 500
 
-// changed is LiveSessions.OnChange: it notes the session to be told of.
+// maxLeft bounds the sessions that are noted while Redis is away.
+const maxLeft = 100_000
+
+// changed is LiveSessions.OnChange: it notes the session to be told of. While Redis
+// is away only those need be noted that have left a user: when it is back, all
+// sessions are told of.
 func (s *Store) changed(id uuid.UUID, left string) {
+	if left == "" && !s.up.Load() {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if left == "" {
 		left = s.dirty[id]
+	} else if !s.up.Load() && len(s.dirty) >= maxLeft {
+		return // it counts for the user it has left until it lapses
 	}
 	s.dirty[id] = left
 }
@@ -99,7 +109,7 @@ func (s *Store) publish(ctx context.Context, ids []uuid.UUID, dirty map[uuid.UUI
 	defer cancel()
 	var list []publication
 	settings := s.settings(true)
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	_, _ = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each command has its error
 		s.opt.Local.Shared(ids, func(session *aaa.SharedSession) {
 			id := bytes.Clone(session.ID[:]) // the session is used again
 			if left := dirty[session.ID]; left != "" && left != session.Username {
@@ -118,10 +128,7 @@ func (s *Store) publish(ctx context.Context, ids []uuid.UUID, dirty map[uuid.UUI
 	if len(list) == 0 {
 		return nil
 	}
-	if err != nil && firstFault(list) == nil {
-		return err // the connection, not a script
-	}
-	if err := firstFault(list); err != nil {
+	if err := s.firstFault(list); err != nil {
 		if goredis.HasErrorPrefix(err, "NOSCRIPT") { // somebody has flushed them
 			return errors.Join(err, s.eachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
 				return s.scripts.load(ctx, master)
@@ -133,13 +140,27 @@ func (s *Store) publish(ctx context.Context, ids []uuid.UUID, dirty map[uuid.UUI
 	return s.act(ctx, list)
 }
 
-func firstFault(list []publication) error {
+// firstFault returns the first error that is no fault of a script. Those are logged:
+// to tell of the session again would help nobody.
+func (s *Store) firstFault(list []publication) error {
 	for i := range list {
-		if err := list[i].cmd.Err(); err != nil {
+		err := list[i].cmd.Err()
+		if err == nil {
+			continue
+		}
+		if !scriptFault(err) {
 			return err
 		}
+		s.metrics.faults.Inc()
+		s.log.Error("a session cannot be told of", "user", list[i].username, "error", err)
 	}
 	return nil
+}
+
+// scriptFault reports whether a script has failed on what it found, rather than the
+// server or the way to it.
+func scriptFault(err error) bool {
+	return goredis.HasErrorPrefix(err, "ERR") || goredis.HasErrorPrefix(err, "WRONGTYPE")
 }
 
 // act does what the replies ask for: sessions that ended are closed here and

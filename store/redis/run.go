@@ -7,6 +7,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +59,7 @@ func (s *Store) Run(ctx context.Context) {
 		pause = min(2*pause, longestPause)
 	}
 	if s.up.Load() {
+		sleep(context.WithoutCancel(ctx), 2*s.opt.FlushInterval) // for what was answered last
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 		defer cancel()
 		if err := s.flush(last, s.takeDirty(0)); err != nil {
@@ -145,6 +147,9 @@ func (h *health) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load the scripts: %w", err)
 	}
+	if err := s.place(ctx); err != nil {
+		return err
+	}
 	if err := h.check(ctx); err != nil {
 		return err
 	}
@@ -171,8 +176,12 @@ func (h *health) check(ctx context.Context) error {
 	fresh := rand.Text()
 	found := make([]*goredis.StringCmd, buckets)
 	online := make([]*goredis.IntCmd, buckets)
-	now := fmt.Sprint(s.now().UnixMilli())
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	at, err := s.serverTime(ctx)
+	if err != nil {
+		return err
+	}
+	now := strconv.FormatInt(at.UnixMilli(), 10)
+	_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for b := range buckets {
 			p.SetNX(ctx, s.keys.marker(b), fresh, 0)
 			found[b] = p.Get(ctx, s.keys.marker(b))
@@ -227,6 +236,10 @@ func (s *Store) runIDs(ctx context.Context) (ids []string, err error) {
 	var mu sync.Mutex
 	err = s.eachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
 		info, err := master.Info(ctx, "server").Result()
+		var refused goredis.Error
+		if errors.As(err, &refused) {
+			return nil // it does not tell, or not this user
+		}
 		if err != nil {
 			return err
 		}

@@ -118,10 +118,11 @@ type Store struct {
 	metrics  *metrics
 	calendar atomic.Pointer[calendar]
 
-	up      atomic.Bool   // Redis answers, as far as is known
-	mending atomic.Bool   // not all of this node's sessions are there yet
-	tried   atomic.Bool   // whether Redis answers has been found out once
-	broken  chan struct{} // has room for one: something failed
+	up      atomic.Bool            // Redis answers, as far as is known
+	mending atomic.Bool            // not all of this node's sessions are there yet
+	tried   atomic.Bool            // whether Redis answers has been found out once
+	broken  chan struct{}          // has room for one: something failed
+	heard   atomic.Pointer[string] // the last entry of the stream that was read
 
 	mu     sync.Mutex
 	dirty  map[uuid.UUID]string // sessions that have changed, and the user they left

@@ -100,6 +100,10 @@ local function infer(s, at)
   if s.stop == OPEN or at < s.stopped then s.stop, s.stopped, s.cause = INFERRED, at, 'Port-Preempted' end
 end
 
+local function supersededBy(s, other)
+  if s.stop ~= STOPPED and supersedes(other, s) and stands(s, other.started) then infer(s, other.started) end
+end
+
 -- takePlace gives up the place that was reserved for the session: that of its
 -- nonce or, when the NAS returns no Class and this is the first that is heard of the
 -- session, the oldest of the same NAS and station.
@@ -149,13 +153,20 @@ local function publish(id, new, wasLive, packed)
     if not old or s.ours then takePlace(s, places) end
     for otherID, other in pairs(sessions) do
       if otherID ~= id then
-        if s.stop ~= STOPPED and supersedes(other, s) and stands(s, other.started) then infer(s, other.started) end
+        supersededBy(s, other)
         if supersedes(s, other) then
           infer(other, s.started)
           local was = decode(encode(other, ''))
           save(otherID, other, was, true)
           news[#news + 1] = 'E' .. otherID .. encode(other, '')
         end
+      end
+    end
+    -- One that came late may have been superseded by one that has ended since.
+    if s.stop ~= STOPPED and s.device ~= NONE8 and redis.call('HLEN', closed) <= 100 then
+      local ended = redis.call('HGETALL', closed)
+      for i = 1, #ended, 2 do
+        if ended[i] ~= id then supersededBy(s, decode(ended[i + 1])) end
       end
     end
   elseif s.ours and (begins or s.stop ~= OPEN or not isOpen(old)) then
