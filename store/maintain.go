@@ -22,7 +22,7 @@ const (
 )
 
 // Maintain makes the partitions of the next days, deletes what is past its
-// retention, and adds the usage of months long past up. It is to be called at start and every hour; several nodes may. What
+// retention, and adds the usage of months past up. It is to be called at start and every hour; several nodes may. What
 // fails is tried again at the next call.
 func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 	if keep.Changes <= 0 {
@@ -32,7 +32,7 @@ func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 	errs := []error{
 		s.PruneChanges(ctx, now.Add(-keep.Changes)),
 		s.pruneBoots(ctx, now.Add(-bootsRetention)),
-		s.addUpMonths(ctx),
+		s.addUpUsage(ctx),
 	}
 	for _, table := range []struct {
 		partitioned

@@ -42,6 +42,7 @@ func TestLiveSessionsAreRebuiltQuickly(t *testing.T) {
 			defer s.Close()
 			fillSessions(t, s, storetest.Raw(t, options), n)
 
+			require.NoError(t, s.Maintain(t.Context(), store.Retention{}))
 			before := heap()
 			began := time.Now()
 			live := aaa.NewLiveSessions(aaa.LiveOptions{})
@@ -68,7 +69,7 @@ func heap() uint64 {
 }
 
 // usageDays is on how many days each user has used something.
-const usageDays = 10
+const usageDays = 40
 
 // fillSessions makes n open sessions, like one that came through the sink, and the
 // usage of as many users.

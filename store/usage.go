@@ -79,7 +79,7 @@ func (s *Store) usageSums(fields []field) []string {
 }
 
 // EachUsage implements aaa.SessionStore. The database adds the days up, since there
-// are many of them; those of months long past it has added up before.
+// are many of them; those of months past it has added up before.
 func (s *Store) EachUsage(ctx context.Context, starts []time.Time, fn func(aaa.DailyUsage) error) error {
 	err := s.read(ctx, func(tx *sql.Tx) error {
 		if s.pool != nil {

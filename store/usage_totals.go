@@ -12,15 +12,16 @@ import (
 )
 
 // usage_daily grows for ever, and a server that starts has to know what each user
-// has used ever. So the days before the previous month are added up by user in
-// usage_totals, once a month. What comes later for one of those days is added to
-// both.
+// has used ever. So the days before the current month and week are added up by user
+// in usage_totals, about once a month. What comes later for one of those days is
+// added to both.
 
 // totalsSetting holds the first day that is not in usage_totals.
 const totalsSetting = "usage_totals_until"
 
-// totalsAge is how old a day is at least, in days, before it can be in usage_totals.
-const totalsAge = 27
+// totalsAge is how many days ago a day has begun at least, by any node's clock, that
+// is in usage_totals.
+const totalsAge = 2
 
 // totalsUntil returns the first day that is not in usage_totals; empty: none is.
 func totalsUntil(ctx context.Context, q querier) (day string, err error) {
@@ -74,10 +75,21 @@ func (s *Store) addToTotals(ctx context.Context, tx *writeTx, usage []aaa.DailyU
 	return nil
 }
 
-// addUpMonths adds the months before the previous one up in usage_totals.
-func (s *Store) addUpMonths(ctx context.Context) error {
+// totalsTarget is the first day that need not be in usage_totals: limits count in
+// the current month and week, and clocks differ.
+func (s *Store) totalsTarget() string {
 	now := s.now().In(s.location)
-	target := time.Date(now.Year(), now.Month()-1, 1, 0, 0, 0, 0, s.location).Format(dayLayout)
+	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, s.location)
+	week := time.Date(now.Year(), now.Month(), now.Day()-(int(now.Weekday())+6)%7, 0, 0, 0, 0, s.location)
+	if week.Before(month) {
+		month = week
+	}
+	return month.AddDate(0, 0, -totalsAge).Format(dayLayout)
+}
+
+// addUpUsage adds the days before totalsTarget up in usage_totals.
+func (s *Store) addUpUsage(ctx context.Context) error {
+	target := s.totalsTarget()
 	if until, err := totalsUntil(ctx, s.reader); err != nil || until >= target {
 		return err
 	}

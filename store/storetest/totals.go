@@ -13,7 +13,7 @@ import (
 	"radiusd/store/seal"
 )
 
-// testUsageTotals: what was used in months long past is added up, and the sums are
+// testUsageTotals: what was used in months past is added up, and the sums are
 // those of the days, whatever comes late.
 func testUsageTotals(t *testing.T, database Database) {
 	ctx := t.Context()

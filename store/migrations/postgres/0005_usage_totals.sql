@@ -1,4 +1,4 @@
--- What users used in the months before the last, added up, so that a server that
+-- What users used in the months before this one, added up, so that a server that
 -- starts need not read all their days.
 
 -- +goose Up
