@@ -13,7 +13,7 @@ BENCH ?= .
 COUNT ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: run build test lint vuln fuzz bench clean help
+.PHONY: run build test lint vuln fuzz bench bench-accounting clean help
 
 run: build ## build and start on the embedded default in data/, on loopback, with demo data
 	exec $(BIN) serve --demo
@@ -41,8 +41,11 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 bench: ## run the benchmarks, for benchstat (PKG=./radius BENCH=Admit COUNT=10)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG)
 
+bench-accounting: ## accounting at volume on this machine, next to FreeRADIUS (docs/benchmarks.md)
+	scripts/bench-accounting
+
 clean: ## remove what make built; data/ stays
 	rm -rf bin
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
