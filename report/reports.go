@@ -178,8 +178,8 @@ ClickHouse knows records only, and so shows no inferred stops.`,
 	{
 		Name:  "reject-reasons",
 		Title: "Why logins were refused",
-		Text: `How many Access-Requests were answered with an Access-Reject in a time, by reason. User
-names are shown as they were sent, also those of nobody.`,
+		Text: `How many Access-Requests were answered with an Access-Reject in a time, by reason.
+User names are shown as they were sent, also those of nobody.`,
 		Examples: []string{
 			"reject-reasons",
 			"reject-reasons --by user --from yesterday --limit 20",
