@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +98,44 @@ func (s *unsure) Write(ctx context.Context, b *ingest.Batch) error {
 		return errors.New("connection reset by peer")
 	}
 	return err
+}
+
+// TestACopiedDataDir: two servers have the same node id and positions. What each has
+// acknowledged is taken, and both say what is wrong.
+func TestACopiedDataDir(t *testing.T) {
+	sql := &shared{standby: standby{sink: newSink("sql")}}
+	worlds := []*world{newWorld(t), newWorld(t)}
+	for _, w := range worlds {
+		w.start([]ingest.Sink{sql})
+	}
+	for n := range 50 {
+		for i, w := range worlds {
+			w.sendAll(ids(1000*(i+1)+10*n, 1+n%3)) // of one length: the ends of batches coincide
+		}
+	}
+	want := 0
+	for n := range 50 {
+		want += 2 * (1 + n%3)
+	}
+	worlds[0].eventually(func() bool { return len(sql.held()) == want }, "all that both have")
+	for _, w := range worlds {
+		w.halt()
+		require.Empty(t, w.quarantined())
+	}
+	require.Contains(t, worlds[0].log.String()+worlds[1].log.String(), "another server moves this sink's cursor")
+}
+
+// shared is a sink that two servers write to: its check of the cursor is one with the
+// write.
+type shared struct {
+	standby
+	one sync.Mutex
+}
+
+func (s *shared) Write(ctx context.Context, b *ingest.Batch) error {
+	s.one.Lock()
+	defer s.one.Unlock()
+	return s.standby.Write(ctx, b)
 }
 
 func TestAnIdleSinkFindsThatItLostTransactions(t *testing.T) {

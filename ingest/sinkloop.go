@@ -32,11 +32,12 @@ type sinkLoop struct {
 	gauge  sinkMetrics
 	pace   pace
 
-	stored   journal.Position // the sink's cursor
-	pos      journal.Position // what the sink has taken of this journal
-	passed   journal.Position // the end of what was read
-	isolated journal.Position // the end of the last record in quarantine
-	records  []aaa.Record     // the batch in hand
+	stored   journal.Position   // the sink's cursor
+	unsure   []journal.Position // where it is if a Write that failed has worked after all
+	pos      journal.Position   // what the sink has taken of this journal
+	passed   journal.Position   // the end of what was read
+	isolated journal.Position   // the end of the last record in quarantine
+	records  []aaa.Record       // the batch in hand
 	ends     []journal.Position
 	raw      []byte // the envelopes of the batch
 	offsets  []int  // where each ends in raw
@@ -216,8 +217,10 @@ func (s *sinkLoop) write(wait, work context.Context) error {
 			return err // nobody waits for a sink that is down
 		}
 		s.fail(err)
-		if err := s.look(work); err != nil {
+		if foreign, err := s.look(work); err != nil {
 			return err
+		} else if foreign {
+			continue
 		}
 		failures++
 		switch {
@@ -252,17 +255,27 @@ func (s *sinkLoop) well(ctx context.Context) bool {
 // look reads the cursor after a Write that failed. If it is not where it was, then
 // either the Write has worked after all, or the database has lost transactions, as
 // one does that fails over to a standby: it is to go on from there.
-func (s *sinkLoop) look(ctx context.Context) error {
+//
+// Otherwise it is foreign: another server moves this cursor, one that has a copy of
+// data_dir and so the same node id and positions. Nothing is passed over for it, and
+// the cursor is not moved back for the other one to stumble over.
+func (s *sinkLoop) look(ctx context.Context) (foreign bool, err error) {
 	s.looked = time.Now()
 	cursor, err := s.sink.Cursor(ctx)
 	if err != nil || cursor == s.stored {
-		return nil
+		return false, nil
 	}
 	s.gauge.rewinds.Inc()
+	if cursor > s.stored && !slices.Contains(s.unsure, cursor) {
+		s.in.log.Error("another server moves this sink's cursor: is its data_dir a copy of this one? Stop it, and remove the file node_id from the copy",
+			"sink", s.sink.Name(), "left_at", uint64(s.stored), "found_at", uint64(cursor))
+		s.stored = cursor
+		return true, nil
+	}
 	s.in.log.Warn("the sink's cursor is not where it was left, going on from there", "sink", s.sink.Name(),
 		"left_at", uint64(s.stored), "found_at", uint64(cursor))
 	s.retell()
-	return ErrCursorMoved
+	return false, ErrCursorMoved
 }
 
 // lookInterval is how often the cursor of a sink is read that has nothing to write:
@@ -273,18 +286,24 @@ func (s *sinkLoop) lookIdle(ctx context.Context) error {
 	if time.Since(s.looked) < lookInterval {
 		return nil
 	}
-	return s.look(ctx)
+	_, err := s.look(ctx)
+	return err
 }
 
 // try writes once.
 func (s *sinkLoop) try(ctx context.Context, records []aaa.Record, end journal.Position) error {
 	began := time.Now()
-	if err := s.sink.Write(ctx, &Batch{Records: records, Start: s.stored, End: end}); err != nil {
+	cursor := max(end, s.stored) // which is further only if it is foreign
+	if err := s.sink.Write(ctx, &Batch{Records: records, Start: s.stored, End: cursor}); err != nil {
+		if !errors.Is(err, ErrCursorMoved) && !slices.Contains(s.unsure, cursor) {
+			s.unsure = append(s.unsure, cursor)
+		}
 		return err
 	}
+	s.unsure = s.unsure[:0]
 	took := time.Since(began)
 	s.pace.wrote(len(records), took)
-	s.stored, s.looked = end, began.Add(took)
+	s.stored, s.looked = cursor, began.Add(took)
 	s.gauge.seconds.Observe(took.Seconds())
 	s.gauge.batches.Inc()
 	s.gauge.size.Observe(float64(len(records)))
