@@ -135,6 +135,22 @@ func TestASessionThatMovesBetweenNodes(t *testing.T) {
 	require.False(t, accepts(nas, b.auth, "alice", "looking-glass"))
 	first.metric("radiusd_sessions_open", 1)
 
+	for _, f := range []*faultSite{a, b} {
+		for _, filter := range [][]string{nil, {"--user", "alice"}, {"--nas", "127.0.0.0/8"}} {
+			live := f.rows(append([]string{"session", "list", "--live"}, filter...)...)
+			require.Len(t, live, 1)
+			require.Equal(t, []any{"alice", "moving", "127.0.0.1", nil},
+				[]any{live[0]["username"], live[0]["acct_session_id"], live[0]["nas_ip"], live[0]["stopped_at"]})
+		}
+		require.Empty(t, f.rows("session", "list", "--live", "--nas", "192.0.2.1"))
+		require.JSONEq(t, `{"sessions": 1}`, f.do("session", "count", "--live", "-o", "json"))
+		require.Equal(t, "nas_ip,sessions\n127.0.0.1,1\n", f.do("session", "count", "--live", "--by", "nas", "-o", "csv"))
+		require.Equal(t, "username,sessions\nalice,1\n", f.do("session", "count", "--live", "--by", "user", "-o", "csv"))
+	}
+	require.Eventually(t, func() bool {
+		return a.do("session", "count", "--by", "user", "-o", "csv") == "username,sessions\nalice,1\n"
+	}, patience, 50*time.Millisecond, "the store knows it as well")
+
 	account(b, session.Stop(radiustest.Usage{Time: time.Minute, Input: 10, Output: 20}, 1))
 	stopped := time.Now()
 	for !accepts(nas, a.auth, "alice", "looking-glass") {
@@ -266,6 +282,14 @@ func TestServerStartsWithoutRedis(t *testing.T) {
 	nas := faultNAS(t)
 	require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
 	require.False(t, accepts(nas, f.auth, "alice", "looking-glass"))
+	_, errs, code := f.run("", "session", "list", "--live")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "without --live, what the store knows is shown")
+	require.NotContains(t, errs, "s3cret")
 	require.Zero(t, server.terminate(), server.logged())
 	require.NotContains(t, server.logged(), "s3cret")
+	f.settings("")
+	_, errs, code = f.run("", "session", "count", "--live")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "redis.url")
 }

@@ -23,12 +23,12 @@ import (
 func (a *app) sessionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "session",
-		Short: "List, show and disconnect sessions",
+		Short: "List, count, show and disconnect sessions",
 		Example: `  radiusd session list --online
   radiusd session list --user alice -o csv
   radiusd session disconnect 01890a5d-ac96-774b-bcce-b302099a8057`,
 	}
-	c.AddCommand(a.sessionListCommand(), a.sessionShowCommand(), a.sessionDisconnectCommand())
+	c.AddCommand(a.sessionListCommand(), a.sessionCountCommand(), a.sessionShowCommand(), a.sessionDisconnectCommand())
 	return c
 }
 
@@ -92,13 +92,17 @@ func sent(has bool, n uint64) any {
 }
 
 func (a *app) sessionListCommand() *cobra.Command {
-	var online bool
+	var online, live bool
 	var user, nas, from, before string
 	limit := 0
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List sessions, the latest first",
+		Long: `Lists what the store knows of sessions, the latest first. With --live, lists the
+sessions that are open on all nodes at this moment, as they are in Redis, in no
+order.`,
 		Example: `  radiusd session list --online
+  radiusd session list --live --nas 192.0.2.0/24
   radiusd session list --user alice --from 2026-12-01
   radiusd session list --nas 192.0.2.1 -o csv`,
 		Args:              arguments(),
@@ -106,6 +110,9 @@ func (a *app) sessionListCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if limit < 0 {
 				return usagef("--limit must not be negative")
+			}
+			if live {
+				return a.listLive(c.Context(), user, nas, limit)
 			}
 			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
 				filter := store.SessionFilter{Online: online, Username: user, Limit: limit}
@@ -126,11 +133,14 @@ func (a *app) sessionListCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&online, "online", false, "only open sessions")
+	c.Flags().BoolVar(&live, "live", false, "open sessions of all nodes, from Redis")
 	c.Flags().StringVar(&user, "user", "", "only sessions of the user with this `NAME`")
 	c.Flags().StringVar(&nas, "nas", "", "only sessions of the NAS with this `ADDRESS`, prefix or name")
 	c.Flags().StringVar(&from, "from", "", "only sessions started at or after a `DAY` or time in RFC 3339")
 	c.Flags().StringVar(&before, "before", "", "only sessions started before a `DAY` or time in RFC 3339")
 	c.Flags().IntVar(&limit, "limit", 1000, "at most `N` sessions; 0 for all")
+	c.MarkFlagsMutuallyExclusive("live", "from")
+	c.MarkFlagsMutuallyExclusive("live", "before")
 	completeFlagFunc(c, "user", a.completeUsers)
 	completeFlagFunc(c, "nas", a.completeNASes)
 	a.outputFlag(c)
