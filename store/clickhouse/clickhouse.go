@@ -179,10 +179,15 @@ func (s *Store) insert(table string, columns ...string) string {
 	return "INSERT INTO " + s.schema.qualified(table) + " (" + strings.Join(columns, ", ") + ")"
 }
 
-// writing returns ctx with the settings of an insert. The rows are on their shards
-// when it returns; and a replicated table must not take a repeated block for one that
-// it has, since the rollups may have missed it.
-func (s *Store) writing(ctx context.Context) context.Context {
+// writing returns ctx with the time and the settings of an insert. The rows are on
+// their shards when it returns; and a replicated table must not take a repeated block
+// for one that it has, since the rollups may have missed it.
+//
+// done is to be called in the end, and has an effect a little later: clickhouse-go
+// watches the context in a goroutine that it tells to stop and does not wait for, and
+// that may take the end of an insert for its cancellation and close the connection,
+// which is in the pool again by then.
+func (s *Store) writing(ctx context.Context) (_ context.Context, done func()) {
 	settings := driver.Settings{"insert_deduplicate": 0}
 	if s.schema.cluster != "" {
 		settings["insert_distributed_sync"] = 1
@@ -193,7 +198,8 @@ func (s *Store) writing(ctx context.Context) context.Context {
 	if s.version.atLeast(20, 1) {
 		settings["max_partitions_per_insert_block"] = 0 // a NAS with a wrong clock is no reason to fail
 	}
-	return driver.Context(ctx, driver.WithSettings(settings))
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	return driver.Context(ctx, driver.WithSettings(settings)), func() { time.AfterFunc(time.Second, cancel) }
 }
 
 // version is a server's, like 18.16.

@@ -170,8 +170,8 @@ func insertRows[T any](ctx context.Context, s *Store, memory *scratch, table str
 	if len(rows) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(s.writing(ctx), writeTime)
-	defer cancel()
+	ctx, done := s.writing(ctx)
+	defer done()
 	batch, err := s.conn.PrepareBatch(ctx, s.insert(table, names(columns)...))
 	if err != nil {
 		return fmt.Errorf("insert into %s: %w", table, explain(err))

@@ -74,14 +74,17 @@ func key(by report.By) string {
 // stops counts the sessions that stopped, each when its last Stop says.
 func (s *Store) stops(q report.CountQuery, starts []time.Time) query {
 	var all query
-	all.add("SELECT " + periodOf("stop.1", starts) + " AS period, " + key(q.By) + " AS key, stop.2 AS cause, count() FROM (SELECT maxIf((heard, terminate_cause), status = 'stop') AS stop, " +
-		"any(nas_ip) AS nas_ip, max((if(plan = '', toInt64(0), heard), plan)).2 AS plan, max((if(username = '', toInt64(0), heard), username)).2 AS username" +
-		" FROM (SELECT session_id, status, terminate_cause, nas_ip, plan, username, -tupleElement(finalizeAggregation(high), 5) AS heard FROM " + s.schema.qualified("sessions") +
+	// Of copies of a record the one that was received first is the greater point.
+	all.add("SELECT " + periodOf("stopped", starts) + " AS period, " + key(q.By) + " AS key, cause, count() FROM (" +
+		"SELECT maxIf((point, terminate_cause), status = 'stop') AS stop, -tupleElement(tupleElement(stop, 1), 5) AS stopped, tupleElement(stop, 2) AS cause, " +
+		"any(nas_ip) AS nas_ip, argMaxIf(plan, point, plan != '') AS plan, argMaxIf(username, point, username != '') AS username" +
+		" FROM (SELECT session_id, status, terminate_cause, nas_ip, plan, username, maxMerge(high) AS point FROM " + s.schema.qualified("sessions") +
 		" WHERE month >= addMonths(" + s.month(q.From) + ", -1)")
 	if q.NAS.IsValid() {
 		all.add(" AND nas_ip = ?", q.NAS.Unmap().String())
 	}
-	all.add(") GROUP BY session_id HAVING countIf(status = 'stop') > 0) WHERE stop.1 >= ? AND stop.1 < ?", µs(q.From), µs(q.To))
+	all.add(" GROUP BY session_id, status, terminate_cause, nas_ip, plan, username) GROUP BY session_id HAVING countIf(status = 'stop') > 0)"+
+		" WHERE stopped >= ? AND stopped < ?", µs(q.From), µs(q.To))
 	if q.User != "" {
 		all.add(" AND username = ?", q.User)
 	}

@@ -31,14 +31,20 @@ func (s *Store) Concurrent(ctx context.Context, q report.ConcurrentQuery, fn fun
 	return nil
 }
 
+// begun is when a session began, by its least point: low of a Start, or of a record
+// that came later.
+func begun(low string) string {
+	return "tupleElement(" + low + ", 5) - toInt64(tupleElement(" + low + ", 1)) * 1000000"
+}
+
 // changes selects how the number of open sessions changes from when the span
 // begins, in order of time. What began before it begins with it.
 func (s *Store) changes(q report.ConcurrentQuery) query {
 	from, to := µs(q.From), µs(q.To)
 	var inner query
-	inner.add(`SELECT if(countIf(status = 'start') > 0, minIf(begun, status = 'start'), min(begun)) AS start,
-		countIf(status = 'stop') AS stops, maxIf(heard, status = 'stop') AS stop, max(heard) AS last
-		FROM (SELECT session_id, status, finalizeAggregation(began) AS begun, -tupleElement(finalizeAggregation(high), 5) AS heard FROM ` + s.schema.qualified("sessions") +
+	inner.add("SELECT if(countIf(status = 'start') > 0, tupleElement(minIf(lo, status = 'start'), 5), " + begun("min(lo)") + `) AS start,
+		countIf(status = 'stop') AS stops, -tupleElement(maxIf(hi, status = 'stop'), 5) AS stop, -tupleElement(max(hi), 5) AS last
+		FROM (SELECT session_id, status, minMerge(low) AS lo, maxMerge(high) AS hi FROM ` + s.schema.qualified("sessions") +
 		` WHERE month >= ` + s.month(q.From))
 	if q.User != "" {
 		inner.add(" AND username = ?", q.User)
@@ -46,7 +52,7 @@ func (s *Store) changes(q report.ConcurrentQuery) query {
 	if q.NAS.IsValid() {
 		inner.add(" AND nas_ip = ?", q.NAS.Unmap().String())
 	}
-	inner.add(") GROUP BY session_id")
+	inner.add(" GROUP BY session_id, status) GROUP BY session_id")
 	var all query
 	all.add("SELECT moment, sum(delta) FROM (SELECT change.1 AS moment, change.2 AS delta FROM (SELECT arrayJoin([(greatest(start, toInt64(?)), toInt64(1)), (end, toInt64(-1))]) AS change FROM (", from)
 	all.add("SELECT start, if(stops > 0, stop, if(last > ?, toInt64(?), last)) AS end FROM ("+inner.text+") WHERE start < ? AND end > start AND end >= ?",
@@ -147,6 +153,6 @@ func (s *Store) mayHaveHeld(q report.HolderQuery) query {
 		addList(&selected, "delegated_prefix", containing)
 		selected.add(")")
 	}
-	selected.add(" GROUP BY session_id HAVING minMerge(began) <= ?", µs(q.To))
+	selected.add(" GROUP BY session_id HAVING "+begun("minMerge(low)")+" <= ?", µs(q.To))
 	return selected
 }

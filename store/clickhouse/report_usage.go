@@ -238,7 +238,20 @@ type row struct {
 	bucket              uint32 // its day or hour
 	low, high           point
 	inputMax, outputMax uint64
-	began               int64
+	derived             uint8 // 1: copies of a record may differ in time
+}
+
+// began is when the session began, as far as the row tells.
+func (r *row) began() int64 { return r.low.at - int64(r.low.seconds)*1_000_000 }
+
+// repeats reports whether a row may have a copy of a record of the row before it, at
+// another time: it does not go on from there.
+func (r *row) repeats(before *row) bool {
+	if r.derived == 0 && before.derived == 0 {
+		return false
+	}
+	return cmp.Or(cmp.Compare(r.low.seconds, before.high.seconds), cmp.Compare(r.low.input, before.high.input),
+		cmp.Compare(r.low.output, before.high.output)) <= 0
 }
 
 // same reports whether the server merges two rows of a session sooner or later.
@@ -254,16 +267,16 @@ func (r *row) merge(o *row) {
 	if comparePoints(o.high, r.high) > 0 {
 		r.high = o.high
 	}
-	r.inputMax, r.outputMax, r.began = max(r.inputMax, o.inputMax), max(r.outputMax, o.outputMax), min(r.began, o.began)
+	r.inputMax, r.outputMax, r.derived = max(r.inputMax, o.inputMax), max(r.outputMax, o.outputMax), max(r.derived, o.derived)
 }
 
 // points gives the sessions of a shard to the meter, or notes that their points do
 // not tell enough. Rows are merged here: the server takes five times as long.
 func (m *metering) points(users among, shard string) error {
 	var q query
-	q.add(`SELECT session_id, username, nas_ip, plan, toUInt32(` + m.rollup.column + `) AS bucket, lo.1, lo.2, lo.3, lo.4, lo.5, hi.1, hi.2, hi.3, hi.4, hi.5, input_most, output_most, start
+	q.add(`SELECT session_id, username, nas_ip, plan, toUInt32(` + m.rollup.column + `) AS bucket, lo.1, lo.2, lo.3, lo.4, lo.5, hi.1, hi.2, hi.3, hi.4, hi.5, input_most, output_most, loose
 		FROM (SELECT session_id, username, nas_ip, plan, ` + m.rollup.column + `, finalizeAggregation(low) AS lo, finalizeAggregation(high) AS hi,
-			finalizeAggregation(input_max) AS input_most, finalizeAggregation(output_max) AS output_most, finalizeAggregation(began) AS start
+			finalizeAggregation(input_max) AS input_most, finalizeAggregation(output_max) AS output_most, finalizeAggregation(derived) AS loose
 		FROM ` + m.store.schema.qualified(m.rollup.table) + m.near() + shard)
 	users.where(&q)
 	m.filter(&q)
@@ -272,7 +285,7 @@ func (m *metering) points(users among, shard string) error {
 	var session []row
 	low, high := &r.low, &r.high
 	err := m.store.eachRow(m.ctx, q, []any{&r.session, &r.username, &r.nas, &r.plan, &r.bucket, &low.seconds, &low.input, &low.output, &low.received, &low.at,
-		&high.seconds, &high.input, &high.output, &high.received, &high.at, &r.inputMax, &r.outputMax, &r.began}, func() error {
+		&high.seconds, &high.input, &high.output, &high.received, &high.at, &r.inputMax, &r.outputMax, &r.derived}, func() error {
 		if len(session) > 0 && session[0].session != r.session {
 			m.session(users, session)
 			session = session[:0]
@@ -321,7 +334,7 @@ func (m *metering) session(users among, rows []row) {
 // unclear reports whether the points of a session leave open what was used between
 // them, or before them.
 func (m *metering) unclear(rows []row) bool {
-	if rows[0].low.at >= µs(m.q.From) && rows[0].began < µs(m.q.From.Add(-lookAround)) {
+	if rows[0].low.at >= µs(m.q.From) && rows[0].began() < µs(m.q.From.Add(-lookAround)) {
 		return true // there may be a point before
 	}
 	const half, turn = 1 << 31, 1 << 32
@@ -329,6 +342,8 @@ func (m *metering) unclear(rows []row) bool {
 	for i, r := range rows {
 		switch {
 		case i > 0 && r.low.at <= end: // several plans, one after the other and again
+			return true
+		case i > 0 && r.repeats(&rows[i-1]):
 			return true
 		case r.low.at > r.high.at || r.low.input > r.high.input || r.low.output > r.high.output: // counters that went back
 			return true
@@ -350,7 +365,7 @@ func (m *metering) silentAfter(users among) error {
 	q.add(`SELECT session_id FROM ` + table + " WHERE " + column + " > " + m.rollup.bound(m.q.To.Add(lookAround)))
 	users.where(&q)
 	m.filter(&q)
-	q.add(` GROUP BY session_id HAVING minMerge(began) < ?`, µs(m.q.To))
+	q.add(" GROUP BY session_id HAVING "+begun("minMerge(low)")+" < ?", µs(m.q.To))
 	q.text = "SELECT session_id FROM (" + q.text + ") WHERE session_id GLOBAL NOT IN (SELECT session_id FROM " + table +
 		" WHERE " + column + " >= " + m.rollup.bound(m.q.To) + " AND " + column + " <= " + m.rollup.bound(m.q.To.Add(lookAround)) + ")"
 	var session uuid.UUID

@@ -156,7 +156,6 @@ func states() template.FuncMap {
 	const (
 		counters = "ifNull(session_seconds, 0), ifNull(input_octets, 0), ifNull(output_octets, 0)"
 		received = "toInt64(toUInt32(received_at)) * 1000000 + received_microseconds"
-		began    = "usage_at - if(status = 'start', toInt64(0), toInt64(ifNull(session_seconds, 0)) * 1000000)"
 	)
 	state := func(function, value, name string) string {
 		return fmt.Sprintf("arrayReduce('%sState', [%s]) AS %s", function, value, name)
@@ -167,7 +166,6 @@ func states() template.FuncMap {
 		"most": func() string {
 			return state("max", "ifNull(input_octets, 0)", "input_max") + ", " + state("max", "ifNull(output_octets, 0)", "output_max")
 		},
-		"began":   func() string { return state("min", began, "began") },
 		"derived": func() string { return state("max", "toUInt8(event_derived OR clock_off)", "derived") },
 	}
 }
@@ -324,8 +322,8 @@ func (s *Store) apply(ctx context.Context, text string) error {
 }
 
 func (s *Store) noteMigration(ctx context.Context, m Migration) error {
-	ctx, cancel := context.WithTimeout(s.writing(ctx), writeTime)
-	defer cancel()
+	ctx, done := s.writing(ctx)
+	defer done()
 	batch, err := s.conn.PrepareBatch(ctx, s.insert("schema_versions", "version", "name", "applied_at"))
 	if err != nil {
 		return explain(err)

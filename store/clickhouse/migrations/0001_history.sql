@@ -90,7 +90,6 @@ CREATE TABLE IF NOT EXISTS {{local "usage_hourly"}} {{onCluster}} (
     high           AggregateFunction(max, Tuple(UInt64, UInt64, UInt64, Int64, Int64)),
     input_max      AggregateFunction(max, UInt64),
     output_max     AggregateFunction(max, UInt64),
-    began          AggregateFunction(min, Int64), -- Start, else the time less session_seconds; µs since 1970
     derived        AggregateFunction(max, UInt8)  -- 1: copies of a record may differ in time
 ) ENGINE = {{engine "usage_hourly" "Aggregating"}}
 PARTITION BY toYYYYMM(hour)
@@ -103,7 +102,6 @@ SELECT username, session_id, toDateTime(intDiv(usage_at, 3600000000) * 3600, 'UT
        {{low}},
        {{high}},
        {{most}},
-       {{began}},
        {{derived}}
 FROM {{local "accounting_records"}}
 WHERE status IN ('start', 'interim', 'stop');
@@ -119,7 +117,6 @@ CREATE TABLE IF NOT EXISTS {{local "usage_daily"}} {{onCluster}} (
     high           AggregateFunction(max, Tuple(UInt64, UInt64, UInt64, Int64, Int64)),
     input_max      AggregateFunction(max, UInt64),
     output_max     AggregateFunction(max, UInt64),
-    began          AggregateFunction(min, Int64),
     derived        AggregateFunction(max, UInt8)
 ) ENGINE = {{engine "usage_daily" "Aggregating"}}
 PARTITION BY toYYYYMM(day)
@@ -132,13 +129,12 @@ SELECT username, session_id, usage_day AS day, nas_ip, nas_identifier, plan,
        {{low}},
        {{high}},
        {{most}},
-       {{began}},
        {{derived}}
 FROM {{local "accounting_records"}}
 WHERE status IN ('start', 'interim', 'stop');
 
 -- What a session was: a row for each month, status and set of attributes that its
--- records had. high of the rows with status stop tells when it stopped, began of
+-- records had. high of the rows with status stop tells when it stopped, low of
 -- those with status start when it began; high of all is its last sign of life.
 CREATE TABLE IF NOT EXISTS {{local "sessions"}} {{onCluster}} (
     framed_ip          String,
@@ -154,10 +150,10 @@ CREATE TABLE IF NOT EXISTS {{local "sessions"}} {{onCluster}} (
     framed_ipv6_prefix String,
     delegated_prefix   String,
     plan               String,
+    low                AggregateFunction(min, Tuple(UInt64, UInt64, UInt64, Int64, Int64)),
     high               AggregateFunction(max, Tuple(UInt64, UInt64, UInt64, Int64, Int64)),
     input_max          AggregateFunction(max, UInt64),
-    output_max         AggregateFunction(max, UInt64),
-    began              AggregateFunction(min, Int64)
+    output_max         AggregateFunction(max, UInt64)
 ) ENGINE = {{engine "sessions" "Aggregating"}}
 PARTITION BY toYYYYMM(month)
 ORDER BY (framed_ip, session_id, month, status, terminate_cause, username, acct_session_id, nas_ip, calling_station_id,
@@ -168,9 +164,9 @@ ORDER BY (framed_ip, session_id, month, status, terminate_cause, username, acct_
 CREATE MATERIALIZED VIEW IF NOT EXISTS {{qualified "sessions_feed"}} {{onCluster}} TO {{local "sessions"}} AS
 SELECT framed_ip, session_id, toStartOfMonth(usage_day) AS month, status, terminate_cause, username, acct_session_id, nas_ip, calling_station_id,
        framed_ipv6, framed_ipv6_prefix, delegated_prefix, plan,
+       {{low}},
        {{high}},
-       {{most}},
-       {{began}}
+       {{most}}
 FROM {{local "accounting_records"}}
 WHERE status IN ('start', 'interim', 'stop');
 
