@@ -50,7 +50,7 @@ func (s *Store) AppendAuthRecords(ctx context.Context, records []aaa.AuthRecord)
 			}
 		}
 	})
-	err := s.write(ctx, func(tx *writeTx) error { return insertNew(ctx, tx, "auth_records", rows) })
+	err := s.write(ctx, func(tx *writeTx) error { return insertNew(ctx, tx, "auth_records", listed(rows...)) })
 	if err != nil {
 		return fmt.Errorf("append auth records: %w", s.explain(err))
 	}

@@ -5,31 +5,45 @@ import (
 	"fmt"
 	"hash/crc32"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
+// source is rows that are written together; all have the same fields.
+type source struct {
+	n   int
+	row func(i int) []field // valid until the next call
+}
+
+// listed is a source of rows that stand in memory.
+func listed(rows ...[]field) source {
+	return source{len(rows), func(i int) []field { return rows[i] }}
+}
+
+// filled is a source of n rows that take turns in one variable, whose fields are
+// given: fill sets it to row i.
+func filled(fields []field, n int, fill func(i int)) source {
+	return source{n, func(i int) []field { fill(i); return fields }}
+}
+
 // insertRows adds many rows to a table: by COPY in Postgres, row by row in
-// SQLite, where a statement costs no round trip. All rows have the same fields.
-func insertRows(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
-	if len(rows) == 0 {
+// SQLite, where a statement costs no round trip.
+func insertRows(ctx context.Context, tx *writeTx, table string, rows source) error {
+	if rows.n == 0 {
 		return nil
 	}
 	if tx.postgres {
 		return copyRows(ctx, tx, table, rows)
 	}
-	return executeRows(ctx, tx, insertion(table, rows[0]), rows)
+	return executeRows(ctx, tx, insertion(table, rows.row(0)), rows)
 }
 
 // upsert adds rows, or replaces those whose key exists. The key is the names of
 // its columns; no two of the rows may have the same one.
-func upsert(ctx context.Context, tx *writeTx, table, key string, rows [][]field) error {
-	if len(rows) == 0 {
+func upsert(ctx context.Context, tx *writeTx, table, key string, rows source) error {
+	if rows.n == 0 {
 		return nil
 	}
-	sets := make([]string, 0, len(rows[0]))
-	for _, f := range rows[0] {
+	var sets []string
+	for _, f := range rows.row(0) {
 		if !strings.Contains(", "+key+",", ", "+f.name+",") {
 			sets = append(sets, f.name+" = excluded."+f.name)
 		}
@@ -37,17 +51,50 @@ func upsert(ctx context.Context, tx *writeTx, table, key string, rows [][]field)
 	return resolveRows(ctx, tx, table, "ON CONFLICT ("+key+") DO UPDATE SET "+strings.Join(sets, ", "), rows)
 }
 
-// updateRows writes every field of the rows whose first fields are their keys. All
-// rows have the same fields.
-func updateRows(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
-	if len(rows) == 0 {
+// updateRows writes every field of the rows whose first fields are their keys.
+func updateRows(ctx context.Context, tx *writeTx, table string, rows source) error {
+	if rows.n == 0 {
 		return nil
 	}
-	return executeRows(ctx, tx, updating(table, rows[0]), rows)
+	return executeRows(ctx, tx, updating(table, rows.row(0)), rows)
+}
+
+// versionColumn is the name that a row's version has in the tables of updateVersions.
+const versionColumn = "version"
+
+// updateVersions writes, in Postgres, every field of rows of which the first is the
+// key and the second the version that was read: if a row is of another one by now,
+// the transaction is to be run again.
+func updateVersions(ctx context.Context, tx *writeTx, table string, rows source) error {
+	if rows.n == 0 {
+		return nil
+	}
+	fields := rows.row(0)
+	stage, err := tx.stage(ctx, table, strings.Replace(names(fields), versionColumn, "xmin AS "+versionColumn, 1))
+	if err != nil {
+		return err
+	}
+	if err := copyRows(ctx, tx, stage, rows); err != nil {
+		return err
+	}
+	sets := make([]string, 0, len(fields))
+	for _, f := range fields[2:] {
+		sets = append(sets, f.name+" = stage."+f.name)
+	}
+	key := fields[0].name
+	result, err := tx.ExecContext(ctx, "UPDATE "+table+" AS t SET "+strings.Join(sets, ", ")+" FROM "+stage+" AS stage WHERE t."+key+
+		" = stage."+key+" AND t.xmin = stage."+versionColumn)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == int64(rows.n) {
+		return err
+	}
+	return errRetry{fmt.Errorf("rows of %s have changed", table)}
 }
 
 // insertNew adds those rows whose key does not exist.
-func insertNew(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
+func insertNew(ctx context.Context, tx *writeTx, table string, rows source) error {
 	return resolveRows(ctx, tx, table, "ON CONFLICT DO NOTHING", rows)
 }
 
@@ -56,14 +103,14 @@ const copyThreshold = 20
 
 // resolveRows adds rows with an ON CONFLICT clause. Postgres takes many of them
 // by COPY into a temporary table, and from there by one INSERT.
-func resolveRows(ctx context.Context, tx *writeTx, table, conflict string, rows [][]field) error {
-	if len(rows) == 0 {
+func resolveRows(ctx context.Context, tx *writeTx, table, conflict string, rows source) error {
+	if rows.n == 0 {
 		return nil
 	}
-	if !tx.postgres || len(rows) < copyThreshold {
-		return executeRows(ctx, tx, insertion(table, rows[0])+" "+conflict, rows)
+	if !tx.postgres || rows.n < copyThreshold {
+		return executeRows(ctx, tx, insertion(table, rows.row(0))+" "+conflict, rows)
 	}
-	columns := names(rows[0])
+	columns := names(rows.row(0))
 	stage, err := tx.stage(ctx, table, columns)
 	if err != nil {
 		return err
@@ -100,40 +147,16 @@ func insertion(table string, fields []field) string {
 	return "INSERT INTO " + table + " (" + names(fields) + ") VALUES (" + placeholders(1, len(fields)) + ")"
 }
 
-func executeRows(ctx context.Context, tx *writeTx, query string, rows [][]field) error {
+func executeRows(ctx context.Context, tx *writeTx, query string, rows source) error {
 	stmt, err := tx.PrepareContext(ctx, query)
 	if err != nil {
 		return err
 	}
 	defer stmt.Close()
-	for _, fields := range rows {
-		if _, err := stmt.ExecContext(ctx, targets(fields)...); err != nil {
+	for i := range rows.n {
+		if _, err := stmt.ExecContext(ctx, targets(rows.row(i))...); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// copyRows sends rows by COPY on the transaction's connection.
-func copyRows(ctx context.Context, tx *writeTx, table string, rows [][]field) error {
-	columns := make([]string, len(rows[0]))
-	for i, f := range rows[0] {
-		columns[i] = f.name
-	}
-	values := make([]any, len(columns))
-	next := 0
-	source := pgx.CopyFromFunc(func() ([]any, error) {
-		if next == len(rows) {
-			return nil, nil
-		}
-		for i, f := range rows[next] {
-			values[i] = f.bulkValue()
-		}
-		next++
-		return values, nil
-	})
-	return tx.conn.Raw(func(driverConn any) error {
-		_, err := driverConn.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{table}, columns, source)
-		return err
-	})
 }

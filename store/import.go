@@ -210,7 +210,7 @@ func (j *importJob) flush(ctx context.Context) error {
 	j.done += len(j.batch)
 	j.batch = j.batch[:0]
 	if len(j.wrong) == 0 { // else nothing will be kept, and the rest is only checked
-		if err := upsert(ctx, j.tx, "users", "id", users); err != nil {
+		if err := upsert(ctx, j.tx, "users", "id", listed(users...)); err != nil {
 			return err
 		}
 		if err := j.writeProfiles(ctx, profiles); err != nil {
@@ -221,7 +221,7 @@ func (j *importJob) flush(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := insertRows(ctx, j.tx, "user_groups", memberships); err != nil {
+		if err := insertRows(ctx, j.tx, "user_groups", listed(memberships...)); err != nil {
 			return err
 		}
 	}
@@ -297,7 +297,7 @@ func (j *importJob) writeProfiles(ctx context.Context, profiles [][]field) error
 		byColumns[columns] = append(byColumns[columns], fields)
 	}
 	for _, rows := range byColumns {
-		if err := upsert(ctx, j.tx, "user_profiles", "user_id", rows); err != nil {
+		if err := upsert(ctx, j.tx, "user_profiles", "user_id", listed(rows...)); err != nil {
 			return err
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Store) UpdateUserProfile(ctx context.Context, username string, fn func(
 			return err
 		}
 		updatedAt = s.timestamp()
-		return upsert(ctx, tx, "user_profiles", "user_id", [][]field{fields})
+		return upsert(ctx, tx, "user_profiles", "user_id", listed(fields))
 	})
 	return users.failed(s, "change profile of", username, err)
 }

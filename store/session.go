@@ -1,13 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,27 +51,54 @@ func sessionFields(x *aaa.Session) []field {
 	}
 }
 
-// sessionIndexes are the columns that sessions are indexed by, id aside. SQLite
-// writes every index of a column that is set, even to what it was, and Interims
-// change none of these.
-var sessionIndexes = []string{"username", "nas_id", "nas_ip", "framed_ip", "framed_ipv6", "framed_ipv6_prefix", "delegated_prefix", "started_at", "stopped_at"}
-
-func sameInIndexes(x, y *aaa.Session) bool {
-	return x.Username == y.Username && x.NASID == y.NASID && x.NASAddr == y.NASAddr &&
-		x.FramedIP == y.FramedIP && x.FramedIPv6 == y.FramedIPv6 && x.FramedIPv6Prefix == y.FramedIPv6Prefix && x.DelegatedPrefix == y.DelegatedPrefix &&
-		x.StartedAt.Equal(y.StartedAt) && x.StoppedAt.Equal(y.StoppedAt)
+// counterFields are the id and what nearly every record changes. No index has any
+// of them but the id: an engine writes all indexes of a column that is set (SQLite),
+// or of a row of which an indexed column changed (Postgres).
+func counterFields(x *aaa.Session) []field {
+	return []field{
+		{"id", id{&x.ID}},
+		{"updated_at", moment{&x.UpdatedAt}},
+		{"session_seconds", whole[uint64]{&x.SessionSeconds}},
+		{"input_octets", whole[uint64]{&x.InputOctets}},
+		{"output_octets", whole[uint64]{&x.OutputOctets}},
+		{"input_packets", whole[uint64]{&x.InputPackets}},
+		{"output_packets", whole[uint64]{&x.OutputPackets}},
+		{"provenance", provenance{&x.Provenance}},
+	}
 }
 
-func withoutIndexed(fields []field) []field {
-	return slices.DeleteFunc(fields, func(f field) bool { return slices.Contains(sessionIndexes, f.name) })
+// onlyCounters reports whether two states of a session differ in nothing but what
+// counterFields has.
+func onlyCounters(x, y *aaa.Session) bool {
+	return x.AcctSessionID == y.AcctSessionID && x.AcctMultiSessionID == y.AcctMultiSessionID && x.Username == y.Username &&
+		x.NASID == y.NASID && x.NASAddr == y.NASAddr && x.NASIdentifier == y.NASIdentifier && x.NASPort == y.NASPort &&
+		x.NASPortID == y.NASPortID && x.FramedIP == y.FramedIP && x.FramedIPv6 == y.FramedIPv6 &&
+		x.FramedIPv6Prefix == y.FramedIPv6Prefix && x.DelegatedPrefix == y.DelegatedPrefix &&
+		x.CallingStationID == y.CallingStationID && x.CalledStationID == y.CalledStationID && bytes.Equal(x.Class, y.Class) &&
+		x.Plan == y.Plan && x.StartedAt.Equal(y.StartedAt) && x.StartInferred == y.StartInferred && x.StoppedAt.Equal(y.StoppedAt) &&
+		x.StopInferred == y.StopInferred && x.TerminateCause == y.TerminateCause && x.CounterWrapped == y.CounterWrapped
 }
 
 // provenance is what aaa keeps with a session for itself.
 type provenance struct{ p *aaa.Provenance }
 
 func (c provenance) Value() (driver.Value, error) { return c.p.Value() }
-func (c provenance) bulkValue() any               { return c.p.AppendTo(nil) }
-func (c provenance) Scan(src any) error           { return c.p.Scan(src) }
+func (c provenance) appendBinary(b []byte) []byte {
+	at := len(b)
+	b = c.p.AppendTo(append(b, 0, 0, 0, 0))
+	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	return b
+}
+func (c provenance) Scan(src any) error { return c.p.Scan(src) }
+
+// version is a row's xmin, which an update changes.
+type version struct{ p *uint32 }
+
+func (c version) Value() (driver.Value, error) { return int64(*c.p), nil }
+func (c version) appendBinary(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), *c.p)
+}
+func (c version) Scan(src any) error { return whole[uint32]{c.p}.Scan(src) }
 
 // eachSession calls fn for the sessions that a query's rest, from WHERE on,
 // selects. The session belongs to fn only during the call.

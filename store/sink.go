@@ -110,16 +110,17 @@ func (k *Sink) moveCursor(ctx context.Context, tx *writeTx, start, end journal.P
 
 // sinkTx is the transaction of one batch. It is an aaa.SessionTx.
 //
-// Sessions that exist are locked, in the order of their ids, besides the turns that
-// nodes take: a session may move from one NAS's address to another. The one who
-// inserts a session second then gets a unique violation and starts again.
+// Besides the turns that nodes take, a session is written only if it is still as it
+// was read: it may move from one NAS's address to another, whose turn it is then
+// somebody else's. Who inserts or updates it second starts again.
 type sinkTx struct {
-	store  *Store
-	tx     *writeTx
-	own    map[uuid.UUID]bool // the sessions that the batch may have records of
-	locked map[uuid.UUID]int  // those of them that exist, and where in found
-	found  []aaa.Session
-	others map[uuid.UUID]bool // what SessionsOfUsers has returned
+	store    *Store
+	tx       *writeTx
+	own      map[uuid.UUID]bool // the sessions that the batch may have records of
+	stored   map[uuid.UUID]int  // those of them that exist, and where in found
+	found    []aaa.Session
+	versions []uint32           // of those in found, in Postgres
+	others   map[uuid.UUID]bool // what SessionsOfUsers has returned
 }
 
 // take works one batch of records in.
@@ -146,8 +147,8 @@ func (t *sinkTx) take(ctx context.Context, k *Sink, records []aaa.Record) error 
 	return t.store.addUsage(ctx, t.tx, changes.Usage)
 }
 
-// identify settles the ids of the records by what the database has, and reads and
-// locks their sessions.
+// identify settles the ids of the records by what the database has, and reads their
+// sessions.
 func (t *sinkTx) identify(ctx context.Context, k *Sink, records []aaa.Record) ([]aaa.Record, error) {
 	if aaa.NeedBoots(records) {
 		boots, next, err := t.store.bootsSeen(ctx, t.tx, k.seen)
@@ -164,21 +165,28 @@ func (t *sinkTx) identify(ctx context.Context, k *Sink, records []aaa.Record) ([
 		return nil, err
 	}
 	return ids.Decide(func(sessionID uuid.UUID) *aaa.Session {
-		if n, ok := t.locked[sessionID]; ok {
+		if n, ok := t.stored[sessionID]; ok {
 			return &t.found[n]
 		}
 		return nil
 	}), nil
 }
 
-// load reads and locks the batch's own sessions, in the order of their ids.
+// load reads the batch's own sessions.
 func (t *sinkTx) load(ctx context.Context) error {
 	ids := slices.SortedFunc(maps.Keys(t.own), compareIDs)
-	t.locked, t.found = make(map[uuid.UUID]int, len(ids)), make([]aaa.Session, 0, len(ids))
+	t.stored, t.found, t.versions = make(map[uuid.UUID]int, len(ids)), make([]aaa.Session, 0, len(ids)), t.versions[:0]
+	var x aaa.Session
+	var v uint32
+	fields := sessionFields(&x)
+	columns, dest := names(fields), targets(fields)
+	if t.tx.postgres {
+		columns, dest = columns+", xmin", append(dest, version{&v})
+	}
 	return eachChunk(t.tx, "id", "uuid", texts(ids), func(which string, args []any) error {
-		return eachSession(ctx, t.tx, "WHERE "+which+" ORDER BY id"+t.tx.forUpdate(), args, func(x *aaa.Session) error {
-			t.locked[x.ID] = len(t.found)
-			t.found = append(t.found, *x)
+		return eachRow(ctx, t.tx, "SELECT "+columns+" FROM sessions WHERE "+which, args, dest, func() error {
+			t.stored[x.ID] = len(t.found)
+			t.found, t.versions = append(t.found, x), append(t.versions, v)
 			return nil
 		})
 	})
@@ -187,7 +195,7 @@ func (t *sinkTx) load(ctx context.Context) error {
 // SessionsByID implements aaa.SessionTx. MergeBatch asks for sessions of the
 // batch's records only.
 func (t *sinkTx) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]aaa.Session, error) {
-	if t.locked == nil {
+	if t.stored == nil {
 		if err := t.load(ctx); err != nil {
 			return nil, err
 		}
@@ -250,7 +258,7 @@ func (t *sinkTx) BootsOf(ctx context.Context, nases []netip.Addr, since time.Tim
 // EndByBoot implements aaa.SessionTx. One statement ends them all, however many
 // they are.
 func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
-	t.locked = nil // some of them may change
+	t.stored = nil // some of them may change
 	_, err := t.tx.ExecContext(ctx, `UPDATE sessions SET stopped_at = $3, stop_inferred = $4, terminate_cause = $5
 		WHERE id IN (SELECT id FROM sessions
 			WHERE nas_id IS NOT DISTINCT FROM $6 AND nas_ip = $1 AND ($2 = '' OR nas_identifier = $2) AND started_at < $3 AND updated_at <= $3
@@ -260,29 +268,54 @@ func (t *sinkTx) EndByBoot(ctx context.Context, boot aaa.Boot) error {
 	return err
 }
 
-// saveSessions writes sessions whole: those that were there are replaced, the
-// others inserted.
+// saveSessions writes sessions: those that were there are updated, the others
+// inserted.
 func (t *sinkTx) saveSessions(ctx context.Context, sessions []*aaa.Session) error {
-	var present, goOn, fresh [][]field
+	var counted, present, others, fresh []*aaa.Session
 	for _, x := range sessions {
-		// One of the batch's own that was not there to be locked may have been
-		// inserted by another node since: it must not be replaced.
-		switch n, locked := t.locked[x.ID]; {
-		case locked && !t.tx.postgres && sameInIndexes(&t.found[n], x):
-			goOn = append(goOn, withoutIndexed(sessionFields(x)))
-		case locked || t.others[x.ID] && !t.own[x.ID]:
-			present = append(present, sessionFields(x))
+		n, exists := t.stored[x.ID]
+		switch {
+		case exists && onlyCounters(&t.found[n], x):
+			counted = append(counted, x) // as nearly all are: an Interim
+		case exists:
+			present = append(present, x)
+		case t.others[x.ID] && !t.own[x.ID]:
+			others = append(others, x)
 		default:
-			fresh = append(fresh, sessionFields(x))
+			// One that was not there may have been inserted by another node since: it
+			// must not be replaced.
+			fresh = append(fresh, x)
 		}
 	}
-	if err := updateRows(ctx, t.tx, "sessions", goOn); err != nil {
+	var x aaa.Session
+	fields := sessionFields(&x)
+	of := func(list []*aaa.Session) source {
+		return filled(fields, len(list), func(i int) { x = *list[i] })
+	}
+	if err := t.updateSessions(ctx, counted, counterFields); err != nil {
 		return err
 	}
-	if err := upsert(ctx, t.tx, "sessions", "id", present); err != nil {
+	if err := t.updateSessions(ctx, present, sessionFields); err != nil {
 		return err
 	}
-	return retryOnUnique(insertRows(ctx, t.tx, "sessions", fresh))
+	if err := upsert(ctx, t.tx, "sessions", "id", of(others)); err != nil {
+		return err
+	}
+	return retryOnUnique(insertRows(ctx, t.tx, "sessions", of(fresh)))
+}
+
+// updateSessions writes some fields of sessions that exist, the id first.
+func (t *sinkTx) updateSessions(ctx context.Context, list []*aaa.Session, fieldsOf func(*aaa.Session) []field) error {
+	var x aaa.Session
+	fields := fieldsOf(&x)
+	if !t.tx.postgres {
+		return updateRows(ctx, t.tx, "sessions", filled(fields, len(list), func(i int) { x = *list[i] }))
+	}
+	var v uint32
+	fields = slices.Insert(fields, 1, field{versionColumn, version{&v}})
+	return updateVersions(ctx, t.tx, "sessions", filled(fields, len(list), func(i int) {
+		x, v = *list[i], t.versions[t.stored[list[i].ID]]
+	}))
 }
 
 // saveRecords adds the records that the store does not have yet.
@@ -294,10 +327,8 @@ func (t *sinkTx) saveRecords(ctx context.Context, records []aaa.Record) error {
 	if err := t.saveBoots(ctx, fresh); err != nil {
 		return err
 	}
-	rows := make([][]field, len(fresh))
-	for i := range fresh {
-		rows[i] = recordFields(fresh[i])
-	}
+	var r aaa.Record
+	rows := filled(recordFields(&r), len(fresh), func(i int) { r = *fresh[i] })
 	return retryOnUnique(insertRows(ctx, t.tx, "accounting_records", rows))
 }
 
@@ -309,7 +340,7 @@ func (t *sinkTx) saveBoots(ctx context.Context, records []*aaa.Record) error {
 			rows = append(rows, bootFields(new(r.Boot())))
 		}
 	}
-	return insertNew(ctx, t.tx, "nas_boots", rows)
+	return insertNew(ctx, t.tx, "nas_boots", listed(rows...))
 }
 
 func compareIDs(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) }

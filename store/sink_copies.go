@@ -40,10 +40,10 @@ func (t *sinkTx) unknown(ctx context.Context, records []aaa.Record) ([]*aaa.Reco
 // are of that kind, and need not be looked for. Should somebody have deleted a
 // session and left its records, then the transaction fails, and looks for all.
 func (t *sinkTx) isNew(r *aaa.Record) bool {
-	if r.SessionID == uuid.Nil || t.locked == nil {
+	if r.SessionID == uuid.Nil || t.stored == nil {
 		return false
 	}
-	n, exists := t.locked[r.SessionID]
+	n, exists := t.stored[r.SessionID]
 	if !exists {
 		return true
 	}

@@ -34,8 +34,16 @@ const (
 	turnsAtOnce = 500
 )
 
+// turnSettings are for the transaction: a node that falls silent in its turn loses
+// it; and batches are joined to big tables by their indexes, whatever the planner
+// has heard of their sizes, and without being compiled for what it then thinks it
+// costs.
+const turnSettings = `SELECT set_config('idle_in_transaction_session_timeout', '30s', true),
+	set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true), set_config('enable_seqscan', 'off', true),
+	set_config('jit', 'off', true),`
+
 // takeTurns waits until no other transaction that changes sessions of these NASes
-// runs. A node that falls silent in its turn loses it.
+// runs.
 func (tx *writeTx) takeTurns(ctx context.Context, nases []netip.Addr) error {
 	if !tx.postgres || len(nases) == 0 {
 		return nil // SQLite has one writer
@@ -51,12 +59,12 @@ func (tx *writeTx) takeTurns(ctx context.Context, nases []netip.Addr) error {
 		groups = append(groups, int32(sum%turnGroups))
 	}
 	keys, groups = sorted(keys), sorted(groups)
-	query := `SELECT set_config('idle_in_transaction_session_timeout', '30s', true),
+	query := turnSettings + `
 		(SELECT count(pg_advisory_xact_lock_shared($1, g)) FROM unnest($2::int[]) AS g),
 		(SELECT count(pg_advisory_xact_lock($3, k)) FROM unnest($4::int[]) AS k)`
 	args := []any{int32(turnsOfGroup), groups, int32(turnsOfNAS), keys}
 	if len(keys) > turnsAtOnce {
-		query = `SELECT set_config('idle_in_transaction_session_timeout', '30s', true),
+		query = turnSettings + `
 			(SELECT count(pg_advisory_xact_lock($1, g)) FROM unnest($2::int[]) AS g)`
 		args = args[:2]
 	}

@@ -23,10 +23,8 @@ func usageFields(u *aaa.DailyUsage, zone *time.Location) []field {
 // addUsage adds to usage_daily. No two of the rows may be of the same user and
 // day.
 func (s *Store) addUsage(ctx context.Context, tx *writeTx, usage []aaa.DailyUsage) error {
-	rows := make([][]field, len(usage))
-	for i := range usage {
-		rows[i] = usageFields(&usage[i], s.location)
-	}
+	var u aaa.DailyUsage
+	rows := filled(usageFields(&u, s.location), len(usage), func(i int) { u = usage[i] })
 	if err := resolveRows(ctx, tx, "usage_daily", addUp("usage_daily", "username, day"), rows); err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (s *Store) addToTotals(ctx context.Context, tx *writeTx, usage []aaa.DailyU
 		}
 		fields := usageFields(u, s.location)
 		row := append(fields[:1], fields[2:]...)
-		if err := resolveRows(ctx, tx, "usage_totals", addUp("usage_totals", "username"), [][]field{row}); err != nil {
+		if err := resolveRows(ctx, tx, "usage_totals", addUp("usage_totals", "username"), listed(row)); err != nil {
 			return err
 		}
 	}

@@ -17,11 +17,11 @@ import (
 // nullable column is NULL.
 //
 // Value returns what both engines take in a query: text, int64, []byte, bool,
-// nil. bulkValue returns what COPY encodes fastest.
+// nil. appendBinary appends the value as COPY takes it in Postgres.
 type column interface {
 	sql.Scanner
 	driver.Valuer
-	bulkValue() any
+	appendBinary(b []byte) []byte
 }
 
 // cleanText returns s as a database can hold it: Postgres takes neither invalid
@@ -37,7 +37,7 @@ func cleanText(s string) string {
 type text struct{ p *string }
 
 func (c text) Value() (driver.Value, error) { return cleanText(*c.p), nil }
-func (c text) bulkValue() any               { return cleanText(*c.p) }
+func (c text) appendBinary(b []byte) []byte { return appendText(b, cleanText(*c.p)) }
 func (c text) Scan(src any) error {
 	switch v := src.(type) {
 	case string:
@@ -61,7 +61,12 @@ func (c octets) Value() (driver.Value, error) {
 	}
 	return *c.p, nil
 }
-func (c octets) bulkValue() any { return *c.p }
+func (c octets) appendBinary(b []byte) []byte {
+	if *c.p == nil {
+		return appendNull(b)
+	}
+	return appendText(b, *c.p)
+}
 func (c octets) Scan(src any) error {
 	switch v := src.(type) {
 	case []byte:
@@ -78,7 +83,7 @@ func (c octets) Scan(src any) error {
 type id struct{ p *uuid.UUID }
 
 func (c id) Value() (driver.Value, error) { return c.p.String(), nil }
-func (c id) bulkValue() any               { return [16]byte(*c.p) }
+func (c id) appendBinary(b []byte) []byte { return appendText(b, c.p[:]) }
 func (c id) Scan(src any) error           { return scanUUID(c.p, src) }
 
 // nullID is a UUID; the zero UUID is NULL.
@@ -90,11 +95,11 @@ func (c nullID) Value() (driver.Value, error) {
 	}
 	return c.p.String(), nil
 }
-func (c nullID) bulkValue() any {
+func (c nullID) appendBinary(b []byte) []byte {
 	if *c.p == uuid.Nil {
-		return nil
+		return appendNull(b)
 	}
-	return [16]byte(*c.p)
+	return appendText(b, c.p[:])
 }
 func (c nullID) Scan(src any) error { return scanUUID(c.p, src) }
 
@@ -125,7 +130,7 @@ func (c whole[T]) number() int64 {
 	return math.MaxInt64
 }
 func (c whole[T]) Value() (driver.Value, error) { return c.number(), nil }
-func (c whole[T]) bulkValue() any               { return c.number() }
+func (c whole[T]) appendBinary(b []byte) []byte { return appendBigint(b, c.number()) }
 func (c whole[T]) Scan(src any) error {
 	v, ok := src.(int64)
 	if !ok {
@@ -142,7 +147,7 @@ func (c whole[T]) Scan(src any) error {
 type seconds struct{ p *time.Duration }
 
 func (c seconds) Value() (driver.Value, error) { return int64(*c.p / time.Second), nil }
-func (c seconds) bulkValue() any               { return int64(*c.p / time.Second) }
+func (c seconds) appendBinary(b []byte) []byte { return appendBigint(b, int64(*c.p/time.Second)) }
 func (c seconds) Scan(src any) error {
 	v, ok := src.(int64)
 	if !ok || v > math.MaxInt64/int64(time.Second) {
@@ -158,12 +163,17 @@ type optional struct {
 	p    *uint64
 }
 
-func (c optional) Value() (driver.Value, error) { return c.bulkValue(), nil }
-func (c optional) bulkValue() any {
+func (c optional) Value() (driver.Value, error) {
 	if !*c.sent {
-		return nil
+		return nil, nil
 	}
-	return whole[uint64]{c.p}.number()
+	return whole[uint64]{c.p}.number(), nil
+}
+func (c optional) appendBinary(b []byte) []byte {
+	if !*c.sent {
+		return appendNull(b)
+	}
+	return appendBigint(b, whole[uint64]{c.p}.number())
 }
 func (c optional) Scan(src any) error {
 	if *c.sent = src != nil; !*c.sent {
@@ -177,7 +187,7 @@ func (c optional) Scan(src any) error {
 type flag struct{ p *bool }
 
 func (c flag) Value() (driver.Value, error) { return *c.p, nil }
-func (c flag) bulkValue() any               { return *c.p }
+func (c flag) appendBinary(b []byte) []byte { return appendBoolean(b, *c.p) }
 func (c flag) Scan(src any) error {
 	switch v := src.(type) {
 	case bool:
@@ -197,7 +207,7 @@ type word[T fmt.Stringer] struct {
 }
 
 func (c word[T]) Value() (driver.Value, error) { return (*c.p).String(), nil }
-func (c word[T]) bulkValue() any               { return (*c.p).String() }
+func (c word[T]) appendBinary(b []byte) []byte { return appendText(b, (*c.p).String()) }
 func (c word[T]) Scan(src any) error {
 	s, ok := src.(string)
 	if !ok {

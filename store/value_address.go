@@ -15,11 +15,12 @@ func (c address) Value() (driver.Value, error) {
 	}
 	return c.p.Unmap().WithZone("").String(), nil
 }
-func (c address) bulkValue() any {
+func (c address) appendBinary(b []byte) []byte {
 	if !c.p.IsValid() {
-		return nil
+		return appendNull(b)
 	}
-	return c.p.Unmap().WithZone("")
+	a := c.p.Unmap()
+	return appendInet(b, a, a.BitLen())
 }
 func (c address) Scan(src any) error {
 	switch v := src.(type) {
@@ -59,11 +60,11 @@ func (c network) Value() (driver.Value, error) {
 	}
 	return c.p.String(), nil
 }
-func (c network) bulkValue() any {
+func (c network) appendBinary(b []byte) []byte {
 	if !c.p.IsValid() {
-		return nil
+		return appendNull(b)
 	}
-	return *c.p
+	return appendInet(b, c.p.Addr(), c.p.Bits())
 }
 func (c network) Scan(src any) error {
 	switch v := src.(type) {

@@ -29,11 +29,11 @@ func (c secret) Value() (driver.Value, error) {
 	}
 	return c.sealer.Seal(*c.p, c.place()), nil
 }
-func (c secret) bulkValue() any {
+func (c secret) appendBinary(b []byte) []byte {
 	if *c.p == nil {
-		return nil
+		return appendNull(b)
 	}
-	return c.sealer.Seal(*c.p, c.place())
+	return appendText(b, c.sealer.Seal(*c.p, c.place()))
 }
 func (c secret) Scan(src any) error {
 	*c.p = nil

@@ -22,11 +22,11 @@ func (c moment) Value() (driver.Value, error) {
 	}
 	return c.p.UTC().Format(timeLayout), nil
 }
-func (c moment) bulkValue() any {
+func (c moment) appendBinary(b []byte) []byte {
 	if c.p.IsZero() {
-		return nil
+		return appendNull(b)
 	}
-	return c.p.UTC()
+	return appendTimestamp(b, *c.p)
 }
 func (c moment) Scan(src any) error {
 	switch v := src.(type) {
@@ -77,12 +77,12 @@ func (c day) Value() (driver.Value, error) {
 	}
 	return c.p.In(c.zone).Format(dayLayout), nil
 }
-func (c day) bulkValue() any {
+func (c day) appendBinary(b []byte) []byte {
 	if c.p.IsZero() {
-		return nil
+		return appendNull(b)
 	}
 	year, month, d := c.p.In(c.zone).Date()
-	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
+	return appendDate(b, year, month, d)
 }
 func (c day) Scan(src any) error {
 	switch v := src.(type) {

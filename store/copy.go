@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// copyRows sends rows by COPY, in its binary format, on the transaction's
+// connection.
+func copyRows(ctx context.Context, tx *writeTx, table string, rows source) error {
+	if rows.n == 0 {
+		return nil
+	}
+	statement := "COPY " + table + " (" + names(rows.row(0)) + ") FROM STDIN BINARY"
+	return tx.conn.Raw(func(driverConn any) error {
+		_, err := driverConn.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &copyReader{rows: rows}, statement)
+		return err
+	})
+}
+
+// copyReader writes rows in COPY's binary format as they are read.
+type copyReader struct {
+	rows source
+	next int // row
+	buf  []byte
+	left []byte // of buf, not read yet
+}
+
+const (
+	copySignature = "PGCOPY\n\xff\r\n\x00"
+	copyChunk     = 64 << 10
+)
+
+// Read implements io.Reader.
+func (c *copyReader) Read(p []byte) (int, error) {
+	if len(c.left) == 0 {
+		if c.next > c.rows.n {
+			return 0, io.EOF
+		}
+		c.fill()
+	}
+	n := copy(p, c.left)
+	c.left = c.left[n:]
+	return n, nil
+}
+
+func (c *copyReader) fill() {
+	b := c.buf[:0]
+	if c.next == 0 {
+		b = append(b, copySignature...)
+		b = append(b, 0, 0, 0, 0) // flags
+		b = append(b, 0, 0, 0, 0) // length of the header's extension
+	}
+	for ; c.next < c.rows.n && len(b) < copyChunk; c.next++ {
+		fields := c.rows.row(c.next)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(fields)))
+		for _, f := range fields {
+			b = f.appendBinary(b)
+		}
+	}
+	if c.next == c.rows.n {
+		b = append(b, 0xff, 0xff)
+		c.next++
+	}
+	c.buf, c.left = b, b
+}
+
+// What follows appends values as Postgres receives them in binary: the length, and
+// the value in network order.
+
+func appendNull(b []byte) []byte { return append(b, 0xff, 0xff, 0xff, 0xff) }
+
+func appendText[T string | []byte](b []byte, value T) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(value))), value...)
+}
+
+func appendBigint(b []byte, n int64) []byte {
+	return binary.BigEndian.AppendUint64(append(b, 0, 0, 0, 8), uint64(n))
+}
+
+func appendBoolean(b []byte, value bool) []byte {
+	if value {
+		return append(b, 0, 0, 0, 1, 1)
+	}
+	return append(b, 0, 0, 0, 1, 0)
+}
+
+// postgresEpoch is what Postgres counts times from.
+var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func appendTimestamp(b []byte, t time.Time) []byte {
+	return appendBigint(b, t.UnixMicro()-postgresEpoch.UnixMicro())
+}
+
+func appendDate(b []byte, year int, month time.Month, day int) []byte {
+	days := (time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() - postgresEpoch.Unix()) / (24 * 60 * 60)
+	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), uint32(int32(days)))
+}
+
+// appendInet appends an address with the length of its network.
+func appendInet(b []byte, a netip.Addr, bits int) []byte {
+	if a.Is4() {
+		octets := a.As4()
+		return append(append(b, 0, 0, 0, 8, 2, byte(bits), 0, 4), octets[:]...)
+	}
+	octets := a.As16()
+	return append(append(b, 0, 0, 0, 20, 3, byte(bits), 0, 16), octets[:]...)
+}
