@@ -98,6 +98,26 @@ func newLedger(t *testing.T, l *ledger) (auth, acct string) {
 	return auths[0].String(), accts[0].String()
 }
 
+// kept returns what was recorded. The load must have ended.
+func (l *ledger) kept() map[string]*ledgerRecord {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.records
+}
+
+// inOrder returns what was recorded, in the order in which it came first.
+func (l *ledger) inOrder() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.order
+}
+
+func (l *ledger) loggedIn() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.logins
+}
+
 // means is what ledger.record makes of the record.
 func (r *ackRecord) means() string {
 	if r.status == aaa.AcctOn || r.status == aaa.AcctOff {
@@ -135,7 +155,7 @@ func TestBenchAcctLogsWhatWasAcknowledged(t *testing.T) {
 		assert.True(t, r.framedIP.Is4())
 		assert.Equal(t, r.status != aaa.AcctStart, r.input > 0)
 	}
-	assert.Equal(t, slices.Sorted(maps.Keys(l.records)), slices.Sorted(maps.Keys(logged)), "the log is what the server has acknowledged")
+	assert.Equal(t, slices.Sorted(maps.Keys(l.kept())), slices.Sorted(maps.Keys(logged)), "the log is what the server has acknowledged")
 	assert.Len(t, perSession, 100)
 	for id, order := range perSession {
 		assert.Equal(t, []aaa.AcctStatus{aaa.AcctStart, aaa.AcctInterim, aaa.AcctInterim, aaa.AcctStop}, order, id)
@@ -164,11 +184,12 @@ func TestBenchAcctDependsOnTheSeedAlone(t *testing.T) {
 		newSite(t, "").ok("bench", "acct", "--server", acct, "--sessions", "60", "--seed", "7", "--nas", "2", "--loss", "0.1",
 			"--wait", "10ms", "--concurrency", []string{"4", "16"}[i])
 	}
-	assert.NotEmpty(t, runs[0].records)
-	assert.Equal(t, slices.Sorted(maps.Keys(runs[0].records)), slices.Sorted(maps.Keys(runs[1].records)))
+	assert.NotEmpty(t, runs[0].kept())
+	assert.Equal(t, slices.Sorted(maps.Keys(runs[0].kept())), slices.Sorted(maps.Keys(runs[1].kept())))
 }
 
 func TestBenchAcctThroughABadNetwork(t *testing.T) {
+	t.Parallel()
 	l := &ledger{}
 	_, acct := newLedger(t, l)
 	s := newSite(t, "")
@@ -181,7 +202,7 @@ func TestBenchAcctThroughABadNetwork(t *testing.T) {
 	}
 	assert.Zero(t, report["lost"])
 	assert.Len(t, readLog(t, log), 1500)
-	assert.Len(t, l.records, 1500, "however often a record comes, it means the same")
+	assert.Len(t, l.kept(), 1500, "however often a record comes, it means the same")
 }
 
 func TestBenchAcctRetransmissions(t *testing.T) {
@@ -193,8 +214,8 @@ func TestBenchAcctRetransmissions(t *testing.T) {
 			l := &ledger{silent: 3}
 			_, acct := newLedger(t, l)
 			newSite(t, "").ok("bench", "acct", "--server", acct, "--sessions", "1", "--interims", "0", "--clock", clock, "--wait", "400ms")
-			require.Len(t, l.order, 2)
-			start := l.records[l.order[0]]
+			require.Len(t, l.inOrder(), 2)
+			start := l.kept()[l.inOrder()[0]]
 			assert.Equal(t, c.timestamp, start.timestamp)
 			assert.Equal(t, !c.timestamp, start.time, "a Start without Event-Timestamp needs what tells it from another")
 			if c.delay {
@@ -208,6 +229,7 @@ func TestBenchAcctRetransmissions(t *testing.T) {
 }
 
 func TestBenchAcctReboots(t *testing.T) {
+	t.Parallel()
 	l := &ledger{}
 	_, acct := newLedger(t, l)
 	s := newSite(t, "")
@@ -239,21 +261,22 @@ func TestBenchAcctReboots(t *testing.T) {
 }
 
 func TestBenchAcctFailsOverAndSpreads(t *testing.T) {
+	t.Parallel()
 	first, second := &ledger{silent: 1 << 30}, &ledger{}
 	_, silent := newLedger(t, first)
 	_, acct := newLedger(t, second)
 	s := newSite(t, "")
 	report := s.object("bench", "acct", "--server", silent, "--server", acct, "--sessions", "20", "--nas", "1", "--wait", "20ms")
 	assert.Equal(t, 80.0, report["answers"])
-	assert.Len(t, second.records, 80)
-	assert.Less(t, len(first.records), 40, "a NAS stays with the server that answers")
+	assert.Len(t, second.kept(), 80)
+	assert.Less(t, len(first.kept()), 40, "a NAS stays with the server that answers")
 
 	first, second = &ledger{}, &ledger{}
 	_, one := newLedger(t, first)
 	_, two := newLedger(t, second)
 	s.ok("bench", "acct", "--server", one, "--server", two, "--sessions", "20", "--nas", "1", "--spread")
-	assert.Len(t, first.records, 40)
-	assert.Len(t, second.records, 40)
+	assert.Len(t, first.kept(), 40)
+	assert.Len(t, second.kept(), 40)
 }
 
 func TestBenchAcctLogsIn(t *testing.T) {
@@ -262,9 +285,9 @@ func TestBenchAcctLogsIn(t *testing.T) {
 	s := newSite(t, "")
 	report := s.object("bench", "acct", "--server", acct, "--auth-server", auth, "--login", "--sessions", "20")
 	assert.Equal(t, 100.0, report["answers"])
-	assert.Equal(t, 20, l.logins)
-	assert.Len(t, l.records, 80)
-	for means, record := range l.records {
+	assert.Equal(t, 20, l.loggedIn())
+	assert.Len(t, l.kept(), 80)
+	for means, record := range l.kept() {
 		assert.True(t, record.class, "%s returns the Class", means)
 	}
 }
