@@ -20,8 +20,8 @@ type calendar struct {
 func (l *LiveSessions) today(at time.Time) *calendar {
 	c := l.calendar.Load()
 	if now := at.Unix(); c == nil || now < c.from || now >= c.until {
-		day := startOfDay(at, l.opt.Location)
-		c = &calendar{from: day.Unix(), until: startOfDay(day.Add(36*time.Hour), l.opt.Location).Unix()}
+		day := StartOfDay(at, l.opt.Location)
+		c = &calendar{from: day.Unix(), until: NextDay(day, l.opt.Location).Unix()}
 		for i := range c.starts {
 			c.starts[i] = startOfPeriod(PeriodDay+Period(i), at, l.opt.Location).Unix()
 		}

@@ -51,9 +51,8 @@ func plausible(octets uint64) uint64 {
 
 // byDay spreads the step over the days in loc.
 func (t Step) byDay(loc *time.Location, fn func(day time.Time, u Usage)) {
-	t.Spread(func(at time.Time) time.Time { return startOfDay(at, loc) },
-		func(day time.Time) time.Time { return startOfDay(day.Add(36*time.Hour), loc) }, // a day has 23 to 25 hours
-		fn)
+	t.Spread(func(at time.Time) time.Time { return StartOfDay(at, loc) },
+		func(day time.Time) time.Time { return NextDay(day, loc) }, fn)
 }
 
 // Spread spreads the step evenly over the time it took and calls fn for each
@@ -110,13 +109,6 @@ func (u *Usage) add(v Usage) {
 	u.OutputOctets += v.OutputOctets
 }
 
-// startOfDay returns the day that t falls on in loc: its midnight, or the first
-// moment of it where midnight is skipped.
-func startOfDay(t time.Time, loc *time.Location) time.Time {
-	y, m, d := t.In(loc).Date()
-	return time.Date(y, m, d, 0, 0, 0, 0, loc)
-}
-
 // startOfPeriod returns when the period that contains t began; the zero time for
 // PeriodEver.
 func startOfPeriod(p Period, t time.Time, loc *time.Location) time.Time {
@@ -131,5 +123,5 @@ func startOfPeriod(p Period, t time.Time, loc *time.Location) time.Time {
 	default:
 		return time.Time{}
 	}
-	return time.Date(y, m, d, 0, 0, 0, 0, loc)
+	return StartOfDate(y, m, d, loc)
 }

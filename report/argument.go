@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"radiusd/aaa"
 )
 
 // Kind is the type of a parameter.
@@ -103,23 +105,23 @@ func (a *arguments) moment(name string) time.Time {
 	if text == "" {
 		return time.Time{}
 	}
-	today := startOfDay(a.now, a.zone)
+	today := aaa.StartOfDay(a.now, a.zone)
 	switch text {
 	case "now":
 		return a.now.UTC().Truncate(time.Microsecond)
 	case "today":
 		return today
 	case "yesterday":
-		return startOfDay(today.Add(-12*time.Hour), a.zone)
+		return aaa.StartOfDay(today.Add(-12*time.Hour), a.zone)
 	case "tomorrow":
-		return startOfDay(today.Add(36*time.Hour), a.zone)
+		return aaa.NextDay(today, a.zone)
 	case "week":
-		return today.AddDate(0, 0, -daysSinceMonday(today))
+		return aaa.StartOfDate(today.Year(), today.Month(), today.Day()-daysSinceMonday(today), a.zone)
 	case "month":
-		return today.AddDate(0, 0, 1-today.Day())
+		return aaa.StartOfDate(today.Year(), today.Month(), 1, a.zone)
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, a.zone); err == nil {
-		return day
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return aaa.StartOfDate(day.Year(), day.Month(), day.Day(), a.zone)
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"radiusd/aaa"
 )
 
 // Period is the length of the parts that a span is divided into.
@@ -55,19 +57,17 @@ func (s Span) next(t time.Time) time.Time {
 	switch s.Period {
 	case Hour:
 		return startOfHour(t, s.Zone).Add(time.Hour)
-	case Day:
-		day++
 	case Week:
-		day += 7 - daysSinceMonday(t.In(s.Zone))
+		return aaa.StartOfDate(year, month, day+7-daysSinceMonday(t.In(s.Zone)), s.Zone)
 	case Month:
-		month, day = month+1, 1
+		return aaa.StartOfDate(year, month+1, 1, s.Zone)
 	}
-	return time.Date(year, month, day, 0, 0, 0, 0, s.Zone)
+	return aaa.NextDay(t, s.Zone)
 }
 
 // WholeDays reports whether the span begins and ends where days of its zone do.
 func (s Span) WholeDays() bool {
-	return startOfDay(s.From, s.Zone).Equal(s.From) && startOfDay(s.To, s.Zone).Equal(s.To)
+	return aaa.StartOfDay(s.From, s.Zone).Equal(s.From) && aaa.StartOfDay(s.To, s.Zone).Equal(s.To)
 }
 
 // Contains reports whether t is in the span.
@@ -88,7 +88,7 @@ func periodOf(starts []time.Time, t time.Time) int {
 
 // cutStart returns when the piece that contains t begins.
 func (s Span) cutStart(t time.Time) time.Time {
-	start := startOfDay(t, s.Zone)
+	start := aaa.StartOfDay(t, s.Zone)
 	if s.Period == Hour {
 		start = startOfHour(t, s.Zone)
 	}
@@ -102,7 +102,7 @@ func (s Span) cutStart(t time.Time) time.Time {
 
 // cutNext returns when the piece after the one that begins at start begins.
 func (s Span) cutNext(start time.Time) time.Time {
-	next := startOfDay(startOfDay(start, s.Zone).Add(36*time.Hour), s.Zone) // a day has 23 to 25 hours
+	next := aaa.NextDay(start, s.Zone)
 	if s.Period == Hour {
 		next = startOfHour(start, s.Zone).Add(time.Hour)
 	}
@@ -112,11 +112,6 @@ func (s Span) cutNext(start time.Time) time.Time {
 		}
 	}
 	return next
-}
-
-func startOfDay(t time.Time, zone *time.Location) time.Time {
-	year, month, day := t.In(zone).Date()
-	return time.Date(year, month, day, 0, 0, 0, 0, zone)
 }
 
 // startOfHour returns the full hour of the zone's clock; zones are not always

@@ -4,6 +4,8 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"time"
+
+	"radiusd/aaa"
 )
 
 // timeLayout is how SQLite holds times: UTC, ISO 8601, always six digits, so
@@ -88,13 +90,13 @@ func (c day) Scan(src any) error {
 	switch v := src.(type) {
 	case time.Time:
 		year, month, d := v.Date()
-		*c.p = time.Date(year, month, d, 0, 0, 0, 0, c.zone)
+		*c.p = aaa.StartOfDate(year, month, d, c.zone)
 	case string:
-		t, err := time.ParseInLocation(dayLayout, v, c.zone)
+		t, err := time.Parse(dayLayout, v)
 		if err != nil {
 			return err
 		}
-		*c.p = t
+		*c.p = aaa.StartOfDate(t.Year(), t.Month(), t.Day(), c.zone)
 	case nil:
 		*c.p = time.Time{}
 	default:

@@ -69,8 +69,7 @@ func dayOf(location *time.Location) func(time.Time) time.Time {
 	return func(t time.Time) time.Time {
 		if t.Before(from) || !t.Before(to) {
 			y, m, d := t.In(location).Date()
-			from = time.Date(y, m, d, 0, 0, 0, 0, location)
-			to = time.Date(y, m, d+1, 0, 0, 0, 0, location)
+			from, to = aaa.StartOfDate(y, m, d, location), aaa.NextDay(t, location)
 			day = time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
 		}
 		return day
