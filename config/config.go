@@ -63,7 +63,8 @@ type Auth struct {
 	// to slow down guessing. 0s answers at once; at most 5s, since a NAS gives up.
 	RejectDelay time.Duration `yaml:"reject_delay"`
 	// Workers for what must not run on a listener: slow password hashes like
-	// argon2id and bcrypt. 0: one for each CPU, but at least two.
+	// argon2id and bcrypt, and asking Redis about limits. 0: one for each CPU, but at
+	// least two, and eight with Redis.
 	Workers int `yaml:"workers"`
 	// How many requests may wait for a worker before new ones are shed, in
 	// silence, for the NAS to try again. 0: 1024.
@@ -154,7 +155,8 @@ type Redis struct {
 	// addresses of a Redis Cluster follow as ?addr=host:port&addr=host:port. Empty:
 	// this node counts alone.
 	URL string `yaml:"url" secret:"url"`
-	// Whether the server is a Redis Cluster.
+	// Whether the server is a Redis Cluster. Either must not evict keys
+	// (maxmemory-policy noeviction); it need not keep anything on disk.
 	Cluster bool `yaml:"cluster"`
 	// What the names of all keys begin with, to share one Redis with others.
 	Prefix string `yaml:"prefix"`
