@@ -1,0 +1,113 @@
+package clickhouse
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/internal/testserver"
+)
+
+const password = "s3cret-pass/word"
+
+// An error of Open says what failed and where, and never the password.
+func TestOpenErrors(t *testing.T) {
+	server, err := url.Parse(testserver.ClickHouse(t))
+	require.NoError(t, err)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	require.NoError(t, err)
+	defer silent.Close()
+	database := func(user, host, name string) string {
+		return "clickhouse://" + user + ":" + url.PathEscape(password) + "@" + host + "/" + name
+	}
+	for name, test := range map[string]struct {
+		url       string
+		is        error
+		permanent bool
+		says      string
+	}{
+		"not a URL":          {"clickhouse://u:" + password + "%zz@h/db", ErrURL, true, "clickhouse://user:password@host:9000/database"},
+		"bad port":           {database("default", "127.0.0.1:x", "db"), ErrURL, true, ""},
+		"nobody there":       {database("default", "127.0.0.1:1", "db"), ErrUnreachable, false, "127.0.0.1:1"},
+		"several, no answer": {database("default", "127.0.0.1:1,127.0.0.1:2", "db"), ErrUnreachable, false, "127.0.0.1:1, 127.0.0.1:2"},
+		"silence":            {database("default", silent.Addr().String(), "db"), ErrUnreachable, false, silent.Addr().String()},
+		"wrong password":     {database("default", server.Host, "default"), ErrRefused, true, "password"},
+		"unknown user":       {database("nobody", server.Host, "default"), ErrRefused, true, "user"},
+		"no such database":   {"clickhouse://" + server.Host + "/nowhere", errNoDatabase, true, "nowhere"},
+		"no schema":          {server.String(), ErrSchemaOld, true, "radiusd migrate up"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			_, err := Open(t.Context(), Options{URL: test.url})
+			require.ErrorIs(t, err, test.is)
+			require.Equal(t, test.permanent, Permanent(err))
+			require.ErrorContains(t, err, test.says)
+			require.NotContains(t, err.Error(), password)
+			require.NotContains(t, err.Error(), url.PathEscape(password))
+			require.Less(t, time.Since(began), 3*dialTime)
+		})
+	}
+}
+
+func TestMigrateMakesTheDatabase(t *testing.T) {
+	u, err := url.Parse(testserver.ClickHouse(t))
+	require.NoError(t, err)
+	u.Path += "_new"
+	options := Options{URL: u.String(), NodeID: "node"}
+	steps, err := MigrationStatus(t.Context(), options)
+	require.NoError(t, err)
+	require.Len(t, steps, 1)
+	require.Zero(t, steps[0].AppliedAt, "pending, where there is no database")
+	var applied []string
+	for range 2 {
+		require.NoError(t, Migrate(t.Context(), options, func(m Migration) { applied = append(applied, m.Name) }))
+	}
+	require.Equal(t, []string{"history"}, applied)
+	s, err := Open(t.Context(), options)
+	require.NoError(t, err)
+	defer s.Close()
+	defer func() {
+		require.NoError(t, s.exec(context.Background(), "DROP DATABASE "+quote(strings.TrimPrefix(u.Path, "/"))))
+	}()
+	steps, err = MigrationStatus(t.Context(), options)
+	require.NoError(t, err)
+	require.NotZero(t, steps[0].AppliedAt)
+
+	require.NoError(t, s.noteMigration(t.Context(), Migration{Version: 2, Name: "later", AppliedAt: time.Now()}))
+	_, err = Open(t.Context(), Options{URL: u.String(), AutoMigrate: true})
+	require.ErrorIs(t, err, ErrSchemaNew)
+}
+
+// A server that hangs holds up nobody for longer than they say.
+func TestFrozenServer(t *testing.T) {
+	server := testserver.NewClickHouseServer(t)
+	s, err := Open(t.Context(), Options{URL: server.URL(), NodeID: "node", AutoMigrate: true})
+	require.NoError(t, err)
+	defer s.Close()
+	sink := newTestSink(t, s)
+	require.NoError(t, sink.Write(t.Context(), batchOf([]aaa.Record{fullRecord()})))
+	server.Freeze()
+	for name, call := range map[string]func(context.Context) error{
+		"write":        func(ctx context.Context) error { return sink.Write(ctx, batchOf([]aaa.Record{fullRecord()})) },
+		"cursor":       func(ctx context.Context) error { _, err := sink.Cursor(ctx); return err },
+		"auth records": func(ctx context.Context) error { return s.AppendAuthRecords(ctx, []aaa.AuthRecord{{}}) },
+		"ping":         s.Ping,
+		"maintain":     func(ctx context.Context) error { s.options.RetentionDays = 1; return s.Maintain(ctx) },
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, cancel)
+		began := time.Now()
+		require.Error(t, call(ctx), name)
+		require.Less(t, time.Since(began), 5*time.Second, name)
+	}
+	server.Thaw()
+	require.NoError(t, sink.Write(t.Context(), batchOf([]aaa.Record{fullRecord()})))
+	server.Crash()
+	require.ErrorIs(t, sink.Write(t.Context(), batchOf(nil)), ErrUnreachable)
+}
