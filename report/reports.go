@@ -145,7 +145,11 @@ a day old.`,
 				return a.err
 			}
 			return source.Holders(ctx, q, func(h Holder) error {
-				return fn(Row{h.Username, h.Held, h.StartedAt, h.StoppedAt, h.StopInferred, h.UpdatedAt, h.CallingStationID,
+				var held any = h.Held
+				if h.Held.IsSingleIP() {
+					held = h.Held.Addr()
+				}
+				return fn(Row{h.Username, held, h.StartedAt, h.StoppedAt, h.StopInferred, h.UpdatedAt, h.CallingStationID,
 					h.NASAddr, h.NASPortID, h.SessionID, h.AcctSessionID, h.StartInferred})
 			})
 		},

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/aaa"
+	"radiusd/ingest"
 	"radiusd/internal/testserver"
 	"radiusd/report"
 	"radiusd/store"
@@ -89,6 +90,58 @@ func TestReportSource(t *testing.T) {
 	asks("in the store")
 	assert.Contains(t, s.run("report", "usage").err, "warning: ")
 	assert.Contains(t, s.fails(exitFailed, "report", "usage", "--source", "clickhouse"), "cannot be reached")
+}
+
+// TestReportOfASession: what a NAS has sent comes out of the commands.
+func TestReportOfASession(t *testing.T) {
+	s := newSite(t, "")
+	s.environ = append(s.environ, "RADIUSD_TIME_ZONE=Europe/Vienna")
+	s.ok("user", "list")
+	key, err := seal.LoadKey(filepath.Join(s.dir, "data", masterKeyFile))
+	require.NoError(t, err)
+	vienna, err := time.LoadLocation("Europe/Vienna")
+	require.NoError(t, err)
+	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(s.dir, "data", databaseFile), Sealer: seal.New(key), NodeID: "node", Location: vienna})
+	require.NoError(t, err)
+	defer db.Close()
+	sink, err := db.NewSink()
+	require.NoError(t, err)
+	start := time.Date(2026, 11, 1, 23, 0, 0, 0, vienna)
+	var records []aaa.Record
+	for n, status := range []aaa.AcctStatus{aaa.AcctStart, aaa.AcctStop} {
+		at := start.Add(time.Duration(n) * 4 * time.Hour).UTC()
+		records = append(records, aaa.Record{Status: status, AcctSessionID: "4711", Username: "=alice", Plan: "home", NASAddr: netip.MustParseAddr("192.0.2.1"),
+			FramedIP: netip.MustParseAddr("198.51.100.7"), EventTime: at, ReceivedAt: at, HasSeconds: n == 1, HasOctets: n == 1, HasGigawords: true,
+			SessionSeconds: uint64(n) * 14400, InputOctets: uint64(n) * 4_000_000, OutputOctets: uint64(n) * 8_000_000})
+	}
+	records[1].TerminateCause = "User-Request"
+	for i := range records {
+		aaa.NewResolver().Resolve(&records[i])
+	}
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, End: 1}))
+
+	of := func(args string) []string { return append([]string{"report"}, strings.Fields(args)...) }
+	assert.Equal(t, `START       USERNAME  SESSION SECONDS  INPUT OCTETS  OUTPUT OCTETS  OCTETS
+2026-11-01  =alice    1h               1.00MB        2.00MB         3.00MB
+2026-11-02  =alice    3h               3.00MB        6.00MB         9.00MB
+`, s.ok(of("usage --period day --from 2026-11-01 --to 2026-11-03")...))
+	assert.Equal(t, "start,plan,session_seconds,input_octets,output_octets,octets\n2026-11-01T00:00:00+01:00,home,14400,4000000,8000000,12000000\n",
+		s.ok(of("usage --by plan --from 2026-11-01 --to 2026-11-03 -o csv")...))
+	assert.Equal(t, "username,session_seconds,input_octets,output_octets,octets\n'=alice,14400,4000000,8000000,12000000\n",
+		s.ok(of("top-users --from 2026-11-01 --to 2026-11-03 -o csv")...), "nobody's spreadsheet runs it")
+	assert.Len(t, s.rows(of("usage --by nas --period hour --from 2026-11-01 --to 2026-11-03 --nas 192.0.2.1")...), 4)
+	rows := s.rows(of("concurrent --from 2026-11-01T20:00:00Z --to 2026-11-02T02:00:00Z --step 3h")...)
+	require.Len(t, rows, 2)
+	assert.Equal(t, map[string]any{"at": "2026-11-01T21:00:00+01:00", "sessions": 0., "most": 1.}, rows[0])
+	rows = s.rows(of("address 198.51.100.7 --at 2026-11-02")...)
+	require.Len(t, rows, 1)
+	assert.Equal(t, records[0].SessionID.String(), rows[0]["session_id"])
+	assert.Equal(t, "2026-11-02T02:00:00Z", rows[0]["stopped_at"])
+	assert.Equal(t, "198.51.100.7", rows[0]["held"])
+	assert.Empty(t, s.rows(of("address 198.51.100.7 --at 2026-11-03")...))
+	rows = s.rows(of("terminate-causes --by nas --from 2026-11-01")...)
+	require.Len(t, rows, 1)
+	assert.Equal(t, map[string]any{"start": "2026-11-01T00:00:00+01:00", "nas_ip": "192.0.2.1", "terminate_cause": "User-Request", "inferred": false, "sessions": 1.}, rows[0])
 }
 
 func TestReportErrors(t *testing.T) {
