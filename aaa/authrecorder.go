@@ -186,6 +186,9 @@ func (q *authQueue) run(ctx context.Context) {
 		if err != nil && !failing && ctx.Err() == nil {
 			log.Error("decisions cannot be recorded for now", "error", err)
 		}
+		if err == nil && failing {
+			log.Info("decisions are recorded again")
+		}
 		failing = err != nil
 	}
 }

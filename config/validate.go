@@ -53,7 +53,7 @@ func (c *Config) Validate() error {
 	v.url("redis.url", c.Redis.URL, "redis", "rediss", "unix")
 	v.check("redis.prefix", c.Redis.Prefix != "" && !strings.ContainsAny(c.Redis.Prefix, "{}* \t\r\n"),
 		"%q: want a short name without braces, stars and spaces", c.Redis.Prefix)
-	v.url("clickhouse.url", c.ClickHouse.URL, "clickhouse", "tcp", "http", "https")
+	v.url("clickhouse.url", c.ClickHouse.URL, "clickhouse", "tcp")
 	v.check("clickhouse.cluster", strings.Trim(c.ClickHouse.Cluster, clusterLetters) == "",
 		"%q: want letters, digits, _ and -", c.ClickHouse.Cluster)
 	v.count("clickhouse.retention_days", c.ClickHouse.RetentionDays, 0, 36500)

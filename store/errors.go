@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
@@ -63,8 +65,22 @@ type explainedError struct {
 	err    error
 }
 
-func (e *explainedError) Error() string { return e.advice + ": " + e.err.Error() }
+func (e *explainedError) Error() string { return e.advice + ": " + oneLine(e.err.Error()) }
 func (e *explainedError) Unwrap() error { return e.err }
+
+// oneLine writes an error of several lines, as of a server that was tried in several
+// ways, in one, and what it repeats once.
+func oneLine(text string) string {
+	head, rest, several := strings.Cut(text, "\n")
+	if !several {
+		return text
+	}
+	lines := strings.Split(rest, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return head + " " + strings.Join(slices.Compact(lines), "; ")
+}
 
 // explain puts what an operator can do about an error before the error, once.
 func (s *Store) explain(err error) error {

@@ -49,7 +49,7 @@ func (s *Store) openPostgres(ctx context.Context, options Options) error {
 	s.reader = s.writer
 	if err := s.pool.Ping(ctx); err != nil {
 		if unreachable(err) {
-			return fmt.Errorf("%s: %w: %w", describe(config.ConnConfig), ErrUnreachable, err)
+			return fmt.Errorf("%s: %w: %s", describe(config.ConnConfig), ErrUnreachable, oneLine(err.Error()))
 		}
 		return fmt.Errorf("%s: %w", describe(config.ConnConfig), s.explain(err))
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type backend struct {
 	open func(context.Context) (*store.Store, error)
 	log  *slog.Logger
 
+	failed error // why it could not be opened at the start; set before await
 	opened atomic.Pointer[openedStore]
 }
 
@@ -51,19 +53,31 @@ func (b *backend) connect(ctx context.Context) error {
 // await opens the store as soon as it can be reached. An error that waiting does not
 // mend is logged when it changes, since the server is of use without the store.
 func (b *backend) await(ctx context.Context) {
-	var last string
-	for pause := time.Second; b.opened.Load() == nil; pause = min(2*pause, 5*time.Second) {
+	if b.opened.Load() == nil && keepTrying(ctx, b.connect, func(err error) {
+		b.log.Error("the store cannot be opened, trying again", "error", err)
+	}, b.failed) {
+		b.log.Info("the store is open")
+	}
+}
+
+// keepTrying calls try with growing pauses until it succeeds; false: ctx ended before.
+// It calls report with each error that is another than the one before; told is the
+// one that is known already, or nil.
+func keepTrying(ctx context.Context, try func(context.Context) error, report func(error), told error) bool {
+	last := fmt.Sprint(told)
+	for pause := time.Second; ; pause = min(2*pause, 5*time.Second) {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(pause):
 		}
-		switch err := b.connect(ctx); {
-		case err == nil:
-			b.log.Info("the store is open")
-		case ctx.Err() == nil && err.Error() != last:
-			last = err.Error()
-			b.log.Error("the store cannot be opened, trying again", "error", err)
+		err := try(ctx)
+		if err == nil {
+			return true
+		}
+		if text := err.Error(); ctx.Err() == nil && text != last {
+			last = text
+			report(err)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type history struct {
 	open func(context.Context) (*clickhouse.Store, error)
 	log  *slog.Logger
 
+	failed error // why it could not be opened at the start
 	opened atomic.Pointer[openedHistory]
 }
 
@@ -50,7 +51,8 @@ func openHistory(ctx context.Context, c *config.Config, nodeID string, log *slog
 		return nil, err
 	}
 	if err != nil {
-		log.Error("starting without ClickHouse", "error", err)
+		h.failed = err
+		log.Error("starting without ClickHouse, trying again", "error", err)
 	}
 	return h, nil
 }
@@ -87,25 +89,18 @@ func (h *history) run(ctx context.Context) {
 	}
 }
 
-// await returns when ClickHouse is open; false: ctx ended before. An error is logged
-// when it changes.
+// await returns when ClickHouse is open; false: ctx ended before.
 func (h *history) await(ctx context.Context) bool {
-	var last string
-	for pause := time.Second; h.opened.Load() == nil; pause = min(2*pause, 5*time.Second) {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(pause):
-		}
-		switch err := h.connect(ctx); {
-		case err == nil:
-			h.log.Info("ClickHouse is open")
-		case ctx.Err() == nil && err.Error() != last:
-			last = err.Error()
-			h.log.Error("ClickHouse cannot be opened, trying again", "error", err)
-		}
+	if h.opened.Load() != nil {
+		return true
 	}
-	return true
+	open := keepTrying(ctx, h.connect, func(err error) {
+		h.log.Error("ClickHouse cannot be opened, trying again", "error", err)
+	}, h.failed)
+	if open {
+		h.log.Info("ClickHouse is open")
+	}
+	return open
 }
 
 // close closes the connections; what ClickHouse has not taken is in the journal.

@@ -152,7 +152,8 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 		if madeKey != "" {
 			return nil, errNoMasterKey(madeKey, snapshotFile)
 		}
-		n.log.Error("starting without the store", "error", err)
+		n.backend.failed = err
+		n.log.Error("starting without the store, trying again", "error", err)
 	}
 	if cfg.ClickHouse.URL != "" {
 		if n.history, err = openHistory(ctx, cfg, nodeID, n.log); err != nil {

@@ -16,6 +16,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -119,7 +120,7 @@ func connect(ctx context.Context, options Options, create bool) (*Store, error) 
 	}
 	if err != nil {
 		s.Close()
-		return nil, fmt.Errorf("open ClickHouse at %s: %w", strings.Join(dsn.Addr, ", "), explain(err))
+		return nil, fmt.Errorf("open ClickHouse at %s: %w", strings.Join(dsn.Addr, ", "), advisePort(explain(err)))
 	}
 	return s, nil
 }
@@ -128,6 +129,11 @@ func connect(ctx context.Context, options Options, create bool) (*Store, error) 
 func prepareOptions(o *driver.Options) {
 	if o.Auth.Database == "" {
 		o.Auth.Database = "default"
+	}
+	for i, address := range o.Addr {
+		if _, _, err := net.SplitHostPort(address); err != nil { // no port
+			o.Addr[i] = net.JoinHostPort(strings.Trim(address, "[]"), port(o.TLS != nil))
+		}
 	}
 	if o.DialTimeout == 0 {
 		o.DialTimeout = dialTime
@@ -141,6 +147,14 @@ func prepareOptions(o *driver.Options) {
 	if o.MaxIdleConns == 0 {
 		o.MaxIdleConns = 4
 	}
+}
+
+// port is the one on which a server speaks the native protocol.
+func port(secure bool) string {
+	if secure {
+		return "9440"
+	}
+	return "9000"
 }
 
 // askVersion asks what the statements depend on.

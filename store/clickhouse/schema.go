@@ -234,6 +234,9 @@ func (s *Store) applied(ctx context.Context) (list []Migration, version int64, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTime)
 	defer cancel()
+	if err := s.checkLayout(ctx); err != nil {
+		return nil, 0, err
+	}
 	rows, err := s.conn.Query(ctx, "SELECT version, max(applied_at) FROM "+s.schema.qualified("schema_versions")+" GROUP BY version ORDER BY version")
 	if isCode(err, codeNoTable) {
 		return list, 0, nil
@@ -252,6 +255,24 @@ func (s *Store) applied(ctx context.Context) (list []Migration, version int64, e
 		}
 	}
 	return list, version, explain(rows.Err())
+}
+
+// checkLayout finds out whether the tables that are there, if any, were made for a
+// cluster. The others take the same statements, but would hold rows on one server, or
+// acknowledge what has not reached its shard.
+func (s *Store) checkLayout(ctx context.Context) error {
+	var tables, distributed uint64
+	err := s.conn.QueryRow(ctx, "SELECT count(), countIf(engine = 'Distributed') FROM system.tables WHERE name = 'schema_versions' AND database = "+
+		literal(s.schema.database)).Scan(&tables, &distributed)
+	switch {
+	case err != nil:
+		return explain(err)
+	case tables > 0 && distributed == 0 && s.schema.cluster != "":
+		return errOneServer
+	case distributed > 0 && s.schema.cluster == "":
+		return errOfCluster
+	}
+	return nil
 }
 
 // checkSchema compares the database's version with the newest one known here.
