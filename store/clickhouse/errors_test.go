@@ -37,6 +37,8 @@ func TestOpenErrors(t *testing.T) {
 		"nobody there":       {database("default", "127.0.0.1:1", "db"), ErrUnreachable, false, "127.0.0.1:1"},
 		"several, no answer": {database("default", "127.0.0.1:1,127.0.0.1:2", "db"), ErrUnreachable, false, "127.0.0.1:1, 127.0.0.1:2"},
 		"silence":            {database("default", silent.Addr().String(), "db"), ErrUnreachable, false, silent.Addr().String()},
+		"not its protocol":   {database("default", silent.Addr().String(), "db"), ErrUnreachable, false, "native protocol, 9000"},
+		"no port":            {database("default", "127.0.0.1", "db"), ErrUnreachable, false, "127.0.0.1:9000"},
 		"wrong password":     {database("default", server.Host, "default"), ErrRefused, true, "password"},
 		"unknown user":       {database("nobody", server.Host, "default"), ErrRefused, true, "user"},
 		"no such database":   {"clickhouse://" + server.Host + "/nowhere", errNoDatabase, true, "nowhere"},
@@ -82,6 +84,34 @@ func TestMigrateMakesTheDatabase(t *testing.T) {
 	require.NoError(t, s.noteMigration(t.Context(), Migration{Version: 2, Name: "later", AppliedAt: time.Now()}))
 	_, err = Open(t.Context(), Options{URL: u.String(), AutoMigrate: true})
 	require.ErrorIs(t, err, ErrSchemaNew)
+}
+
+// The tables of a single server are not taken for those of a cluster.
+func TestClusterByMistake(t *testing.T) {
+	options := Options{URL: testserver.ClickHouse(t), NodeID: "node", Cluster: "nowhere"}
+	err := Migrate(t.Context(), options, nil)
+	require.ErrorIs(t, err, errNoCluster)
+	require.True(t, Permanent(err))
+	options.Cluster = ""
+	require.NoError(t, Migrate(t.Context(), options, nil))
+	options.Cluster, options.AutoMigrate = "nowhere", true
+	_, err = Open(t.Context(), options)
+	require.ErrorIs(t, err, errOneServer)
+	require.True(t, Permanent(err))
+	_, err = MigrationStatus(t.Context(), options)
+	require.ErrorIs(t, err, errOneServer)
+}
+
+// While nothing changes, the error says the same, so that it is logged once.
+func TestErrorsStayTheSame(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer silent.Close()
+	options := Options{URL: "clickhouse://" + silent.Addr().String() + "/db?read_timeout=50ms"}
+	_, first := Open(t.Context(), options)
+	require.ErrorIs(t, first, ErrUnreachable)
+	_, second := Open(t.Context(), options)
+	require.EqualError(t, second, first.Error())
 }
 
 // A server that hangs holds up nobody for longer than they say.
