@@ -32,7 +32,7 @@ func Run(t *testing.T, knows Knowledge, load Load) {
 		zone, err := time.LoadLocation(name)
 		require.NoError(t, err)
 		t.Run(name, func(t *testing.T) {
-			h := NewHistory(zone, uint64(seed), 250)
+			h := NewHistory(zone, uint64(seed), 150)
 			s := suite{h, knows, load(t, h)}
 			t.Run("Usage", s.usage)
 			t.Run("Exact", s.exact)

@@ -17,21 +17,26 @@ var _ report.Source = (*Store)(nil)
 // on the server's disk.
 const reportMemory = 2 << 30
 
-// reporting returns ctx with the settings of a report's query.
-func (s *Store) reporting(ctx context.Context) context.Context {
-	return driver.Context(ctx, driver.WithSettings(driver.Settings{
-		"max_bytes_before_external_group_by": reportMemory,
-		"max_bytes_before_external_sort":     reportMemory,
-	}))
-}
+// reportTime is how long a query of a report may take. Without a deadline of its own,
+// the driver gives up on what takes longer than a read may, however much the server
+// has to say.
+const reportTime = time.Hour
 
 // eachRow runs a query and calls fn after each row was scanned into dest.
 func (s *Store) eachRow(ctx context.Context, q query, dest []any, fn func() error) error {
-	rows, err := s.conn.Query(s.reporting(ctx), q.text, q.args...)
+	ctx, cancel := context.WithTimeout(ctx, reportTime)
+	defer cancel()
+	rows, err := s.conn.Query(driver.Context(ctx, driver.WithSettings(driver.Settings{
+		"max_bytes_before_external_group_by": reportMemory,
+		"max_bytes_before_external_sort":     reportMemory,
+	})), q.text, q.args...)
 	if err != nil {
 		return explain(err)
 	}
-	defer rows.Close()
+	defer func() {
+		cancel() // else Close reads all that is left
+		rows.Close()
+	}()
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return explain(err)

@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -57,4 +58,24 @@ func TestReportsAgree(t *testing.T) {
 			require.Equal(t, reporttest.UsageRows(t, sql, q), reporttest.UsageRows(t, s, q), "seed %d: %s", seed, name)
 		}
 	}
+}
+
+// TestLongReports: a report may take longer than a read, and ends early if nobody
+// wants more of it.
+func TestLongReports(t *testing.T) {
+	s, err := Open(t.Context(), Options{URL: testserver.ClickHouse(t) + "?read_timeout=1s", AutoMigrate: true})
+	require.NoError(t, err)
+	defer s.Close()
+	var n uint64
+	require.NoError(t, s.eachRow(t.Context(), query{text: "SELECT toUInt64(sleep(1.5))"}, []any{&n}, func() error { return nil }))
+	enough, rows := errors.New("enough"), 0
+	err = s.eachRow(t.Context(), query{text: "SELECT number FROM system.numbers"}, []any{&n}, func() error { // without end
+		if rows++; rows == 1000 {
+			return enough
+		}
+		return nil
+	})
+	require.ErrorIs(t, err, enough)
+	require.NoError(t, s.eachRow(t.Context(), query{text: "SELECT toUInt64(7)"}, []any{&n}, func() error { return nil }), "the store works on")
+	require.EqualValues(t, 7, n)
 }
