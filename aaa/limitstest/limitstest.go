@@ -174,6 +174,19 @@ var tests = map[string]func(w *world){
 		w.reserved(w.b, 2, from("aa:bb:cc:dd:ee:02", "2"), limit(2))
 		w.refused(w.a, 3, from("aa:bb:cc:dd:ee:03", "3"), limit(2))
 	},
+	"the oldest place is taken over where the port was not sent": func(w *world) {
+		w.reserved(w.a, 1, from("aa:bb:cc:dd:ee:01", ""), limit(2))
+		w.Advance(30 * time.Second)
+		w.reserved(w.a, 2, from("aa:bb:cc:dd:ee:01", ""), limit(2))
+		w.send(w.b, aaa.AcctStart, device("AA-BB-CC-DD-EE-01", "1"))
+		w.refused(w.b, 3, limit(2)) // the session and the younger place
+		w.reserved(w.b, 3, limit(3))
+		w.b.Release("alice", aaa.Nonce{3})
+		w.Advance(30 * time.Second)
+		w.refused(w.b, 3, limit(2))
+		w.Advance(30 * time.Second)
+		w.reserved(w.b, 3, limit(2))
+	},
 	"another station's place is not taken over": func(w *world) {
 		w.reserved(w.a, 1, from("aa:bb:cc:dd:ee:01", "1"), limit(2))
 		w.send(w.b, aaa.AcctStart, device("AA-BB-CC-DD-EE-02", "2"))
@@ -272,6 +285,15 @@ var tests = map[string]func(w *world){
 		w.b.Release("alice", aaa.Nonce{1})
 		w.reserved(w.b, 3)
 		w.send(w.a, aaa.AcctInterim, class(1), used(86400, 1, 1))
+		w.refused(w.b, 4, limit(2))
+	},
+	"a session that fell silent and is authenticated again has one place": func(w *world) {
+		w.send(w.a, aaa.AcctStart, class(1))
+		w.Advance(24 * time.Hour)
+		w.sweep()
+		w.reserved(w.b, 2, again("s1"))
+		w.send(w.a, aaa.AcctInterim, class(1))
+		w.reserved(w.b, 3, limit(2))
 		w.refused(w.b, 4, limit(2))
 	},
 	"liveness is three intervals between interims": func(w *world) {

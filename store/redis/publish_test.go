@@ -56,6 +56,28 @@ func startOf(clock *limitstest.Clock, i int) aaa.Record {
 	}
 }
 
+// TestAnOlderStateTakesNothingBack: a node that knows less tells of the session again.
+func TestAnOlderStateTakesNothingBack(t *testing.T) {
+	clock := limitstest.NewClock()
+	v := oneServer(t)
+	a := v.newNode(t, "a", aaa.LiveOptions{Now: clock.Now}).connect(t)
+	b := v.newNode(t, "b", aaa.LiveOptions{Now: clock.Now}).connect(t)
+	start := startOf(clock, 1)
+	for _, n := range []*node{a, b} {
+		r := start
+		n.local.Apply(&r)
+		n.share(t)
+	}
+	clock.Advance(time.Minute)
+	interim := startOf(clock, 1)
+	interim.Status = aaa.AcctInterim
+	a.local.Apply(&interim)
+	a.share(t)
+	b.changed(b.local.IDs(int(interim.SessionID[0]), nil)[0], "")
+	b.share(t)
+	require.Equal(t, clock.Now(), must(b.UserSessions(t.Context(), "user1"))[0].UpdatedAt)
+}
+
 func TestOnlineByDeadline(t *testing.T) {
 	clock := limitstest.NewClock()
 	v := oneServer(t)

@@ -148,6 +148,18 @@ func TestUsageIsNeverCountedTwice(t *testing.T) {
 		require.Equal(t, uint64(50), used(w))
 		require.Equal(t, w.Now().Add(-24*time.Hour), w.db.recent)
 	})
+	t.Run("a session that has ended long ago in the database alone", func(t *testing.T) {
+		w := begin(t)
+		start, interim, stop := record(w, "x", aaa.AcctStart, 0), record(w, "x", aaa.AcctInterim, 3600), record(w, "x", aaa.AcctStop, 3600)
+		for i, r := range []*aaa.Record{&start, &interim, &stop} {
+			r.EventTime = r.EventTime.Add(time.Duration(i-72) * time.Hour)
+			store(w, *r)
+		}
+		hear(w, start)
+		hear(w, interim)
+		w.share(t)
+		require.Equal(t, uint64(3600), ask(t, w))
+	})
 	t.Run("the database is away", func(t *testing.T) {
 		w := begin(t)
 		w.db.err = errors.New("away")
