@@ -237,3 +237,28 @@ func (b *BatchIdentity) Decide(find func(uuid.UUID) *Session) []Record {
 	}
 	return b.records
 }
+
+// othersAtMost bounds the ids of others: boots come seldom.
+const othersAtMost = 4
+
+// others returns the ids beside its own under which a store that other nodes write
+// to may have the session: they may have known of a boot earlier, or later.
+func (v *Resolver) others(s *Session) (ids []uuid.UUID) {
+	if _, ours := ParseClass(s.Class); ours {
+		return nil
+	}
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r := &Record{NASID: s.NASID, NASAddr: s.NASAddr, NASIdentifier: s.NASIdentifier, AcctSessionID: s.AcctSessionID,
+		Username: s.Username, EventTime: s.UpdatedAt}
+	add := func(epoch time.Time) {
+		if id := hashedSessionID(r, epoch); id != s.ID && len(ids) < othersAtMost {
+			ids = append(ids, id)
+		}
+	}
+	for epoch := range v.epochs(r) {
+		add(epoch.at)
+	}
+	add(time.Time{})
+	return ids
+}

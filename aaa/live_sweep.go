@@ -28,7 +28,7 @@ func (l *LiveSessions) Sweep() []Closing {
 			ls.load(&s)
 			s.Lapse()
 			l.put(ls, &s, false)
-			closings = append(closings, Closing{SessionID: s.ID, StoppedAt: s.StoppedAt})
+			closings = append(closings, Closing{SessionID: s.ID, StoppedAt: s.StoppedAt, Others: l.resolver.others(&s)})
 		case !ls.open && idle >= l.retention(ls):
 			forgotten = append(forgotten, ls)
 		}

@@ -43,9 +43,13 @@ type SessionCloser interface {
 //
 //	SET stopped_at = $stopped_at, stop_inferred = true, terminate_cause = CauseLapsed
 //	WHERE id = $id AND stopped_at IS NULL AND updated_at <= $stopped_at
+//
+// The same goes for the ids in Others: a store that several nodes write to may have
+// the session under one of them.
 type Closing struct {
 	SessionID uuid.UUID
 	StoppedAt time.Time
+	Others    []uuid.UUID
 }
 
 // SessionChanges is what a batch of records changes. The store writes it in the

@@ -142,6 +142,9 @@ func (f *fakeStore) EndByBoot(_ context.Context, b aaa.Boot) error {
 
 func (f *fakeStore) CloseSessions(_ context.Context, closings []aaa.Closing) error {
 	for _, c := range closings {
+		for _, id := range c.Others {
+			_ = f.CloseSessions(context.Background(), []aaa.Closing{{SessionID: id, StoppedAt: c.StoppedAt}})
+		}
 		if s, ok := f.sessions[c.SessionID]; ok && s.Open() && !s.UpdatedAt.After(c.StoppedAt) {
 			s.StoppedAt, s.StopInferred, s.TerminateCause = c.StoppedAt, true, aaa.CauseLapsed
 			f.sessions[c.SessionID] = s

@@ -24,17 +24,18 @@ type node struct {
 	journal []aaa.Record
 	applied int
 	stored  int
+	now     time.Time
 }
 
 func newNode(store *fakeStore) *node {
-	n := &node{store: store}
+	n := &node{store: store, now: at(1000)}
 	n.restart()
 	return n
 }
 
 func (n *node) restart() {
 	n.known = aaa.NewResolver()
-	n.live = aaa.NewLiveSessions(aaa.LiveOptions{Now: func() time.Time { return at(1000) }, InferredRetention: 1e6 * time.Hour, ClosedRetention: 1e6 * time.Hour})
+	n.live = aaa.NewLiveSessions(aaa.LiveOptions{Now: func() time.Time { return n.now }, InferredRetention: 1e6 * time.Hour, ClosedRetention: 1e6 * time.Hour})
 	if err := n.live.Load(context.Background(), n.store); err != nil {
 		panic(err)
 	}
@@ -164,6 +165,20 @@ func TestNodesAgreeOnSessions(t *testing.T) {
 			require.Equal(t, last == boots && !stopped(records, s.AcctSessionID), s.Open(), "%s: a boot ends what was before it\n%s", s.AcctSessionID, show(store.rows()))
 		}
 		require.Equal(t, users, nonZero(store.totals()))
+
+		// Nothing is heard any more: the nodes, which may know sessions by other ids
+		// than the store, end them there.
+		for _, n := range nodes {
+			n.apply()
+			n.poll()
+			n.now = n.now.Add(48 * time.Hour)
+			for range time.Minute / aaa.SweepInterval {
+				require.NoError(t, store.CloseSessions(context.Background(), n.live.Sweep()))
+			}
+		}
+		for _, s := range store.rows() {
+			require.False(t, s.Open(), "%s\n%s", s.AcctSessionID, show(store.rows()))
+		}
 	})
 }
 

@@ -217,8 +217,10 @@ func (s *Store) CloseSessions(ctx context.Context, closings []aaa.Closing) error
 		}
 		defer stmt.Close()
 		for _, closing := range closings {
-			if _, err := stmt.ExecContext(ctx, closing.SessionID.String(), moment{&closing.StoppedAt}, true, aaa.CauseLapsed); err != nil {
-				return err
+			for _, sessionID := range append(closing.Others, closing.SessionID) {
+				if _, err := stmt.ExecContext(ctx, sessionID.String(), moment{&closing.StoppedAt}, true, aaa.CauseLapsed); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

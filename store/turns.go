@@ -97,9 +97,9 @@ func (tx *writeTx) lockSessions(ctx context.Context, closings []aaa.Closing) err
 	if !tx.postgres {
 		return nil
 	}
-	ids := make([]uuid.UUID, len(closings))
-	for i, closing := range closings {
-		ids[i] = closing.SessionID
+	ids := make([]uuid.UUID, 0, len(closings))
+	for _, closing := range closings {
+		ids = append(append(ids, closing.SessionID), closing.Others...)
 	}
 	slices.SortFunc(ids, compareIDs)
 	var nases []netip.Addr

@@ -34,7 +34,14 @@ func testCloseSessions(t *testing.T, database Database) {
 	require.NoError(t, err)
 	assert.True(t, x.Open(), "there is a later record")
 
-	require.NoError(t, write(ctx, sink, 2, silent[2]))
+	other := record("03", aaa.AcctStart, 0, 0)
+	require.NoError(t, write(ctx, sink, 2, other))
+	require.NoError(t, s.CloseSessions(ctx, []aaa.Closing{{SessionID: uuid.New(), StoppedAt: at, Others: []uuid.UUID{other.SessionID, uuid.New()}}}))
+	x, err = s.SessionByID(ctx, other.SessionID)
+	require.NoError(t, err)
+	assert.Equal(t, aaa.CauseLapsed, x.TerminateCause, "which the store has under another id")
+
+	require.NoError(t, write(ctx, sink, 3, silent[2]))
 	x, err = s.SessionByID(ctx, silent[0].SessionID)
 	require.NoError(t, err)
 	assert.True(t, x.Open(), "a later record reopens it")
