@@ -17,7 +17,7 @@ func TestSealOpens(t *testing.T) {
 	for _, plain := range []string{"", "x", "a secret of some length"} {
 		sealed := s.Seal([]byte(plain), "nas.secret 1")
 		assert.Len(t, sealed, len(plain)+Overhead)
-		if plain != "" {
+		if len(plain) > 8 { // a letter may well be in it by chance
 			assert.NotContains(t, string(sealed), plain)
 		}
 		opened, err := s.Open(sealed, "nas.secret 1")
