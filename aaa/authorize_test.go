@@ -1,7 +1,6 @@
 package aaa
 
 import (
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,8 +231,7 @@ func TestReservation(t *testing.T) {
 // TestLimitsThatWait are asked off the listener, and only about users to whom
 // they apply.
 func TestLimitsThatWait(t *testing.T) {
-	w := newWorld(t)
-	w.limits.waits = true
+	w := newWorld(t, func(o *AccessOptions) { o.Limits.(*fakeLimits).waits = true })
 	for name, plan := range map[string]Plan{"plain": {}, "limited": {SimultaneousUse: 1}, "quota": {QuotaOctets: 1 << 30}} {
 		plan.Name = name
 		w.addUser(User{Name: name, Credential: cleartext("x"), PlanID: w.store.putPlan(plan).ID})
@@ -248,12 +246,9 @@ func TestLimitsThatWait(t *testing.T) {
 		{"a quota", "quota", "NAS-Port = 7", true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var deferred atomic.Int32
-			again := w.access.deferred
-			w.access.deferred = func(reply *radius.Reply, r *radius.Request) { deferred.Add(1); again(reply, r) }
-			defer func() { w.access.deferred = again }()
+			before := w.deferred.Load()
 			w.pap(test.user, "x", test.attributes).accepted()
-			require.Equal(t, test.deferred, deferred.Load() == 1)
+			require.Equal(t, test.deferred, w.deferred.Load() == before+1)
 		})
 	}
 }

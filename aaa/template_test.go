@@ -287,7 +287,7 @@ func TestReplyThatIsTooLong(t *testing.T) {
 	require.Empty(t, a.text())
 	reserved := w.limits.reservations()
 	require.Len(t, reserved, 1)
-	require.Equal(t, []Nonce{reserved[0].Nonce}, w.limits.released, "nothing comes of the place")
+	require.Equal(t, []Nonce{reserved[0].Nonce}, w.limits.releases(), "nothing comes of the place")
 	require.Contains(t, w.log.String(), "reply cannot be made")
 	for range 5 {
 		w.pap("alice", "x").rejected()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -242,6 +243,13 @@ func (l *fakeLimits) Release(_ string, nonce Nonce) {
 
 func (l *fakeLimits) Waits() bool { return l.waits }
 
+// releases lists the places that were given back.
+func (l *fakeLimits) releases() []Nonce {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.released)
+}
+
 // reservations lists what was asked for.
 func (l *fakeLimits) reservations() []Reservation {
 	l.mu.Lock()
@@ -259,6 +267,7 @@ func (l *fakeLimits) set(used map[Period]Usage, open int) {
 // world is a server with everything around it, for one test.
 type world struct {
 	t         testing.TB
+	deferred  atomic.Int32 // requests that were deferred
 	store     *fakeStore
 	directory *Directory
 	limits    *fakeLimits
@@ -323,6 +332,8 @@ func newWorld(t testing.TB, options ...func(*AccessOptions)) *world {
 	}
 	w.access, err = NewAccess(o)
 	require.NoError(t, err)
+	again := w.access.deferred
+	w.access.deferred = func(reply *radius.Reply, r *radius.Request) { w.deferred.Add(1); again(reply, r) }
 	w.server = radiustest.NewServer(t, w.access, func(s *radius.Server) { s.NASes = w.directory; s.Logger = logger })
 	w.client = &radius.Client{}
 	t.Cleanup(func() { require.NoError(t, w.client.Close()) })

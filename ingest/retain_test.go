@@ -221,9 +221,9 @@ func TestASinkSaysHowLargeItsBatchesAre(t *testing.T) {
 		w.sendAll(ids(0, 50))
 		time.Sleep(30 * time.Second)
 		require.Len(t, sql.taken(), 50)
-		require.Equal(t, []int{20, 20}, history.batches)
+		require.Equal(t, []int{20, 20}, history.sizes())
 		time.Sleep(time.Minute)
-		require.Equal(t, []int{20, 20, 10}, history.batches)
+		require.Equal(t, []int{20, 20, 10}, history.sizes())
 		w.halt()
 	})
 }
