@@ -348,8 +348,8 @@ func TestBatchesGrowWhileTheSinkIsSlow(t *testing.T) {
 	close(sql.gate)
 	w.eventually(func() bool { return len(sql.taken()) == 200 }, "all")
 	sql.set(func() {
-		require.Equal(t, 64, slices.Max(sql.sizes()))
-		require.Less(t, len(sql.sizes()), 20)
+		require.Equal(t, 64, slices.Max(sql.batches))
+		require.Less(t, len(sql.batches), 20)
 	})
 }
 
