@@ -559,6 +559,17 @@ func TestOptionsAreChecked(t *testing.T) {
 	require.ErrorContains(t, err, `two sinks are named "a"`)
 }
 
+// A journal does not begin at zero, but behind any that was there before.
+func TestLagBeforeTheCursorIsKnown(t *testing.T) {
+	w := newWorld(t, func(o *journal.Options) { o.Begin = 1 << 40 })
+	sql := newSink("sql")
+	sql.down = errors.New("connection refused")
+	w.start([]ingest.Sink{sql})
+	w.sendAll(ids(0, 3))
+	require.InDelta(t, 300, w.gauge("radiusd_ingest_lag_bytes", "sql"), 200)
+	require.Less(t, w.gauge("radiusd_ingest_live_lag_bytes", ""), 1000.0)
+}
+
 // gauge returns the value of a gauge or counter for a sink.
 func (w *world) gauge(name, sink string) float64 {
 	w.t.Helper()

@@ -146,9 +146,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	gauge(c.liveLag, behind(c.in.applied.get(), stats.End))
+	gauge(c.liveLag, behind(max(c.in.applied.get(), stats.Oldest), stats.End))
 	for _, s := range c.in.sinks {
-		lag := behind(journal.Position(s.taken.Load()), stats.End)
+		// Before the sink's cursor is known, it is behind by what the journal holds.
+		lag := behind(max(journal.Position(s.taken.Load()), stats.Oldest), stats.End)
 		gauge(c.bytes, lag, s.sink.Name())
 		gauge(c.records, lag/s.meanLength(), s.sink.Name())
 		gauge(c.seconds, s.lag(time.Now()).Seconds(), s.sink.Name())

@@ -105,7 +105,7 @@ type bench struct {
 	sustained, closedLoop, freeradiusLoop load
 	samples                               []sample
 	profile                               map[string]time.Duration // CPU by stage
-	profiled                              int64                    // records while the profile was taken
+	profiled                              map[string]float64       // records meanwhile, by sink; "": journalled
 	drained                               time.Duration            // after the last answer
 	verified                              string
 	radacct                               string

@@ -47,16 +47,17 @@ func (b *bench) printSustained(p func(string, ...any)) {
 
 // printStages prints what the profile says of each stage.
 func (b *bench) printStages(p func(string, ...any)) {
-	if b.profiled == 0 {
+	if b.profiled[""] == 0 {
 		return
 	}
 	p("### Stages of radiusd\n")
-	p("CPU by stage, from a profile in the middle of the load (%d records).\n", b.profiled)
-	p("| stage | CPU a record |\n| --- | ---: |")
+	p("CPU by stage, from a profile in the middle of the load, by the records that the stage has seen meanwhile.\n")
+	p("| stage | records | CPU a record |\n| --- | ---: | ---: |")
 	for i := len(stages) - 1; i >= 0; i-- {
-		p("| %s | %s |", stages[i].name, perRecord(b.profile[stages[i].name], float64(b.profiled)))
+		n := b.profiled[stages[i].sink]
+		p("| %s | %.0f | %s |", stages[i].name, n, perRecord(b.profile[stages[i].name], n))
 	}
-	p("| %s | %s |\n", otherStage, perRecord(b.profile[otherStage], float64(b.profiled)))
+	p("| %s | %.0f | %s |\n", otherStage, b.profiled[""], perRecord(b.profile[otherStage], b.profiled[""]))
 }
 
 // printLag prints how far the stores were behind at the start, in the middle and at the

@@ -20,9 +20,10 @@ type sample struct {
 	at         time.Duration
 	lagSeconds map[string]float64 // by sink
 	lagRecords map[string]float64
-	journal    float64 // bytes on disk
-	resident   int64   // of radiusd, bytes
-	records    float64 // journalled since the start
+	taken      map[string]float64 // records, since the start
+	journal    float64            // bytes on disk
+	resident   int64              // of radiusd, bytes
+	records    float64            // journalled since the start
 	groups     float64
 	commit     float64 // seconds
 }
@@ -87,7 +88,7 @@ var sinkLabel = regexp.MustCompile(`sink="([^"]*)"`)
 
 // scrape reads radiusd's metrics.
 func (b *bench) scrape(ctx context.Context) (s sample, err error) {
-	s = sample{lagSeconds: map[string]float64{}, lagRecords: map[string]float64{}}
+	s = sample{lagSeconds: map[string]float64{}, lagRecords: map[string]float64{}, taken: map[string]float64{}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.metrics+"/metrics", nil)
 	if err != nil {
 		return s, err
@@ -114,6 +115,8 @@ func (b *bench) scrape(ctx context.Context) (s sample, err error) {
 			s.lagSeconds[sink] = value
 		case "radiusd_ingest_lag_records":
 			s.lagRecords[sink] = value
+		case "radiusd_ingest_records_total":
+			s.taken[sink] = value
 		case "radiusd_journal_bytes":
 			s.journal = value
 		case "radiusd_journal_records_total":
@@ -168,18 +171,19 @@ func (b *bench) awaitDrained(ctx context.Context) (time.Duration, error) {
 	return 0, fmt.Errorf("the stores did not catch up")
 }
 
-// stages are the parts of radiusd by the functions on their stacks, the first that fits.
+// stages are the parts of radiusd by the functions on their stacks, the first that fits,
+// and the sink whose records they have seen; empty: all records.
 var stages = []struct {
-	name    string
-	pattern *regexp.Regexp
+	name, sink string
+	pattern    *regexp.Regexp
 }{
-	{"ClickHouse sink: encode and send", regexp.MustCompile(`store/clickhouse|clickhouse-go|ch-go`)},
-	{"Postgres sink: merge sessions, encode and send", regexp.MustCompile(`radiusd/store\.|pgx`)},
-	{"both sinks: read the journal and decode", regexp.MustCompile(`ingest\.\(\*sinkLoop\)`)},
-	{"decode and live sessions", regexp.MustCompile(`ingest\.\(\*Ingest\)\.runLive`)},
-	{"journal: write and sync, and the replies' signatures", regexp.MustCompile(`radiusd/journal\.`)},
-	{"sockets: receive, verify, append; send", regexp.MustCompile(`radiusd/radius\.`)},
-	{"garbage collection", regexp.MustCompile(`runtime\.gcBgMarkWorker|runtime\.bgsweep|runtime\.bgscavenge`)},
+	{"ClickHouse sink: encode and send", "clickhouse", regexp.MustCompile(`store/clickhouse|clickhouse-go|ch-go`)},
+	{"Postgres sink: merge sessions, encode and send", "sql", regexp.MustCompile(`radiusd/store\.|pgx`)},
+	{"each sink: read the journal and decode", "both", regexp.MustCompile(`ingest\.\(\*sinkLoop\)`)},
+	{"decode and live sessions", "", regexp.MustCompile(`ingest\.\(\*Ingest\)\.runLive`)},
+	{"journal: write and sync, and the replies' signatures", "", regexp.MustCompile(`radiusd/journal\.`)},
+	{"sockets: receive, verify, append; send", "", regexp.MustCompile(`radiusd/radius\.`)},
+	{"garbage collection", "", regexp.MustCompile(`runtime\.gcBgMarkWorker|runtime\.bgsweep|runtime\.bgscavenge`)},
 }
 
 const otherStage = "scheduler and the rest"
@@ -216,7 +220,12 @@ func (b *bench) takeProfile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.profiled = int64(after.records - before.records)
+	b.profiled = map[string]float64{"": after.records - before.records}
+	for sink := range after.taken {
+		taken := after.taken[sink] - before.taken[sink]
+		b.profiled[sink] = taken
+		b.profiled["both"] += taken
+	}
 	traces, err := exec.Command("go", "tool", "pprof", "-traces", b.options.radiusd, path).Output()
 	if err != nil {
 		return fmt.Errorf("go tool pprof: %w", err)
