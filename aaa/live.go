@@ -166,7 +166,7 @@ func NewLiveSessions(opt LiveOptions) *LiveSessions {
 	}
 	if opt.Registerer != nil {
 		opt.Registerer.MustRegister(l.inferred, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "radiusd_sessions_open", Help: "Sessions that are open.",
+			Name: "radiusd_sessions_open", Help: "Sessions that are open, as far as this node has heard of them.",
 		}, func() float64 { return float64(l.open.Load()) }))
 	}
 	return l

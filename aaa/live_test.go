@@ -522,7 +522,7 @@ func TestSessionMetrics(t *testing.T) {
 radiusd_sessions_inferred_stops_total{cause="Lost-Service"} 1
 radiusd_sessions_inferred_stops_total{cause="NAS-Reboot"} 0
 radiusd_sessions_inferred_stops_total{cause="Port-Preempted"} 0
-# HELP radiusd_sessions_open Sessions that are open.
+# HELP radiusd_sessions_open Sessions that are open, as far as this node has heard of them.
 # TYPE radiusd_sessions_open gauge
 radiusd_sessions_open 1
 `), "radiusd_sessions_open", "radiusd_sessions_inferred_stops_total"))

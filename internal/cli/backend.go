@@ -122,13 +122,18 @@ func (b *backend) close() error {
 	if s == nil {
 		return nil
 	}
+	return closeInTime(s.Close)
+}
+
+// closeInTime calls a store's Close, and waits for it no longer than closeTime.
+func closeInTime(closeStore func() error) error {
 	closed := make(chan error, 1)
-	go func() { closed <- s.Close() }() // ends with the process, if not before
+	go func() { closed <- closeStore() }() // ends with the process, if not before
 	select {
 	case err := <-closed:
 		return err
 	case <-time.After(closeTime):
-		return errors.New("the store does not answer, leaving its connections to the system")
+		return errors.New("it does not answer, leaving its connections to the system")
 	}
 }
 

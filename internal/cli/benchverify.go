@@ -25,6 +25,11 @@ record must be there exactly once, as it was sent, and nothing that was not sent
 each session must have one row with the greatest counters of its records. A record
 that was sent and never answered may be there or not.
 
+Where NASes that restart (--reboot) send to several servers and return no Class, a
+server may write a record before it hears of the restart, and take it for one of an
+older session of the same id; such records are told here as wrong. With --login
+there are none.
+
 What is missing, doubled or wrong is printed, and the exit code is 1.`,
 		Example: `  radiusd bench verify acknowledged.csv
   radiusd bench verify acknowledged.csv --wait 1m --config /etc/radiusd/radiusd.yaml -o json`,

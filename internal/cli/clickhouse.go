@@ -109,14 +109,7 @@ func (h *history) close() error {
 	if s == nil {
 		return nil
 	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.Close() }() // ends with the process, if not before
-	select {
-	case err := <-closed:
-		return err
-	case <-time.After(closeTime):
-		return errors.New("ClickHouse does not answer, leaving its connections to the system")
-	}
+	return closeInTime(s.Close)
 }
 
 // What follows is ingest.Sink, ingest.Batcher and aaa.AuthRecordStore on ClickHouse
