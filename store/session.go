@@ -98,7 +98,7 @@ func (c version) Value() (driver.Value, error) { return int64(*c.p), nil }
 func (c version) appendBinary(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), *c.p)
 }
-func (c version) Scan(src any) error { return whole[uint32]{c.p}.Scan(src) }
+func (c version) Scan(src any) error { return whole[uint32](c).Scan(src) }
 
 // eachSession calls fn for the sessions that a query's rest, from WHERE on,
 // selects. The session belongs to fn only during the call.
