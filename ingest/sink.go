@@ -32,10 +32,10 @@ var ErrCursorMoved = errors.New("the cursor is not where the last batch left it"
 // fails alone, again and again, while an empty batch is taken: it then goes into
 // the quarantine and the sink goes on behind it.
 //
-// After a Write that failed the cursor is read again. If it is not where it was,
-// because the database has lost transactions, the records from there on are
-// written again, as far as the journal has them. A sink with transactions returns
-// ErrCursorMoved, and takes nothing, when its cursor is not batch.Start.
+// After a Write that failed the cursor is read again, before anything else is
+// written. If it is not where it was, because the database has lost transactions, the
+// records from there on are written again, as far as the journal has them. A sink
+// returns ErrCursorMoved, and takes nothing, when its cursor is not batch.Start.
 //
 // A sink that is an [aaa.SessionCloser] as well is told of the sessions that
 // lapsed, when it has all their records.

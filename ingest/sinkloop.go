@@ -33,11 +33,13 @@ type sinkLoop struct {
 	pace   pace
 
 	stored   journal.Position   // the sink's cursor
+	foreign  bool               // another server has moved it
 	unsure   []journal.Position // where it is if a Write that failed has worked after all
+	unread   bool               // it could not be read: nothing may be written before
 	pos      journal.Position   // what the sink has taken of this journal
 	passed   journal.Position   // the end of what was read
-	isolated journal.Position   // the end of the last record in quarantine
-	records  []aaa.Record       // the batch in hand
+	isolated isolated
+	records  []aaa.Record // the batch in hand
 	ends     []journal.Position
 	raw      []byte // the envelopes of the batch
 	offsets  []int  // where each ends in raw
@@ -100,7 +102,7 @@ func (s *sinkLoop) carry(wait, work context.Context) error {
 		return err
 	}
 	defer r.Close()
-	s.stored = cursor
+	s.stored, s.foreign, s.unread = cursor, false, false
 	s.moved(from)
 	s.passed = from
 	for {
@@ -199,6 +201,11 @@ func (s *sinkLoop) write(wait, work context.Context) error {
 	if len(s.records) == 0 && s.passed <= s.pos {
 		return nil
 	}
+	if s.unread {
+		if _, err := s.lookAgain(wait, work); err != nil {
+			return err
+		}
+	}
 	from, to, failures := 0, len(s.records), 0
 	for s.pos < s.passed {
 		end := s.passed
@@ -217,7 +224,7 @@ func (s *sinkLoop) write(wait, work context.Context) error {
 			return err // nobody waits for a sink that is down
 		}
 		s.fail(err)
-		if foreign, err := s.look(work); err != nil {
+		if foreign, err := s.lookAgain(wait, work); err != nil {
 			return err
 		} else if foreign {
 			continue
@@ -262,20 +269,38 @@ func (s *sinkLoop) well(ctx context.Context) bool {
 func (s *sinkLoop) look(ctx context.Context) (foreign bool, err error) {
 	s.looked = time.Now()
 	cursor, err := s.sink.Cursor(ctx)
-	if err != nil || cursor == s.stored {
+	if s.unread = err != nil; s.unread {
+		return false, fmt.Errorf("read the cursor: %w", err)
+	}
+	if cursor == s.stored {
 		return false, nil
 	}
 	s.gauge.rewinds.Inc()
 	if cursor > s.stored && !slices.Contains(s.unsure, cursor) {
 		s.in.log.Error("another server moves this sink's cursor: is its data_dir a copy of this one? Stop it, and remove the file node_id from the copy",
 			"sink", s.sink.Name(), "left_at", uint64(s.stored), "found_at", uint64(cursor))
-		s.stored = cursor
+		s.stored, s.foreign = cursor, true
 		return true, nil
 	}
 	s.in.log.Warn("the sink's cursor is not where it was left, going on from there", "sink", s.sink.Name(),
 		"left_at", uint64(s.stored), "found_at", uint64(cursor))
 	s.retell()
 	return false, ErrCursorMoved
+}
+
+// lookAgain looks until the cursor can be read. A database without transactions that
+// has been away takes what comes first, and would have the cursor behind what it lost.
+func (s *sinkLoop) lookAgain(wait, work context.Context) (foreign bool, err error) {
+	for {
+		foreign, err := s.look(work)
+		if err == nil || errors.Is(err, ErrCursorMoved) || wait.Err() != nil {
+			return foreign, err
+		}
+		s.fail(err)
+		if err := s.tries.wait(wait); err != nil {
+			return false, err
+		}
+	}
 }
 
 // lookInterval is how often the cursor of a sink is read that has nothing to write:
@@ -286,14 +311,19 @@ func (s *sinkLoop) lookIdle(ctx context.Context) error {
 	if time.Since(s.looked) < lookInterval {
 		return nil
 	}
-	_, err := s.look(ctx)
-	return err
+	if _, err := s.look(ctx); errors.Is(err, ErrCursorMoved) {
+		return err
+	}
+	return nil // nobody waits for a sink that is away
 }
 
 // try writes once.
 func (s *sinkLoop) try(ctx context.Context, records []aaa.Record, end journal.Position) error {
 	began := time.Now()
-	cursor := max(end, s.stored) // which is further only if it is foreign
+	cursor := end
+	if s.foreign {
+		cursor = max(end, s.stored)
+	}
 	if err := s.sink.Write(ctx, &Batch{Records: records, Start: s.stored, End: cursor}); err != nil {
 		if !errors.Is(err, ErrCursorMoved) && !slices.Contains(s.unsure, cursor) {
 			s.unsure = append(s.unsure, cursor)
@@ -325,20 +355,6 @@ func (s *sinkLoop) envelope(n int) []byte {
 		from = s.offsets[n-1]
 	}
 	return s.raw[from:s.offsets[n]]
-}
-
-// isolate puts a record into quarantine. It must not be passed over before.
-func (s *sinkLoop) isolate(sink string, envelope []byte, end journal.Position, reason error) error {
-	if end <= s.isolated {
-		return nil // before the journal had to be read again
-	}
-	if err := s.in.quarantine.add(Quarantined{At: time.Now().UTC(), Sink: sink, End: end, Reason: reason.Error(), Envelope: envelope}); err != nil {
-		return err
-	}
-	s.isolated = end
-	s.gauge.quarantined.Inc()
-	s.in.log.Error("accounting record quarantined", "sink", sink, "end", uint64(end), "reason", reason, "file", s.in.quarantine.path)
-	return nil
 }
 
 // closingsKept bounds how many closings wait for a sink that is down. Those that
