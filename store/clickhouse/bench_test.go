@@ -57,16 +57,20 @@ func BenchmarkSink(b *testing.B) {
 				}
 			}
 			next()
-			require.NoError(b, sink.Write(b.Context(), &ingest.Batch{Records: records, End: 1}))
+			take(b, sink, records)
 			var own time.Duration
 			remote, batches := serverTime(b, server.PID()), 0
 			var before, after runtime.MemStats
 			var allocated uint64
+			start, err := sink.Cursor(b.Context())
+			require.NoError(b, err)
 			for b.Loop() {
 				next()
 				runtime.ReadMemStats(&before)
 				began := ownTime(b)
-				require.NoError(b, sink.Write(b.Context(), &ingest.Batch{Records: records, End: journal.Position(number)}))
+				end := start + journal.Position(len(records))
+				require.NoError(b, sink.Write(b.Context(), &ingest.Batch{Records: records, Start: start, End: end}))
+				start = end
 				own += ownTime(b) - began
 				runtime.ReadMemStats(&after)
 				allocated += after.Mallocs - before.Mallocs

@@ -47,5 +47,10 @@ func newTestSink(t testing.TB, s *Store) *Sink {
 	return sink
 }
 
-// batchOf is a batch of records, with a cursor.
-func batchOf(records []aaa.Record) *ingest.Batch { return &ingest.Batch{Records: records, End: 1} }
+// take has the sink take records as its next batch.
+func take(t testing.TB, sink *Sink, records []aaa.Record) {
+	t.Helper()
+	start, err := sink.Cursor(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, Start: start, End: start + 1}))
+}

@@ -70,7 +70,7 @@ func dayOf(location *time.Location) func(time.Time) time.Time {
 		if t.Before(from) || !t.Before(to) {
 			y, m, d := t.In(location).Date()
 			from, to = aaa.StartOfDate(y, m, d, location), aaa.NextDay(t, location)
-			day = time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+			day = storable(time.Date(y, m, d, 0, 0, 0, 0, time.UTC))
 		}
 		return day
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/aaa"
-	"radiusd/ingest"
 	"radiusd/internal/testserver"
 	"radiusd/report"
 	"radiusd/report/reporttest"
@@ -85,13 +84,13 @@ func TestReplaysAndCopiesChangeNothing(t *testing.T) {
 			h := reporttest.NewHistory(vienna(t), 200+seed, 80)
 			r := newReplay(seed, h)
 			once, often := openReplay(t, h), openReplay(t, h)
-			require.NoError(t, newTestSink(t, once).Write(t.Context(), batchOf(r.first)))
+			take(t, newTestSink(t, once), r.first)
 
 			journal := slices.Concat(r.first, r.copies)
 			slices.SortStableFunc(journal, func(a, b aaa.Record) int { return a.ReceivedAt.Compare(b.ReceivedAt) })
 			sink := newTestSink(t, often)
 			write := func(batch []aaa.Record) {
-				require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: batch, End: 1}))
+				take(t, sink, batch)
 			}
 			r.batches(journal, write)
 			r.batches(journal, write) // the cursor was lost
@@ -176,7 +175,7 @@ func TestRollupsAreMinimaAndMaxima(t *testing.T) {
 	sink := newTestSink(t, s)
 	for range 2 {
 		r.Shuffle(len(journal), func(i, j int) { journal[i], journal[j] = journal[j], journal[i] })
-		r.batches(journal, func(batch []aaa.Record) { require.NoError(t, sink.Write(t.Context(), batchOf(batch))) })
+		r.batches(journal, func(batch []aaa.Record) { take(t, sink, batch) })
 	}
 	for table, bucket := range map[string]func(at time.Time) time.Time{
 		"usage_hourly": func(at time.Time) time.Time { return at.Truncate(time.Hour) },

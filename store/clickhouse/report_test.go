@@ -27,7 +27,7 @@ func loadReports(t testing.TB, h *reporttest.History) *Store {
 	sink := newTestSink(t, s)
 	for _, size := range []int{700, 1100} {
 		for chunk := range slices.Chunk(h.Records, size) {
-			require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: chunk, End: 1}))
+			take(t, sink, chunk)
 		}
 		require.NoError(t, s.AppendAuthRecords(t.Context(), h.Decisions))
 	}

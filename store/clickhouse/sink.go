@@ -63,8 +63,20 @@ func (k *Sink) Cursor(ctx context.Context) (journal.Position, error) {
 }
 
 // Write inserts a batch and then its cursor. After an error a part of it may be
-// there; it is to be written again.
+// there; it is to be written again. It fails with ingest.ErrCursorMoved if the batch
+// does not follow those that the server has: one that was restarted or restored may
+// have lost some, without a connection that tells. Replicas may lag, and so tell
+// nothing; what one of them lost it gets from the others.
 func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
+	if k.store.schema.cluster == "" {
+		position, err := k.Cursor(ctx)
+		if err == nil && position != batch.Start {
+			err = ingest.ErrCursorMoved
+		}
+		if err != nil {
+			return fmt.Errorf("sink %s: %w", SinkName, err)
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := insertRows(ctx, k.store, &k.memory, "accounting_records", k.columns, batch.Records); err != nil {

@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -81,15 +82,23 @@ func TestSinkCursor(t *testing.T) {
 	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{End: 1000}))
 	require.EqualValues(t, 1000, at())
 	// A journal that took the place of a lost one may begin before the old cursor.
-	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{End: 10}))
+	require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Start: 1000, End: 10}))
 	require.EqualValues(t, 10, at())
 	// A clock that was set back does not bring an old cursor forth.
 	s.now = func() time.Time { return time.Now().Add(-24 * time.Hour) }
 	later := newTestSink(t, s)
 	_, err := later.Cursor(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, later.Write(t.Context(), &ingest.Batch{End: 20}))
+	require.NoError(t, later.Write(t.Context(), &ingest.Batch{Start: 10, End: 20}))
 	require.EqualValues(t, 20, at())
+
+	// One that lost the last batches, as no connection tells, takes nothing behind them.
+	require.NoError(t, s.exec(t.Context(), "TRUNCATE TABLE ingest_cursors"))
+	require.NoError(t, newTestSink(t, s).saveCursor(t.Context(), 10))
+	err = sink.Write(t.Context(), &ingest.Batch{Records: []aaa.Record{fullRecord()}, Start: 20, End: 30})
+	require.ErrorIs(t, err, ingest.ErrCursorMoved)
+	require.Zero(t, count(t, s, "SELECT count() FROM accounting_records"))
+	require.EqualValues(t, 10, at())
 
 	other, err := Open(t.Context(), Options{URL: s.options.URL, NodeID: "node-b"})
 	require.NoError(t, err)
@@ -100,7 +109,18 @@ func TestSinkCursor(t *testing.T) {
 }
 
 func TestSinkTakesTimesThatAreFarOff(t *testing.T) {
+	for _, zone := range []string{"Europe/Vienna", "America/New_York", "Pacific/Kiritimati"} {
+		t.Run(zone, func(t *testing.T) {
+			location, err := time.LoadLocation(zone)
+			require.NoError(t, err)
+			sinkTakesTimesThatAreFarOff(t, location)
+		})
+	}
+}
+
+func sinkTakesTimesThatAreFarOff(t *testing.T, location *time.Location) {
 	s := openTest(t)
+	s.options.Location = location
 	var records []aaa.Record
 	for i, at := range []time.Time{{}, time.Unix(-1, 0), time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)} {
 		r := fullRecord()
@@ -115,4 +135,6 @@ func TestSinkTakesTimesThatAreFarOff(t *testing.T) {
 	require.NoError(t, newTestSink(t, s).Write(t.Context(), &ingest.Batch{Records: records, End: 1}))
 	require.EqualValues(t, len(records), count(t, s, "SELECT count() FROM accounting_records"))
 	require.EqualValues(t, 3, count(t, s, "SELECT uniqExact(day) FROM usage_daily"), "wrong clocks count on the day of receipt")
+	const last = math.MaxUint32 / (24 * 60 * 60)
+	require.Zero(t, count(t, s, "SELECT countIf(toUInt16(day) > ?) FROM usage_daily", last), "no day before 1970 becomes one after 2106")
 }

@@ -186,7 +186,7 @@ func TestStatementsOnTodaysEngine(t *testing.T) {
 	useEverything(t, old, h)
 	require.NoError(t, newTestSink(t, old).saveCursor(t.Context(), 1))
 	require.NoError(t, old.AppendAuthRecords(t.Context(), h.Decisions))
-	require.NoError(t, newTestSink(t, old).Write(t.Context(), batchOf(h.Records)))
+	take(t, newTestSink(t, old), h.Records)
 	require.NoError(t, old.noteMigration(t.Context(), Migration{Version: 1, Name: "history", AppliedAt: h.Records[0].ReceivedAt}))
 
 	version := strings.TrimSpace(engine.run("SELECT version()")[0])
