@@ -5,9 +5,11 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"radiusd/aaa"
 	"radiusd/ingest"
 	"radiusd/internal/testserver"
 	"radiusd/journal"
@@ -78,4 +80,31 @@ func TestLongReports(t *testing.T) {
 	require.ErrorIs(t, err, enough)
 	require.NoError(t, s.eachRow(t.Context(), query{text: "SELECT toUInt64(7)"}, []any{&n}, func() error { return nil }), "the store works on")
 	require.EqualValues(t, 7, n)
+}
+
+// TestUsageStaysWhenRecordsAreDeleted: points that leave something open are all there
+// is of sessions that are past the retention of records.
+func TestUsageStaysWhenRecordsAreDeleted(t *testing.T) {
+	s := openTest(t)
+	began := time.Date(2030, 3, 1, 12, 0, 0, 0, time.UTC)
+	s.now = func() time.Time { return began.AddDate(0, 0, 100) }
+	var records []aaa.Record
+	for hours, octets := range []uint64{0, 1_000_000_000, 3_000_000_000, 3_500_000_000} { // it may have wrapped, and has not
+		r := fullRecord()
+		r.ID, r.EventTime, r.EventDerived, r.HasGigawords = testID(1, hours), began.Add(time.Duration(hours)*time.Hour), false, false
+		r.ReceivedAt, r.SessionSeconds, r.InputOctets, r.OutputOctets = r.EventTime, uint64(3600*hours), octets, 5
+		r.Plan = []string{"gold", "free"}[hours%2] // and back
+		records = append(records, r)
+	}
+	take(t, newTestSink(t, s), records)
+	month := time.Date(2030, 3, 1, 0, 0, 0, 0, vienna(t))
+	q := report.UsageQuery{By: report.ByUser, Span: report.Span{From: month, To: month.AddDate(0, 1, 0), Period: report.Month, Zone: vienna(t)}}
+	want := reporttest.UsageRows(t, s, q)
+	require.Len(t, want, 1)
+	require.EqualValues(t, 3_500_000_000, want[0].InputOctets)
+	require.EqualValues(t, 3*3600, want[0].Seconds)
+
+	s.options.RetentionDays = 30
+	require.NoError(t, s.exec(t.Context(), "TRUNCATE TABLE accounting_records"))
+	require.Equal(t, want, reporttest.UsageRows(t, s, q))
 }

@@ -45,6 +45,15 @@ func (s *Store) usage(ctx context.Context, q report.UsageQuery, fn func(report.U
 	return m.meter.Close()
 }
 
+// kept is since when all records are there; zero: all are. The points of usage_daily
+// stay longer.
+func (s *Store) kept() time.Time {
+	if s.options.RetentionDays == 0 {
+		return time.Time{}
+	}
+	return s.now().AddDate(0, 0, -s.options.RetentionDays)
+}
+
 // byUser meters some users at a time, so that there are no periods of all users in
 // memory.
 func (m *metering) byUser() error {
@@ -318,7 +327,7 @@ func (m *metering) session(users among, rows []row) {
 	if !users.has(username) || m.told[rows[0].session] {
 		return
 	}
-	if !m.rollup.aligned || m.unclear(rows) {
+	if !m.rollup.aligned || m.unclear(rows) && !fromµs(rows[0].low.at).Before(m.store.kept()) {
 		m.told[rows[0].session] = true
 		return
 	}
@@ -366,6 +375,9 @@ func (m *metering) silentAfter(users among) error {
 	users.where(&q)
 	m.filter(&q)
 	q.add(" GROUP BY session_id HAVING "+begun("minMerge(low)")+" < ?", µs(m.q.To))
+	if kept := m.store.kept(); !kept.IsZero() {
+		q.add(" AND "+begun("minMerge(low)")+" >= ?", µs(kept)) // of others the records may be gone
+	}
 	q.text = "SELECT session_id FROM (" + q.text + ") WHERE session_id GLOBAL NOT IN (SELECT session_id FROM " + table +
 		" WHERE " + column + " >= " + m.rollup.bound(m.q.To) + " AND " + column + " <= " + m.rollup.bound(m.q.To.Add(lookAround)) + ")"
 	var session uuid.UUID
