@@ -47,6 +47,9 @@ func newTestSink(t testing.TB, s *Store) *Sink {
 	return sink
 }
 
+// batchOf is the first batch of a sink.
+func batchOf(records []aaa.Record) *ingest.Batch { return &ingest.Batch{Records: records, End: 1} }
+
 // take has the sink take records as its next batch.
 func take(t testing.TB, sink *Sink, records []aaa.Record) {
 	t.Helper()

@@ -137,7 +137,7 @@ func TestFrozenServer(t *testing.T) {
 		require.Less(t, time.Since(began), 5*time.Second, name)
 	}
 	server.Thaw()
-	require.NoError(t, sink.Write(t.Context(), batchOf([]aaa.Record{fullRecord()})))
+	take(t, sink, []aaa.Record{fullRecord()})
 	server.Crash()
 	require.ErrorIs(t, sink.Write(t.Context(), batchOf(nil)), ErrUnreachable)
 }
