@@ -54,7 +54,7 @@ func (v *View) serverTime(ctx context.Context) (time.Time, error) {
 	}
 	now, err := v.client.Time(ctx).Result()
 	if err != nil {
-		return now, fmt.Errorf("ask Redis for the time: %w", err)
+		return now, fmt.Errorf("ask Redis for the time: %w", explain(err))
 	}
 	return now, nil
 }

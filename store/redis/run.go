@@ -47,7 +47,7 @@ func (s *Store) Run(ctx context.Context) {
 			err = s.work(ctx, &h)
 		} else if first && ctx.Err() == nil {
 			first = false
-			s.log.Error("Redis is away: limits and quotas go by this node's own view", "error", err)
+			s.log.Error("Redis is away: limits and quotas go by this node's own view", "error", explain(err))
 		}
 		if ctx.Err() != nil {
 			break
@@ -101,7 +101,7 @@ func (s *Store) work(ctx context.Context, h *health) error {
 // fail notes that Redis does not answer. The first to notice says so.
 func (s *Store) fail(err error) {
 	if s.up.CompareAndSwap(true, false) {
-		s.log.Error("Redis is away: limits and quotas go by this node's own view", "error", err)
+		s.log.Error("Redis is away: limits and quotas go by this node's own view", "error", explain(err))
 	}
 	select {
 	case s.broken <- struct{}{}:
