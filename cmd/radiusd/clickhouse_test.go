@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -70,8 +71,13 @@ func requireHistoryExactlyOnce(t *testing.T, db *sql.DB, acks []acknowledged) {
 		require.Zero(t, missing, "acknowledged more (or, negative, less) often than in ClickHouse: %+v", a)
 	}
 	for _, rollup := range []string{"usage_hourly", "usage_daily", "sessions"} {
-		// The rollups do not all know Acct-Session-Id: users have the sums.
-		require.Equal(t, sumsByUser(sessions), rollupSums(t, db, rollup), rollup)
+		// The rollups do not all know Acct-Session-Id: users have the sums. Records can be
+		// seen a moment before their rollups.
+		want, got := sumsByUser(sessions), rollupSums(t, db, rollup)
+		for began := time.Now(); !maps.Equal(want, got) && time.Since(began) < patience; {
+			got = rollupSums(t, db, rollup)
+		}
+		require.Equal(t, want, got, rollup)
 	}
 }
 
