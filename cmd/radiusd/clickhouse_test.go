@@ -190,6 +190,29 @@ func TestServerStartsWhileClickHouseIsAway(t *testing.T) {
 	require.Contains(t, f.do("migrate", "up"), "up to date")
 }
 
+// What is wrong with ClickHouse's settings is an error on the first start of a node. One
+// that has served before serves again: logins do not wait for a history.
+func TestOnlyAFirstStartFailsForClickHouse(t *testing.T) {
+	t.Parallel()
+	server := testserver.NewClickHouseServer(t)
+	wrong := fmt.Sprintf("clickhouse: {url: %q, cluster: nowhere}", server.URL())
+	f := newFaultSite(t, "", "")
+	f.addUser("alice", "looking-glass")
+	f.settings(wrong)
+	_, errs, code := f.run("", "serve")
+	require.Equal(t, 1, code)
+	require.Contains(t, errs, "the server knows no such cluster")
+
+	f.settings(clickhouseSetting(server))
+	radiusd := f.start()
+	require.Zero(t, radiusd.terminate(), radiusd.logged())
+	f.settings(wrong)
+	radiusd = f.start()
+	require.Contains(t, radiusd.logged(), "starting without ClickHouse")
+	require.True(t, f.login("alice", "looking-glass"))
+	require.Zero(t, radiusd.terminate(), radiusd.logged())
+}
+
 // A ClickHouse that hangs holds up neither answers nor the other store nor the end.
 func TestClickHouseHangs(t *testing.T) {
 	t.Parallel()

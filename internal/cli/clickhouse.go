@@ -41,13 +41,14 @@ func clickhouseOptions(c *config.Config, nodeID string, log *slog.Logger) clickh
 	}
 }
 
-// openHistory prepares ClickHouse and opens it if it can be reached. What waiting
-// does not mend is an error, so that the operator sees it at the start.
-func openHistory(ctx context.Context, c *config.Config, nodeID string, log *slog.Logger) (*history, error) {
+// openHistory prepares ClickHouse and opens it if it can be reached. On the first start
+// of a node, what waiting does not mend is an error, so that the operator sees it. A
+// node that has served before serves again, whatever is wrong with its history.
+func openHistory(ctx context.Context, c *config.Config, nodeID string, first bool, log *slog.Logger) (*history, error) {
 	options := clickhouseOptions(c, nodeID, log)
 	h := &history{log: log, open: func(ctx context.Context) (*clickhouse.Store, error) { return clickhouse.Open(ctx, options) }}
 	err := h.connect(ctx)
-	if err != nil && clickhouse.Permanent(err) {
+	if err != nil && first && clickhouse.Permanent(err) {
 		return nil, err
 	}
 	if err != nil {

@@ -144,8 +144,8 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 		}
 		return s, nil
 	}}
+	_, noSnapshot := os.Stat(filepath.Join(cfg.DataDir, snapshotFile))
 	if err := n.backend.connect(ctx); err != nil {
-		_, noSnapshot := os.Stat(filepath.Join(cfg.DataDir, snapshotFile))
 		if noSnapshot != nil || !store.MayPass(err) {
 			return nil, err
 		}
@@ -156,7 +156,7 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 		n.log.Error("starting without the store, trying again", "error", err)
 	}
 	if cfg.ClickHouse.URL != "" {
-		if n.history, err = openHistory(ctx, cfg, nodeID, n.log); err != nil {
+		if n.history, err = openHistory(ctx, cfg, nodeID, noSnapshot != nil, n.log); err != nil {
 			return nil, err
 		}
 	}

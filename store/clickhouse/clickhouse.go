@@ -173,14 +173,6 @@ func (s *Store) askVersion(ctx context.Context) error {
 // Close closes all connections.
 func (s *Store) Close() error { return s.conn.Close() }
 
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.conn.Ping(ctx); err != nil {
-		return fmt.Errorf("ClickHouse: %w", explain(err))
-	}
-	return nil
-}
-
 // exec runs a statement that returns nothing.
 func (s *Store) exec(ctx context.Context, statement string) error {
 	ctx, cancel := context.WithTimeout(ctx, schemaTime)
