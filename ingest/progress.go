@@ -65,7 +65,12 @@ func (b *backoff) reset() { b.next = 0 }
 // wait sleeps, and returns the context's error if that ended it.
 func (b *backoff) wait(ctx context.Context) error {
 	b.next = min(max(2*b.next, firstBackoff), b.max)
-	timer := time.NewTimer(b.next/2 + rand.N(b.next/2+1))
+	return pause(ctx, b.next/2+rand.N(b.next/2+1))
+}
+
+// pause sleeps, and returns the context's error if that ended it.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

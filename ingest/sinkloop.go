@@ -126,6 +126,9 @@ func (s *sinkLoop) carry(wait, work context.Context) error {
 	}
 }
 
+// gathersInDelay is how often the journal is looked into while a batch waits for more.
+const gathersInDelay = 10
+
 // idleWait is how long fill waits for a first record, so that closings get their
 // turn.
 const idleWait = time.Second
@@ -143,6 +146,11 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 			left := time.Until(deadline)
 			if left <= 0 || wait.Err() != nil {
 				return nil
+			}
+			if len(s.records) > 0 {
+				// Not woken for every group that is committed: there will be more.
+				_ = pause(wait, min(left, s.delay/gathersInDelay))
+				continue
 			}
 			ctx, cancel := context.WithTimeout(wait, left)
 			envelope, end, err = r.Next(ctx)

@@ -105,10 +105,12 @@ type Journal struct {
 	stats     Stats
 
 	// The committer's own.
-	spare    *group
-	active   File // nil while the device is failing
-	backoff  time.Duration
-	closeErr error
+	spare     *group
+	active    File // nil while the device is failing
+	backoff   time.Duration
+	lastBegan time.Time // when the last group was begun to be written
+	lastGroup int       // how many records it had
+	closeErr  error
 }
 
 // segment is a segment file. It ends where the next one begins, whatever else it holds.

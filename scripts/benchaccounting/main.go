@@ -29,6 +29,7 @@ type options struct {
 	rate        int
 	duration    time.Duration
 	open        int
+	interims    int
 	nases       int
 	users       int
 	concurrency int
@@ -43,6 +44,7 @@ func main() {
 	flag.IntVar(&o.rate, "rate", 20_000, "records a second")
 	flag.DurationVar(&o.duration, "duration", time.Minute, "how long to send at that rate")
 	flag.IntVar(&o.open, "open", 20_000, "sessions open at a time")
+	flag.IntVar(&o.interims, "interims", 12, "interims of a session: 12 is an hour with one every five minutes")
 	flag.IntVar(&o.nases, "nas", 16, "NASes")
 	flag.IntVar(&o.users, "users", 50_000, "users")
 	flag.IntVar(&o.concurrency, "concurrency", 64, "requests under way at a time in a closed loop")
@@ -132,7 +134,7 @@ const secret = "benchmark-secret"
 // load runs the load generator.
 func (b *bench) load(ctx context.Context, address string, args ...string) (l load, err error) {
 	args = append([]string{"bench", "acct", "--server", address, "--secret", secret, "--nas", strconv.Itoa(b.nases),
-		"--open", strconv.Itoa(b.open), "--users", strconv.Itoa(b.users), "--clock", "both", "-o", "json"}, args...)
+		"--open", strconv.Itoa(b.open), "--interims", strconv.Itoa(b.interims), "--users", strconv.Itoa(b.users), "--clock", "both", "-o", "json"}, args...)
 	cmd := exec.CommandContext(ctx, b.options.radiusd, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

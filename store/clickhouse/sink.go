@@ -39,7 +39,7 @@ func (k *Sink) Name() string { return SinkName }
 
 // Batching returns how batches for a Sink are made: ClickHouse wants few and large
 // ones.
-func Batching() ingest.Batching { return ingest.Batching{Records: 50_000, Delay: time.Second} }
+func Batching() ingest.Batching { return ingest.Batching{Records: 50_000, Delay: 2 * time.Second} }
 
 // Batching implements [ingest.Batcher].
 func (k *Sink) Batching() ingest.Batching { return Batching() }
