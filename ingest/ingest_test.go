@@ -507,7 +507,9 @@ func TestACursorThatTheJournalDoesNotKnow(t *testing.T) {
 	w.eventually(func() bool { return slices.Equal(sql.taken(), []string{"a"}) }, "from the oldest record on")
 	require.Contains(t, w.log.String(), "does not hold")
 	require.InDelta(t, 1, w.gauge("radiusd_ingest_gaps_total", ""), 0)
-	sql.set(func() { require.Equal(t, w.journal.End(), sql.cursor, "it must not be met again when the journal has grown so far") })
+	sql.set(func() {
+		require.Equal(t, w.journal.End(), sql.cursor, "it must not be met again when the journal has grown so far")
+	})
 }
 
 func TestLiveSessionsAreLoadedFirst(t *testing.T) {

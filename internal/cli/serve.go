@@ -65,7 +65,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <
 			return err
 		}
 	}
-	if os.Getenv("GOGC") == "" {
+	if a.getenv("GOGC") == "" {
 		debug.SetGCPercent(serveGCPercent)
 	}
 	n, err := newNode(ctx, cfg, demo, log)
