@@ -117,11 +117,15 @@ func TestANewNodeTakesSessionsOver(t *testing.T) {
 		require.Equal(t, want, login(b, n, "02-00-00-00-00-03").Code(), "user%d", n)
 	}
 
-	// The first comes back, with what its journal has, and knows what happened.
+	// The first comes back when the second has written all, with what its journal has,
+	// and knows what happened.
+	const records = users + users - 2 + users + users/2
+	stored := func(n int64) func() bool {
+		return func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") == n }
+	}
+	require.Eventually(t, stored(records-2), patience, 20*time.Millisecond)
 	first = a.start()
-	require.Eventually(t, func() bool {
-		return number(t, db, "SELECT count(*) FROM accounting_records") == users+users-2+users+users/2
-	}, patience, 20*time.Millisecond)
+	require.Eventually(t, stored(records), patience, 20*time.Millisecond)
 	require.Eventually(t, func() bool { return first.open() == users/2 }, patience, 20*time.Millisecond)
 	for _, s := range sessions[users/2:] {
 		s.EventTime = began.Add(9 * time.Minute)

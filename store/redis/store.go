@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"radiusd/aaa"
@@ -182,6 +183,7 @@ func newClient(opt Options) (goredis.UniversalClient, error) {
 	u.DisableIdentity, u.PipelinePoolSize = true, -1
 	u.PoolSize = 64
 	u.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	logging.Disable() // what fails is in our log, once; the library would write its own lines beside it
 	return goredis.NewUniversalClient(&u), nil
 }
 
