@@ -35,22 +35,27 @@ func (v *server) ready() (status int, checks map[string]string) {
 
 func TestPostgresGoesAwayUnderLoadAndComesBack(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(*testserver.PostgresServer){
-		"stopped": (*testserver.PostgresServer).Stop,
-		"crashed": (*testserver.PostgresServer).Crash,
+	for _, test := range []struct {
+		name string
+		end  func(*testserver.PostgresServer)
+		away time.Duration // no less than it takes to see that the rest goes on
+	}{
+		{"stopped for a minute", (*testserver.PostgresServer).Stop, time.Minute},
+		{"crashed", (*testserver.PostgresServer).Crash, 0},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			postgres := testserver.NewPostgresServer(t)
 			f := newFaultSite(t, postgres.URL(), "")
 			f.addUser("alice", "looking-glass")
 			server := f.start()
-			load := f.accounting("--rate", "1000", "--duration", "5s")
+			load := f.accounting("--rate", "500", "--duration", (5*time.Second + test.away).String())
 			db := f.database()
 			require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
 				patience, 20*time.Millisecond)
 
-			end(postgres)
+			test.end(postgres)
+			back := time.After(test.away)
 			server.logs("accounting is held up")
 			require.True(t, f.login("alice", "looking-glass"), "authentication goes on without the store")
 			require.False(t, f.login("alice", "wrong"))
@@ -62,6 +67,8 @@ func TestPostgresGoesAwayUnderLoadAndComesBack(t *testing.T) {
 			status, checks := server.ready()
 			require.Equal(t, http.StatusOK, status, "a server that answers is ready: %v", checks)
 
+			<-back // what is waited for is the time itself
+			require.True(t, f.login("alice", "looking-glass"), "authentication still goes on")
 			postgres.Start()
 			server.logs("accounting goes on")
 			acks := append(load.finish(), acknowledged{session: "away", status: "start", username: "alice"})
