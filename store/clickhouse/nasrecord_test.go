@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/aaa"
-	"radiusd/ingest"
 )
 
 func TestRecordsOfNASes(t *testing.T) {
@@ -22,7 +21,7 @@ func TestRecordsOfNASes(t *testing.T) {
 	other := interim
 	other.ID, other.SessionID, other.NASIdentifier = testID(1, 4), testID(2, 2), "wifi"
 	for range 2 { // as a replay does
-		require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: []aaa.Record{interim, stop, boot, other}, End: 42}))
+		take(t, sink, []aaa.Record{interim, stop, boot, other})
 	}
 
 	n, err := s.CountRecordsOf(t.Context(), "bras-")
