@@ -84,9 +84,11 @@ func TestJournalAtItsLimitAnswersNoAccounting(t *testing.T) {
 func smallDisk(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := syscall.Mount("radiusd-test", dir, "tmpfs", 0, "size="+size); err != nil {
+	err := syscall.Mount("radiusd-test", dir, "tmpfs", 0, "size="+size)
+	if err != nil && os.Getenv("CI") == "" {
 		t.Skipf("a small file system can be mounted by root only: %v", err)
 	}
+	require.NoError(t, err, "the tests of a full disk run where CI does")
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 	return dir
 }
