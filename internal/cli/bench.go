@@ -33,7 +33,7 @@ need --remote.`,
 		Example: `  radiusd bench auth --user alice --password s3cret --duration 10s
   radiusd bench auth --user 'user{n}' --password 'pw{n}' --users 100000 --rate 20000
   radiusd bench acct --sessions 10000 --interims 3 --log acknowledged.csv
-  radiusd bench verify acknowledged.csv --wait 30s`,
+  radiusd bench verify acknowledged.csv`,
 	}
 	c.AddCommand(a.benchAuthCommand(), a.benchAcctCommand(), a.benchVerifyCommand())
 	return c

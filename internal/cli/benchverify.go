@@ -61,7 +61,7 @@ What is missing, doubled or wrong is printed, and the exit code is 1.`,
 			})
 		},
 	}
-	c.Flags().DurationVar(&wait, "wait", 0, "how long to wait until a store has everything that was acknowledged")
+	c.Flags().DurationVar(&wait, "wait", 10*time.Second, "how long to wait until a store has everything that was acknowledged; 0s compares at once")
 	c.Flags().IntVar(&limit, "limit", limit, "describe at most `N` differences in each store")
 	a.outputFlag(c)
 	return c
