@@ -19,9 +19,9 @@ type messages struct {
 	control [batchSize]controlMessage
 }
 
-// controlMessage has room for one IP_PKTINFO or IPV6_PKTINFO, aligned as the
-// kernel's headers are.
-type controlMessage [5]uint64
+// controlMessage has room for one IP_PKTINFO or IPV6_PKTINFO, and a UDP_SEGMENT,
+// aligned as the kernel's headers are.
+type controlMessage [8]uint64
 
 const controlSize = int(unsafe.Sizeof(controlMessage{}))
 
@@ -129,16 +129,36 @@ func (r *batchReader) way(i int) (w way) {
 	return w
 }
 
-// batchWriter writes with sendmmsg(2).
+// batchWriter writes with sendmmsg(2). Replies in a row that go the same way and are
+// of one length travel as a train: one message, which the kernel, or the network
+// interface, cuts into datagrams again (UDP_SEGMENT, udp(7)). That costs half of what
+// the datagrams cost one by one.
 type batchWriter struct {
 	*messages
 	family int
+	trains [batchSize]train
 	send   func(fd uintptr) bool
-	first  int // the messages to send in this call
+	first  int // the trains to send in this call
 	end    int
 	n      int
 	errno  syscall.Errno
+	// apart is how many batches are still to be sent one by one, since a train was
+	// refused: some interfaces and tunnels cannot cut them.
+	apart int
 }
+
+// train is the datagrams of one message: out[first:end], of length octets each.
+type train struct{ first, end, length int }
+
+const (
+	// maxTrainDatagram is the longest datagram in a train: what is near the
+	// interface's MTU may have to be fragmented, which trains cannot be.
+	maxTrainDatagram = 1200
+	// maxTrain bounds all of a train, which has to fit into one IP packet.
+	maxTrain = 60_000
+	// apartAfterRefusal is for how many batches a refused train is remembered.
+	apartAfterRefusal = 1024
+)
 
 func newBatchWriter(c *net.UDPConn) *batchWriter {
 	w := &batchWriter{messages: newMessages(c), family: unix.AF_INET}
@@ -166,64 +186,115 @@ func newBatchWriter(c *net.UDPConn) *batchWriter {
 
 func (w *batchWriter) write(out []datagram) (failed int, err error) {
 	for len(out) > 0 {
-		n := min(len(out), batchSize)
-		for i := range n {
-			w.fill(i, &out[i])
-		}
-		out = out[n:]
-		for w.first, w.end = 0, n; w.first < w.end; {
+		batch := out[:min(len(out), batchSize)]
+		out = out[len(batch):]
+		w.apart = max(w.apart-1, 0)
+		w.first, w.end = 0, w.couple(batch, 0)
+		for w.first < w.end {
 			if e := w.raw.Write(w.send); e != nil { // closed, or past the deadline
-				return failed + w.end - w.first + len(out), e
+				return failed + len(batch) - w.trains[w.first].first + len(out), e
 			}
-			if w.errno != 0 { // about the first message; the others may be fine
-				failed, err = failed+1, w.errno
-				w.first++
+			if w.errno == 0 {
+				w.first += w.n
 				continue
 			}
-			w.first += w.n
+			// About the first message; the others may be fine.
+			refused := w.trains[w.first]
+			if refused.end-refused.first > 1 {
+				w.apart = apartAfterRefusal
+				w.first, w.end = 0, w.couple(batch[refused.first:], refused.first)
+				continue
+			}
+			failed, err = failed+1, w.errno
+			w.first++
 		}
 	}
 	return failed, err
 }
 
-// fill prepares message i.
-func (w *batchWriter) fill(i int, d *datagram) {
-	w.vectors[i].Base = unsafe.SliceData(d.data)
-	w.vectors[i].SetLen(len(d.data))
+// couple prepares the messages for the rest of a batch, whose first datagram is at
+// the offset, and returns how many they are.
+func (w *batchWriter) couple(out []datagram, offset int) (n int) {
+	for i := range out {
+		d := &out[i]
+		w.vectors[i].Base = unsafe.SliceData(d.data)
+		w.vectors[i].SetLen(len(d.data))
+		if n > 0 && w.apart == 0 && w.trains[n-1].takes(d, &out[i-1]) {
+			w.trains[n-1].end++
+			continue
+		}
+		w.trains[n] = train{first: offset + i, end: offset + i + 1, length: len(d.data)}
+		n++
+	}
+	for i := range n {
+		t := &w.trains[i]
+		w.fill(i, &out[t.first-offset].way, t)
+		h := &w.headers[i].Hdr
+		h.Iov = &w.vectors[t.first-offset]
+		h.SetIovlen(t.end - t.first)
+	}
+	return n
+}
+
+// takes reports whether d, which follows the train's last datagram, can join it.
+func (t *train) takes(d, last *datagram) bool {
+	return len(d.data) == t.length && t.length <= maxTrainDatagram && (t.end-t.first+1)*t.length <= maxTrain &&
+		d.way == last.way
+}
+
+// fill prepares address and control data of message i.
+func (w *batchWriter) fill(i int, way *way, t *train) {
 	h := &w.headers[i].Hdr
-	port := networkOrder(d.way.peer.Port())
+	port := networkOrder(way.peer.Port())
 	if w.family == unix.AF_INET {
 		*(*unix.RawSockaddrInet4)(unsafe.Pointer(&w.names[i])) = unix.RawSockaddrInet4{
-			Family: unix.AF_INET, Port: port, Addr: d.way.peer.Addr().As4()}
+			Family: unix.AF_INET, Port: port, Addr: way.peer.Addr().As4()}
 		h.Namelen = unix.SizeofSockaddrInet4
 	} else {
 		w.names[i] = unix.RawSockaddrInet6{
-			Family: unix.AF_INET6, Port: port, Addr: d.way.peer.Addr().As16(), Scope_id: d.way.scope}
+			Family: unix.AF_INET6, Port: port, Addr: way.peer.Addr().As16(), Scope_id: way.scope}
 		h.Namelen = unix.SizeofSockaddrInet6
 	}
-	if !d.way.local.IsValid() {
-		h.Control = nil
-		h.SetControllen(0)
-		return
+	length := 0
+	if way.local.IsValid() {
+		length += w.sendFrom(w.controlAt(i, length), way)
 	}
-	c := (*unix.Cmsghdr)(unsafe.Pointer(&w.control[i]))
+	if t.end-t.first > 1 {
+		c := w.controlAt(i, length)
+		c.Level, c.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+		c.SetLen(unix.CmsgLen(2))
+		*(*uint16)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))) = uint16(t.length)
+		length += unix.CmsgSpace(2)
+	}
+	h.Control = nil
+	if length > 0 {
+		h.Control = (*byte)(unsafe.Pointer(&w.control[i]))
+	}
+	h.SetControllen(length)
+}
+
+func (m *messages) controlAt(i, offset int) *unix.Cmsghdr {
+	return (*unix.Cmsghdr)(unsafe.Add(unsafe.Pointer(&m.control[i]), offset))
+}
+
+// sendFrom makes c say which address of ours the datagrams leave from, and returns
+// how many octets that takes.
+func (w *batchWriter) sendFrom(c *unix.Cmsghdr, way *way) int {
 	data := unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))
-	h.Control = (*byte)(unsafe.Pointer(c))
 	if w.family == unix.AF_INET {
 		c.Level, c.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
 		c.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
-		h.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
-		*(*unix.Inet4Pktinfo)(data) = unix.Inet4Pktinfo{Spec_dst: d.way.local.As4()}
-		return
+		*(*unix.Inet4Pktinfo)(data) = unix.Inet4Pktinfo{Spec_dst: way.local.As4()}
+		return unix.CmsgSpace(unix.SizeofInet4Pktinfo)
 	}
 	c.Level, c.Type = unix.IPPROTO_IPV6, unix.IPV6_PKTINFO
 	c.SetLen(unix.CmsgLen(unix.SizeofInet6Pktinfo))
-	h.SetControllen(unix.CmsgSpace(unix.SizeofInet6Pktinfo))
-	info := unix.Inet6Pktinfo{Addr: d.way.local.As16()}
-	if d.way.local.Is6() && d.way.local.IsLinkLocalUnicast() {
-		info.Ifindex = d.way.scope // otherwise the routing table decides the interface
+	info := unix.Inet6Pktinfo{Addr: way.local.As16()}
+	if way.local.Is6() && way.local.IsLinkLocalUnicast() {
+		info.Ifindex = way.scope // otherwise the routing table decides the interface
 	}
 	*(*unix.Inet6Pktinfo)(data) = info
+	return unix.CmsgSpace(unix.SizeofInet6Pktinfo)
 }
 
 // networkOrder turns a port of a raw socket address into a number, and back.

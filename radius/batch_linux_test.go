@@ -97,3 +97,77 @@ func TestTuneSocket(t *testing.T) {
 	}
 	require.NotZero(t, socketDrops(c))
 }
+
+// Datagrams of one length in a row to one peer travel as one message and arrive as
+// they were, whatever stands between them.
+func TestTrains(t *testing.T) {
+	for _, network := range []string{"udp4", "udp6", "udp"} {
+		t.Run(network, func(t *testing.T) {
+			from, err := net.ListenUDP(network, &net.UDPAddr{})
+			require.NoError(t, err)
+			defer from.Close()
+			_, err = tuneSocket(from, 1<<20)
+			require.NoError(t, err)
+			address := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}
+			if network == "udp6" {
+				address.IP = net.IPv6loopback
+			}
+			to, err := net.ListenUDP("udp", address)
+			require.NoError(t, err)
+			defer to.Close()
+
+			peer := way{peer: localAddrPort(to), local: localAddrPort(to).Addr()}
+			lengths := []int{20, 20, 20, 50, 20, 20, 1200, 1200, 1201, 1201, 20, 70, 70, 20, 20, 20}
+			var out []datagram
+			for i, length := range lengths {
+				data := make([]byte, length)
+				data[0] = byte(i)
+				out = append(out, datagram{data: data, way: peer})
+			}
+			w := newBatchWriter(from)
+			require.Equal(t, 9, w.couple(out, 0), "messages")
+			failed, err := w.write(out)
+			require.NoError(t, err)
+			require.Zero(t, failed)
+			require.Zero(t, w.apart, "a train was refused")
+
+			require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
+			r, in, got := newBatchReader(to), make([]datagram, batchSize), 0
+			for got < len(lengths) {
+				n, err := r.read(in)
+				require.NoError(t, err)
+				for _, d := range in[:n] {
+					require.Len(t, d.data, lengths[got])
+					require.Equal(t, byte(got), d.data[0])
+					got++
+				}
+			}
+		})
+	}
+}
+
+// Where a train is refused its datagrams go one by one, and so do others for a while.
+func TestTrainRefused(t *testing.T) {
+	from, to := listenUDP(t), listenUDP(t)
+	good := datagram{data: []byte("good"), way: way{peer: localAddrPort(to)}}
+	bad := datagram{data: []byte("bad"), way: way{peer: netip.MustParseAddrPort("127.0.0.1:0")}} // no port
+	w := newBatchWriter(from)
+	failed, err := w.write([]datagram{good, good, bad, bad, good, good})
+	require.ErrorIs(t, err, unix.EINVAL)
+	require.Equal(t, 2, failed)
+	require.Equal(t, apartAfterRefusal, w.apart)
+	failed, err = w.write([]datagram{good, good})
+	require.NoError(t, err)
+	require.Zero(t, failed)
+	require.Equal(t, apartAfterRefusal-1, w.apart)
+	require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
+	r, in := newBatchReader(to), make([]datagram, batchSize)
+	for got := 0; got < 6; {
+		n, err := r.read(in)
+		require.NoError(t, err)
+		for _, d := range in[:n] {
+			require.Equal(t, "good", string(d.data))
+		}
+		got += n
+	}
+}
