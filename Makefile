@@ -7,13 +7,13 @@ LDFLAGS := -X radiusd/internal/cli.version=$(VERSION)
 
 # One short run of every fuzz target; `make fuzz FUZZTIME=5m` digs deeper.
 FUZZTIME ?= 20s
-# Packages and expression for `make bench`.
+# Packages and expression for `make microbench`.
 PKG   ?= ./...
 BENCH ?= .
 COUNT ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: run build test lint vuln fuzz bench bench-accounting clean help
+.PHONY: run build test lint vuln fuzz bench bench-accounting microbench clean help
 
 run: build ## build and start on the embedded default in data/, on loopback, with demo data
 	exec $(BIN) serve --demo
@@ -38,7 +38,10 @@ vuln: ## govulncheck; needs the vulnerability database on the network
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	scripts/fuzz $(FUZZTIME)
 
-bench: ## run the benchmarks, for benchstat (PKG=./radius BENCH=Admit COUNT=10)
+bench: build ## requests a second and CPU, next to floors and FreeRADIUS (docs/benchmarks.md; ARGS=-help)
+	$(GO) run ./scripts/bench $(ARGS)
+
+microbench: ## run the Go benchmarks, for benchstat (PKG=./radius BENCH=Admit COUNT=10)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG)
 
 bench-accounting: ## accounting at volume on this machine, next to FreeRADIUS (docs/benchmarks.md)

@@ -3,11 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"radiusd/scripts/internal/testbed"
 )
 
 // freeradiusFiles is where Debian has FreeRADIUS's configuration.
@@ -128,18 +129,18 @@ func (b *bench) startFreeRADIUS() (acct string, err error) {
 	if found, _ := filepath.Glob("/usr/lib/freeradius/rlm_sql_postgresql.so"); found == nil {
 		return "", errors.New("rlm_sql_postgresql is not installed (Debian: freeradius-postgresql), -freeradius=false does without")
 	}
-	if _, err := b.psql("radius", "-f", freeradiusFiles+"/mods-config/sql/main/postgresql/schema.sql"); err != nil {
+	if _, err := b.postgres.SQL("radius", "-f", freeradiusFiles+"/mods-config/sql/main/postgresql/schema.sql"); err != nil {
 		return "", err
 	}
 	dir := filepath.Join(b.dir, "freeradius")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
-	port, err := freeUDPPort()
+	port, err := testbed.FreeUDPPort()
 	if err != nil {
 		return "", err
 	}
-	config := fmt.Appendf(nil, freeradiusConfig, dir, secret, b.ports.postgres, port)
+	config := fmt.Appendf(nil, freeradiusConfig, dir, secret, b.postgres.Port, port)
 	if err := os.WriteFile(filepath.Join(dir, "radiusd.conf"), config, 0o600); err != nil {
 		return "", err
 	}
@@ -148,26 +149,17 @@ func (b *bench) startFreeRADIUS() (acct string, err error) {
 	}
 	cmd := exec.Command(program, "-f", "-d", dir, "-n", "radiusd")
 	cmd.Dir = dir
-	server, err := b.start("freeradius", syscall.SIGTERM, cmd)
+	server, err := b.bed.Start("freeradius", syscall.SIGTERM, cmd)
 	if err != nil {
 		return "", err
 	}
 	acct = fmt.Sprintf("127.0.0.1:%d", port)
 	b.freeradiusServer = server
-	return acct, server.await(b.dir, func() error {
+	return acct, server.Await(func() error {
 		out, err := exec.Command(b.options.radiusd, "test", "acct", "start", "probe", "--server", acct, "--secret", secret, "--timeout", "1s").CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("%w: %s", err, out)
 		}
 		return nil
 	})
-}
-
-func freeUDPPort() (int, error) {
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer c.Close()
-	return c.LocalAddr().(*net.UDPAddr).Port, nil
 }

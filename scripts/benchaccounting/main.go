@@ -21,6 +21,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"radiusd/scripts/internal/testbed"
 )
 
 // options are the command line.
@@ -78,8 +80,8 @@ func run(ctx context.Context, o *options) (err error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // Postgres runs as somebody else
 		return err
 	}
-	b := &bench{options: o, dir: dir}
-	defer func() { err = errors.Join(err, b.stopAll()) }()
+	b := &bench{options: o, dir: dir, bed: &testbed.Bed{Dir: dir}}
+	defer func() { err = errors.Join(err, b.bed.StopAll()) }()
 	if err := b.measureRadiusd(ctx); err != nil {
 		return err
 	}
@@ -94,15 +96,16 @@ func run(ctx context.Context, o *options) (err error) {
 // bench is one run.
 type bench struct {
 	*options
-	dir     string
-	running []*process
+	dir string
+	bed *testbed.Bed
 
-	postgres, clickhouse, radiusd *process
-	freeradiusServer              *process
-	ports                         struct{ postgres, clickhouse int }
-	metrics                       string // address
-	clickhouseVersion             string
-	config                        string // of radiusd
+	postgres            *testbed.Postgres
+	clickhouse, radiusd *testbed.Process
+	freeradiusServer    *testbed.Process
+	clickhousePort      int
+	metrics             string // address
+	clickhouseVersion   string
+	config              string // of radiusd
 
 	sustained, closedLoop, freeradiusLoop load
 	samples                               []sample
@@ -197,7 +200,7 @@ func (b *bench) measureRadiusd(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return errors.Join(b.stop(b.radiusd), b.stop(b.clickhouse))
+	return errors.Join(b.bed.Stop(b.radiusd), b.bed.Stop(b.clickhouse))
 }
 
 // measureFreeRADIUS runs FreeRADIUS on the same Postgres server in a closed loop.
@@ -212,6 +215,6 @@ func (b *bench) measureFreeRADIUS(ctx context.Context) error {
 		return err
 	}
 	b.freeradiusCPU = b.usage().since(before)
-	b.radacct, err = b.psql("radius", "-Atc", "SELECT count(*), count(acctstoptime) FROM radacct")
+	b.radacct, err = b.postgres.SQL("radius", "-Atc", "SELECT count(*), count(acctstoptime) FROM radacct")
 	return err
 }

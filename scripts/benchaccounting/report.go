@@ -4,17 +4,18 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"runtime"
 	"strings"
 	"time"
+
+	"radiusd/scripts/internal/testbed"
 )
 
 // print writes the result as Markdown.
 func (b *bench) print(w io.Writer) error {
 	var text strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
-	p("%s, %d cores, %s; %s.", cpuModel(), runtime.NumCPU(), kernel(), time.Now().UTC().Format("2 January 2006"))
+	p("%s, %d cores, %s; %s.", testbed.CPUModel(), runtime.NumCPU(), testbed.Kernel(), time.Now().UTC().Format("2 January 2006"))
 	p("%s.\n", strings.Join(b.versions(), ", "))
 	p("`%s`\n", strings.Join(append([]string{"scripts/bench-accounting"}, os.Args[1:]...), " "))
 	b.printSustained(p)
@@ -125,38 +126,13 @@ func perRecord(cpu time.Duration, records float64) string {
 
 // versions names what was measured.
 func (b *bench) versions() []string {
-	first := func(name string, args ...string) string {
-		out, err := exec.Command(name, args...).Output()
-		if err != nil {
-			return name + " (unknown)"
-		}
-		line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
-		return line
-	}
-	list := []string{"radiusd " + strings.TrimSpace(strings.TrimPrefix(first(b.options.radiusd, "version"), "version"))}
-	if bin, err := postgresPrograms(); err == nil {
-		list = append(list, first(bin+"/postgres", "--version"))
+	list := []string{"radiusd " + strings.TrimSpace(strings.TrimPrefix(testbed.FirstLine(b.options.radiusd, "version"), "version"))}
+	if bin, err := testbed.PostgresPrograms(); err == nil {
+		list = append(list, testbed.FirstLine(bin+"/postgres", "--version"))
 	}
 	list = append(list, "ClickHouse "+b.clickhouseVersion)
 	if b.freeradiusLoop.Answers > 0 {
-		out, _ := exec.Command("freeradius", "-v").Output()
-		line, _, _ := strings.Cut(string(out), ",")
-		list = append(list, strings.TrimPrefix(line, "radiusd: "))
+		list = append(list, testbed.FreeRADIUSVersion())
 	}
 	return list
-}
-
-func cpuModel() string {
-	content, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(content)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	content, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return "Linux " + strings.TrimSpace(string(content))
 }

@@ -36,52 +36,7 @@ func (u usage) since(before usage) usage {
 }
 
 func (b *bench) usage() usage {
-	return usage{cpuOf(b.radiusd), cpuOf(b.postgres), cpuOf(b.clickhouse), cpuOf(b.freeradiusServer)}
-}
-
-// tick is the unit of times in /proc: USER_HZ is 100 on every Linux.
-const tick = 10 * time.Millisecond
-
-// cpuOf returns the CPU time of a process and of all its children, living and dead.
-func cpuOf(p *process) time.Duration {
-	if p == nil {
-		return 0
-	}
-	root := p.cmd.Process.Pid
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	var total int64
-	for _, path := range stats {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		text := string(content)
-		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		parent, _ := strconv.Atoi(fields[1])
-		times := fields[11:13] // utime, stime
-		switch {
-		case pid == root:
-			times = fields[11:15] // and those of children that have ended
-		case parent != root: // Postgres and its backends, the others have none
-			continue
-		}
-		for _, text := range times {
-			n, _ := strconv.ParseInt(text, 10, 64)
-			total += n
-		}
-	}
-	return time.Duration(total) * tick
-}
-
-// residentOf returns the memory of a process.
-func residentOf(p *process) int64 {
-	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(content))[1], 10, 64)
-	return pages * int64(os.Getpagesize())
+	return usage{b.radiusd.CPU(), b.postgres.Process.CPU(), b.clickhouse.CPU(), b.freeradiusServer.CPU()}
 }
 
 var sinkLabel = regexp.MustCompile(`sink="([^"]*)"`)
@@ -140,7 +95,7 @@ func (b *bench) sample(ctx context.Context) {
 	defer every.Stop()
 	for {
 		if s, err := b.scrape(ctx); err == nil {
-			s.at, s.resident = time.Since(start), residentOf(b.radiusd)
+			s.at, s.resident = time.Since(start), b.radiusd.Resident()
 			b.samples = append(b.samples, s)
 		}
 		select {

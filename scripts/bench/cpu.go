@@ -1,0 +1,94 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpuOf returns the CPU time of all threads of a process, those that have ended
+// included, user and system, in nanoseconds as the scheduler counts them: the clock
+// that clock_getcpuclockid(3) names.
+func cpuOf(pid int) (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+	}
+	return time.Duration(t.Nano()), nil
+}
+
+// clocks returns the CPU time of a process and of this one.
+func clocks(pid int) (server, own time.Duration, err error) {
+	if pid != 0 {
+		if server, err = cpuOf(pid); err != nil {
+			return 0, 0, err
+		}
+	}
+	own, err = cpuOf(os.Getpid())
+	return server, own, err
+}
+
+// cores are the CPUs that this program may use, one of each core: a second thread of the
+// same core would slow down the first one.
+func cores() []int {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return []int{0}
+	}
+	var list []int
+	seen := map[string]bool{}
+	for cpu := range 1024 {
+		if !set.IsSet(cpu) {
+			continue
+		}
+		siblings, err := os.ReadFile(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu))
+		if core := strings.TrimSpace(string(siblings)); err == nil && seen[core] {
+			continue
+		} else if err == nil {
+			seen[core] = true
+		}
+		list = append(list, cpu)
+	}
+	return list
+}
+
+// places are where processes run, as taskset has them.
+type places struct{ server, generator, stores string }
+
+// placesOf distributes the cores: one for the server, one for the generator, and the
+// rest for the stores, which share the generator's if there is none.
+func placesOf(cores []int) (p places, err error) {
+	if len(cores) < 2 {
+		return p, fmt.Errorf("this machine has one core; the server and the load generator need one each")
+	}
+	p.server, p.generator, p.stores = strconv.Itoa(cores[0]), strconv.Itoa(cores[1]), strconv.Itoa(cores[1])
+	if rest := cores[2:]; len(rest) > 0 {
+		var names []string
+		for _, cpu := range rest[:min(len(rest), 4)] {
+			names = append(names, strconv.Itoa(cpu))
+		}
+		p.stores = strings.Join(names, ",")
+	}
+	return p, nil
+}
+
+// front is the command before one that is to run in a place.
+func front(place string) []string { return []string{"taskset", "-c", place} }
+
+// median is the middle of the values, and least and most the ends; zeros of none.
+func median(values []float64) (least, middle, most float64) {
+	if len(values) == 0 {
+		return 0, 0, 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	return sorted[0], (sorted[(n-1)/2] + sorted[n/2]) / 2, sorted[n-1]
+}

@@ -1,0 +1,397 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The generator is a program of its own beside `radiusd bench`, which plays whole NASes,
+// their clocks, retransmissions and lost packets, makes each packet when it is sent, and
+// so costs about as much as the server that it loads. This one costs less than what it
+// measures: its requests are signed before the load begins, are read and written in
+// batches by one thread, and the answers are checked in place.
+
+// A generator loads one server from several sockets, each of which is a NAS.
+type generator struct {
+	source      source
+	sockets     []*genSocket
+	concurrency int
+	interval    float64 // ns between requests; 0: as fast as answers come
+	due         float64 // when the next request is, in ns since start
+	busy        int
+	next        int // the socket whose turn it is
+	start       time.Time
+	polled      []unix.PollFd
+	out         *batch
+	in          *batch
+	buffers     [batchSize]answerBuffer
+
+	counts
+	latency   histogram
+	reads     uint64
+	firstFail error
+}
+
+// counts are what the answers were.
+type counts struct {
+	Requests   uint64 `json:"requests"`
+	Answers    uint64 `json:"answers"`
+	Wrong      uint64 `json:"wrong"`      // the right signature and the wrong code
+	Unverified uint64 `json:"unverified"` // not signed by the server, or not for this request
+	Unexpected uint64 `json:"unexpected"` // nothing was asked under that Identifier, or not any more
+	Lost       uint64 `json:"lost"`
+}
+
+// A load is the report of a generator.
+type load struct {
+	counts
+	Total      uint64        `json:"total"` // answers, those before and after the time that is measured included
+	Elapsed    time.Duration `json:"elapsed"`
+	ServerCPU  time.Duration `json:"server_cpu"`
+	OwnCPU     time.Duration `json:"own_cpu"`
+	P50        time.Duration `json:"p50"`
+	P99        time.Duration `json:"p99"`
+	Max        time.Duration `json:"max"`
+	BatchSize  float64       `json:"batch"` // answers that came at once
+	FirstError string        `json:"first_error,omitempty"`
+}
+
+// A source makes requests and judges answers.
+type source interface {
+	// request returns the next packet for a socket and an Identifier, which is not
+	// changed before it was answered or lost.
+	request(socket, identifier int) []byte
+	// verify judges the answer, of which authenticator is the request's.
+	verify(b *answerBuffer, n int, request []byte) verdict
+}
+
+type verdict uint8
+
+const (
+	right verdict = iota
+	wrongCode
+	unverified
+)
+
+// waitForAnswer is when a request is lost.
+const waitForAnswer = time.Second
+
+// genSocket is a socket and what is under way on it.
+type genSocket struct {
+	fd      int
+	slots   [256]genSlot
+	free    []uint8 // Identifiers, the one that rests longest first
+	arrived int     // answers since the last requests
+}
+
+type genSlot struct {
+	request []byte
+	since   int64 // when it was due, ns since start
+	busy    bool
+}
+
+// generate is the command that the benchmark starts for each load.
+func generate(ctx context.Context, args []string, w io.Writer) error {
+	var server, method string
+	var concurrency, sockets, users, watch int
+	var rate float64
+	var warmup, duration time.Duration
+	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
+	flags.StringVar(&server, "server", "", "address and port")
+	flags.StringVar(&method, "method", "pap", "echo, pap, chap, mschapv2")
+	flags.IntVar(&concurrency, "concurrency", 128, "requests under way")
+	flags.IntVar(&sockets, "sockets", 8, "sockets")
+	flags.IntVar(&users, "users", 100_000, "users")
+	flags.IntVar(&watch, "watch", 0, "process of the server")
+	flags.Float64Var(&rate, "rate", 0, "requests a second; 0: as fast as answers come")
+	flags.DurationVar(&warmup, "warmup", 500*time.Millisecond, "before it counts")
+	flags.DurationVar(&duration, "duration", 3*time.Second, "how long it counts")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	to, err := netip.ParseAddrPort(server)
+	if err != nil {
+		return err
+	}
+	g := &generator{concurrency: concurrency, in: newBatch(false), out: newBatch(false)}
+	if rate > 0 {
+		g.interval, g.concurrency = 1e9/rate, sockets*256
+	}
+	if g.source, err = newSource(method, sockets, users); err != nil {
+		return err
+	}
+	debug.SetGCPercent(-1) // nothing allocates from here on
+	if err := g.open(to, sockets); err != nil {
+		return err
+	}
+	report, err := g.run(ctx, warmup, duration, watch)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(report)
+}
+
+func newSource(method string, sockets, users int) (source, error) {
+	if method == "echo" {
+		p, err := newPool("pap", sockets, users)
+		return &echoSource{poolSource{pool: p, turn: make([]uint16, sockets*256)}}, err
+	}
+	p, err := newPool(method, sockets, users)
+	return &poolSource{pool: p, turn: make([]uint16, sockets*256)}, err
+}
+
+func (g *generator) open(to netip.AddrPort, sockets int) error {
+	for i := range sockets {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		growBuffers(fd, 1<<20)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: nasAddress(i)}); err != nil {
+			return fmt.Errorf("bind: %w", err)
+		}
+		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
+			return fmt.Errorf("connect: %w", err)
+		}
+		s := &genSocket{fd: fd, free: make([]uint8, 0, 512)}
+		for id := range 256 {
+			s.free = append(s.free, uint8(id))
+		}
+		g.sockets = append(g.sockets, s)
+		g.polled = append(g.polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
+	for i := range g.buffers {
+		g.buffers[i].init()
+		g.in.set(i, g.buffers[i].packet())
+	}
+	return nil
+}
+
+func (g *generator) now() int64 { return int64(time.Since(g.start)) }
+
+// run loads the server and reports what was between warm-up and end.
+func (g *generator) run(ctx context.Context, warmup, duration time.Duration, watch int) (*load, error) {
+	g.start = time.Now()
+	begin, end := int64(warmup), int64(warmup+duration)
+	report := new(load)
+	var before counts
+	var readsBefore uint64
+	var serverCPU, ownCPU time.Duration
+	var measuredFrom int64
+	var nextScan int64
+	measuring, done := false, false
+	for {
+		now := g.now()
+		switch {
+		case !measuring && !done && now >= begin:
+			measuring, before, readsBefore, measuredFrom = true, g.counts, g.reads, now
+			g.latency = histogram{}
+			var err error
+			if serverCPU, ownCPU, err = clocks(watch); err != nil {
+				return nil, err
+			}
+		case measuring && now >= end:
+			measuring, done = false, true
+			server, own, err := clocks(watch)
+			if err != nil {
+				return nil, err
+			}
+			report.ServerCPU, report.OwnCPU, report.Elapsed = server-serverCPU, own-ownCPU, time.Duration(now-measuredFrom)
+			report.counts = g.counts.since(before)
+			report.P50, report.P99, report.Max = g.latency.quantile(0.5), g.latency.quantile(0.99), g.latency.quantile(1)
+			report.BatchSize = float64(report.Answers) / float64(max(1, g.reads-readsBefore))
+		}
+		if done && g.busy == 0 || ctx.Err() != nil {
+			break
+		}
+		if !done {
+			if err := g.send(now); err != nil {
+				return nil, err
+			}
+		}
+		got, err := g.receive()
+		if err != nil {
+			return nil, err
+		}
+		if now >= nextScan {
+			nextScan = now + int64(50*time.Millisecond)
+			g.giveUp(now)
+		}
+		if got == 0 {
+			if err := g.sleep(now); err != nil {
+				return nil, err
+			}
+		}
+	}
+	report.Total = g.Answers
+	if g.firstFail != nil {
+		report.FirstError = g.firstFail.Error()
+	}
+	return report, ctx.Err()
+}
+
+func (c counts) since(b counts) counts {
+	return counts{c.Requests - b.Requests, c.Answers - b.Answers, c.Wrong - b.Wrong, c.Unverified - b.Unverified,
+		c.Unexpected - b.Unexpected, c.Lost - b.Lost}
+}
+
+// send sends what is due, from one socket after the other.
+func (g *generator) send(now int64) error {
+	for range g.sockets {
+		n := min(g.concurrency-g.busy, batchSize)
+		if g.interval > 0 {
+			n = min(batchSize, int((float64(now)-g.due)/g.interval))
+		}
+		if n <= 0 {
+			return nil
+		}
+		if g.interval == 0 { // what is under way is spread evenly
+			share := (g.concurrency + len(g.sockets) - 1) / len(g.sockets)
+			n = min(n, share-256+len(g.sockets[g.next].free))
+		}
+		if err := g.sendFrom(g.next, n, now); err != nil {
+			return err
+		}
+		g.next = (g.next + 1) % len(g.sockets)
+	}
+	return nil
+}
+
+// sendFrom sends at most n requests from a socket.
+func (g *generator) sendFrom(socket, n int, now int64) error {
+	s := g.sockets[socket]
+	n = min(n, len(s.free))
+	if n <= 0 {
+		return nil
+	}
+	for i := range n {
+		slot := &s.slots[s.free[i]]
+		slot.request = g.source.request(socket, int(s.free[i]))
+		slot.busy, slot.since = true, now
+		if g.interval > 0 {
+			slot.since = int64(g.due)
+			g.due += g.interval
+		}
+		g.out.set(i, slot.request)
+	}
+	for sent := 0; sent < n; {
+		k, errno := g.out.call(unix.SYS_SENDMMSG, uintptr(s.fd), sent, n)
+		switch errno {
+		case 0:
+			sent += k
+		case unix.EAGAIN, unix.ENOBUFS: // the send buffer is full of what the server does not read
+			if _, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLOUT}}, 100); err != nil && !errors.Is(err, unix.EINTR) {
+				return err
+			}
+		case unix.ECONNREFUSED:
+			return errors.New("nothing listens on the server's port")
+		default:
+			return fmt.Errorf("sendmmsg: %w", errno)
+		}
+	}
+	s.free = append(s.free[:0], s.free[n:]...)
+	g.busy += n
+	g.Requests += uint64(n)
+	return nil
+}
+
+// receive takes what has come to all sockets, one batch of each.
+func (g *generator) receive() (got int, err error) {
+	for socket, s := range g.sockets {
+		if len(s.free) == 256 {
+			continue // nothing is under way
+		}
+		n, errno := g.in.call(unix.SYS_RECVMMSG, uintptr(s.fd), 0, batchSize)
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			continue
+		case unix.ECONNREFUSED:
+			return 0, errors.New("nothing listens on the server's port")
+		default:
+			return 0, fmt.Errorf("recvmmsg: %w", errno)
+		}
+		got += n
+		g.reads++
+		now := g.now()
+		for i := range n {
+			g.answer(socket, s, &g.buffers[i], g.in.length(i), now)
+		}
+	}
+	return got, nil
+}
+
+// answer judges one datagram.
+func (g *generator) answer(socket int, s *genSocket, b *answerBuffer, n int, now int64) {
+	p := b.packet()
+	if n < headerLength || !s.slots[p[1]].busy {
+		g.Unexpected++
+		return
+	}
+	identifier := p[1]
+	slot := &s.slots[identifier]
+	switch g.source.verify(b, n, slot.request) {
+	case unverified: // as if it had not come
+		g.Unverified++
+		g.fail(fmt.Errorf("an answer to Identifier %d of socket %d is not signed as it should be", identifier, socket))
+		return
+	case wrongCode:
+		g.Wrong++
+		g.fail(fmt.Errorf("an answer has code %d", p[0]))
+	}
+	g.Answers++
+	g.latency.add(now - slot.since)
+	g.release(s, identifier)
+}
+
+func (g *generator) fail(err error) {
+	if g.firstFail == nil {
+		g.firstFail = err
+	}
+}
+
+func (g *generator) release(s *genSocket, identifier uint8) {
+	s.slots[identifier].busy = false
+	s.free = append(s.free, identifier)
+	g.busy--
+}
+
+// giveUp frees the Identifiers of what is lost.
+func (g *generator) giveUp(now int64) {
+	for _, s := range g.sockets {
+		if len(s.free) == 256 {
+			continue
+		}
+		for i := range s.slots {
+			if slot := &s.slots[i]; slot.busy && now-slot.since > int64(waitForAnswer) {
+				g.Lost++
+				g.release(s, uint8(i))
+			}
+		}
+	}
+}
+
+// sleep waits for an answer, or until a request is due. At a rate it does not wake more
+// often than every 50 µs for requests alone.
+func (g *generator) sleep(now int64) error {
+	wait := int64(20 * time.Millisecond)
+	if g.interval > 0 {
+		wait = min(wait, max(int64(g.due+g.interval)-now, int64(50*time.Microsecond)))
+	}
+	timeout := unix.NsecToTimespec(wait)
+	if _, err := unix.Ppoll(g.polled, &timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("poll: %w", err)
+	}
+	return nil
+}

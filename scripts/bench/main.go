@@ -1,0 +1,191 @@
+//go:build linux
+
+// Bench measures what a request costs radiusd on the machine it runs on, beside floors
+// that nobody can be below and beside FreeRADIUS, with the same packets, in turn, and
+// prints Markdown, which is where docs/benchmarks.md has its figures from.
+//
+// The server that is measured has one core, the load generator another. All servers are
+// its own, in a temporary folder and on free ports of loopback, and end with it. It
+// needs what scripts/install-test-servers installs.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"radiusd/scripts/internal/testbed"
+)
+
+// options are the command line.
+type options struct {
+	radiusd         string
+	only            string
+	rounds          int
+	duration        time.Duration
+	warmup          time.Duration
+	concurrency     int
+	acctConcurrency int
+	sockets         int
+	users           int
+	keep            string
+	setup           bool
+	latency         bool
+	cpuprofile      string
+	serverCPUs      string
+	generatorCPUs   string
+	storeCPUs       string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// command runs the benchmark, or one of the processes that the benchmark starts: this
+// program is also the load generator and the floors.
+func command(ctx context.Context) error {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "generate":
+			return generate(ctx, os.Args[2:], os.Stdout)
+		case "floor":
+			return runFloor(os.Args[2], os.Args[3])
+		}
+	}
+	var o options
+	flag.Usage = usage
+	flag.StringVar(&o.radiusd, "radiusd", "bin/radiusd", "the `PROGRAM`")
+	flag.StringVar(&o.only, "only", "", "comma-separated `NAMES` of what is measured (default all)")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured, in turn")
+	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long at a time")
+	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before it counts")
+	flag.IntVar(&o.concurrency, "concurrency", 128, "logins under way at a time")
+	flag.IntVar(&o.acctConcurrency, "acct-concurrency", 1024, "accounting records under way at a time, at a server that syncs them")
+	flag.IntVar(&o.sockets, "sockets", 8, "sockets of the load generator, each of them a NAS (1 to 64)")
+	flag.IntVar(&o.users, "users", 100_000, "users")
+	flag.StringVar(&o.keep, "keep", "", "set the servers up in `FOLDER`, keep it, and use it again when it is there")
+	flag.BoolVar(&o.setup, "setup", false, "only set up the folder of -keep")
+	flag.BoolVar(&o.latency, "latency", true, "measure latency at half the rate as well")
+	flag.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile of radiusd, from the middle of its load, to `FILE`")
+	flag.StringVar(&o.serverCPUs, "server-cpus", "", "CPU of the server that is measured, as taskset -c takes it (default the first)")
+	flag.StringVar(&o.generatorCPUs, "generator-cpus", "", "CPU of the load generator (default the second core's)")
+	flag.StringVar(&o.storeCPUs, "store-cpus", "", "CPUs of Postgres (default the next four cores', or the generator's if there are two)")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		return fmt.Errorf("what is %q? -help lists the options", flag.Arg(0))
+	}
+	return run(ctx, &o)
+}
+
+func usage() {
+	w := flag.CommandLine.Output()
+	fmt.Fprintf(w, "usage: go run ./scripts/bench [options]    (or: make bench)\n\nMeasures, in turn:\n\n")
+	for _, c := range contestants {
+		fmt.Fprintf(w, "  %-20s %s\n", c.name, c.title)
+	}
+	fmt.Fprintf(w, "\nOptions:\n\n")
+	flag.PrintDefaults()
+}
+
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func run(ctx context.Context, o *options) (err error) {
+	if o.radiusd, err = filepath.Abs(o.radiusd); err != nil {
+		return err
+	}
+	b := &bench{options: o}
+	if b.chosen, err = choose(o.only); err != nil {
+		return err
+	}
+	switch {
+	case o.rounds < 1 || o.duration < 100*time.Millisecond || o.users < 1 || o.users > 10_000_000:
+		return errors.New("want one round or more of 100ms or more each, and one to ten million users")
+	case o.sockets < 1 || o.sockets > 64 || o.concurrency < 1 || max(o.concurrency, o.acctConcurrency) > o.sockets*256:
+		return errors.New("want 1 to 64 sockets, and at most 256 requests under way on each")
+	case o.setup && o.keep == "":
+		return errors.New("-setup needs -keep")
+	}
+	if _, err := exec.LookPath("taskset"); err != nil {
+		return errors.New("taskset is not installed (Debian: util-linux)")
+	}
+	if b.places, err = placesOf(cores()); err != nil {
+		return err
+	}
+	for _, place := range []struct{ to, from *string }{
+		{&b.places.server, &o.serverCPUs}, {&b.places.generator, &o.generatorCPUs}, {&b.places.stores, &o.storeCPUs}} {
+		if *place.from != "" {
+			*place.to = *place.from
+		}
+	}
+	dir, remove, err := folder(o.keep)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	b.bed = &testbed.Bed{Dir: dir}
+	defer func() { err = errors.Join(err, b.bed.StopAll()) }()
+	if err := b.startAll(ctx); err != nil || o.setup {
+		return err
+	}
+	if err := b.measureAll(ctx); err != nil {
+		return err
+	}
+	return b.print(os.Stdout)
+}
+
+// folder makes the folder of the servers.
+func folder(keep string) (dir string, remove func(), err error) {
+	if keep == "" {
+		dir, err = os.MkdirTemp("", "radiusd-bench-")
+		remove = func() { os.RemoveAll(dir) }
+	} else {
+		if dir, err = filepath.Abs(keep); err == nil {
+			err = os.MkdirAll(dir, 0o755)
+		}
+		remove = func() {}
+	}
+	if err == nil {
+		err = os.Chmod(dir, 0o755) // Postgres runs as somebody else
+	}
+	return dir, remove, err
+}
+
+// choose returns the contestants with the names, which are separated by commas. A name
+// that ends in a star stands for all that begin with it.
+func choose(names string) ([]*contestant, error) {
+	var chosen []*contestant
+	for _, c := range contestants {
+		if names == "" && !c.special {
+			chosen = append(chosen, c)
+		}
+	}
+	if names == "" {
+		return chosen, nil
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		found := false
+		prefix, many := strings.CutSuffix(strings.TrimSpace(name), "*")
+		for _, c := range contestants {
+			if c.name == prefix || many && strings.HasPrefix(c.name, prefix) {
+				chosen, found = append(chosen, c), true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("-only: there is no %q; -help lists what there is", name)
+		}
+	}
+	return chosen, nil
+}

@@ -1,0 +1,231 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A result is what one load has shown.
+type result struct {
+	load
+	postgres time.Duration // CPU
+	whole    time.Duration // warm-up and end included, as the counters below
+	counters counters      // of radiusd
+}
+
+// perSecond is the rate of answers.
+func (r *result) perSecond() float64 { return float64(r.Answers) / r.Elapsed.Seconds() }
+
+// cpu is the server's CPU time for an answer, in microseconds.
+func (r *result) cpu() float64 {
+	return float64(r.ServerCPU.Nanoseconds()) / 1000 / max(1, float64(r.Answers))
+}
+
+// busy is the part of a core that the server used, and of its own the generator.
+func (r *result) busy() (server, generator float64) {
+	return r.ServerCPU.Seconds() / r.Elapsed.Seconds(), r.OwnCPU.Seconds() / r.Elapsed.Seconds()
+}
+
+// generatorLimited reports whether the generator, not the server, had no time left.
+func (r *result) generatorLimited() bool {
+	server, generator := r.busy()
+	return generator > 0.9 && server < 0.95
+}
+
+// measureAll loads each contestant in turn, the other way round in every second round.
+func (b *bench) measureAll(ctx context.Context) error {
+	for round := range b.rounds {
+		order := slices.Clone(b.chosen)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		results := map[string]*result{}
+		for _, c := range order {
+			r, err := b.measure(ctx, c, 0, round == 0 && b.cpuprofile != "")
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			results[c.name] = r
+			server, generator := r.busy()
+			say("round %d, %-18s %8.0f a second, %6.2f µs of CPU, server %3.0f %%, generator %3.0f %%",
+				round+1, c.name+":", r.perSecond(), r.cpu(), 100*server, 100*generator)
+		}
+		b.results = append(b.results, results)
+	}
+	return nil
+}
+
+// measure loads a contestant, as fast as it answers or at a rate.
+func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profile bool) (*result, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	s := b.servers[c.server]
+	if err := b.settle(ctx, s); err != nil {
+		return nil, err
+	}
+	r := new(result)
+	before, err := scrape(ctx, s.metrics)
+	if err != nil {
+		return nil, err
+	}
+	args := append(front(b.places.generator), self, "generate", "-server", s.auth, "-method", c.method,
+		"-concurrency", strconv.Itoa(b.concurrency), "-sockets", strconv.Itoa(b.sockets), "-users", strconv.Itoa(b.users),
+		"-watch", strconv.Itoa(s.process.PID()), "-rate", strconv.FormatFloat(rate, 'f', 0, 64),
+		"-warmup", b.warmup.String(), "-duration", b.duration.String())
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	profiled := make(chan error, 1)
+	if profile && s.metrics != "" {
+		go func() { profiled <- b.takeProfile(ctx, c, s) }()
+	} else {
+		profiled <- nil
+	}
+	postgres, start := b.postgresCPU(), time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("load generator: %w", err)
+	}
+	r.whole = time.Since(start)
+	if err := json.Unmarshal(out, &r.load); err != nil {
+		return nil, fmt.Errorf("report of the load generator: %w", err)
+	}
+	if err := <-profiled; err != nil {
+		return nil, err
+	}
+	r.postgres = b.postgresCPU() - postgres
+	after, err := scrape(ctx, s.metrics)
+	if err != nil {
+		return nil, err
+	}
+	r.counters = after.since(before)
+	switch {
+	case r.Answers == 0:
+		return nil, fmt.Errorf("no answers; %d lost, %d wrong: %s", r.Lost, r.Unverified, r.FirstError)
+	case r.Wrong > 0 || r.Unverified > 0 && r.Lost == 0: // what comes after its request was given up fits none
+		return nil, fmt.Errorf("%d answers had the wrong code, %d the wrong signature: %s", r.Wrong, r.Unverified, r.FirstError)
+	}
+	return r, nil
+}
+
+func (b *bench) postgresCPU() time.Duration {
+	if b.postgres == nil {
+		return 0
+	}
+	return b.postgres.CPU()
+}
+
+// settle waits until the servers are done with what the load before has left them.
+func (b *bench) settle(ctx context.Context, _ *server) error {
+	for range 150 {
+		before := b.allCPU()
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if b.allCPU()-before < 10*time.Millisecond {
+			return nil
+		}
+	}
+	return fmt.Errorf("the servers do not come to rest")
+}
+
+func (b *bench) allCPU() (total time.Duration) {
+	for _, s := range b.servers {
+		used, _ := cpuOf(s.process.PID()) // it has ended: the load will find out
+		total += used
+	}
+	return total + b.postgresCPU()
+}
+
+// takeProfile profiles radiusd in the middle of the load.
+func (b *bench) takeProfile(ctx context.Context, c *contestant, s *server) error {
+	path := b.cpuprofile
+	if first := slices.IndexFunc(b.chosen, func(o *contestant) bool { return b.servers[o.server].metrics != "" }); b.chosen[first] != c {
+		path += "." + c.name
+	}
+	select {
+	case <-time.After(b.warmup + time.Second): // the generator takes a moment to sign its requests
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.metrics, max(1, int(b.duration.Seconds())-1))
+	body, err := get(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := io.Copy(file, body); err != nil {
+		return err
+	}
+	say("profile of %s: %s", c.name, path)
+	return file.Close()
+}
+
+func get(ctx context.Context, url string) (io.ReadCloser, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		return nil, fmt.Errorf("%s: %s", url, response.Status)
+	}
+	return response.Body, nil
+}
+
+// counters are metrics of radiusd by name, labels left out and summed.
+type counters map[string]float64
+
+// scrape reads the metrics of a server that has some.
+func scrape(ctx context.Context, address string) (counters, error) {
+	if address == "" {
+		return nil, nil
+	}
+	body, err := get(ctx, "http://"+address+"/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	c := counters{}
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		metric, text, _ := strings.Cut(lines.Text(), " ")
+		if value, err := strconv.ParseFloat(text, 64); err == nil {
+			name, _, _ := strings.Cut(metric, "{")
+			c[name] += value
+		}
+	}
+	return c, lines.Err()
+}
+
+func (c counters) since(before counters) counters {
+	d := counters{}
+	for name, value := range c {
+		d[name] = value - before[name]
+	}
+	return d
+}

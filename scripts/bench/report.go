@@ -1,0 +1,147 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"radiusd/scripts/internal/testbed"
+)
+
+// print writes the result as Markdown.
+func (b *bench) print(w io.Writer) error {
+	var text strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
+	p("%s, %d cores, %s, %s; %s.", testbed.CPUModel(), runtime.NumCPU(), testbed.Kernel(), runtime.Version(), time.Now().UTC().Format("2 January 2006"))
+	p("%s.", strings.Join(b.versions(), ", "))
+	p("CPU %s has the server, %s the load generator, %s Postgres. %d users. Median of %d rounds of %v, least and most in brackets.\n",
+		b.places.server, b.places.generator, b.places.stores, b.users, b.rounds, b.duration)
+	p("`%s`\n", strings.Join(append([]string{"go run ./scripts/bench"}, os.Args[1:]...), " "))
+	b.printRates(p)
+	b.printRatios(p)
+	b.printRadiusd(p)
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// over collects a figure of a contestant over the rounds.
+func (b *bench) over(name string, figure func(*result) float64) (values []float64) {
+	for _, round := range b.results {
+		if r := round[name]; r != nil {
+			values = append(values, figure(r))
+		}
+	}
+	return values
+}
+
+// spread formats the median of values, and least and most.
+func spread(format string, values []float64) string {
+	least, middle, most := median(values)
+	if len(values) < 2 {
+		return fmt.Sprintf(format, middle)
+	}
+	return fmt.Sprintf(format+" ("+format+" to "+format+")", middle, least, most)
+}
+
+func (b *bench) printRates(p func(string, ...any)) {
+	p("| | answers a second | CPU µs an answer | server's core | generator's core | lost |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+	var limited []string
+	for _, c := range b.chosen {
+		server := b.over(c.name, func(r *result) float64 { s, _ := r.busy(); return 100 * s })
+		generator := b.over(c.name, func(r *result) float64 { _, g := r.busy(); return 100 * g })
+		lost := 0.0
+		for _, n := range b.over(c.name, func(r *result) float64 { return float64(r.Lost) }) {
+			lost += n
+		}
+		_, s, _ := median(server)
+		_, g, _ := median(generator)
+		p("| %s | %s | %s | %.0f %% | %.0f %% | %.0f |", c.title, spread("%.0f", b.over(c.name, (*result).perSecond)),
+			spread("%.2f", b.over(c.name, (*result).cpu)), s, g, lost)
+		for _, round := range b.results {
+			if r := round[c.name]; r != nil && r.generatorLimited() {
+				limited = append(limited, c.name)
+				break
+			}
+		}
+	}
+	if len(limited) > 0 {
+		p("\nThe load generator was the limit of %s: there, CPU an answer counts and the rate does not.", strings.Join(limited, ", "))
+	}
+	p("")
+}
+
+// ratios are those of a figure of two contestants, in each round.
+func (b *bench) ratios(of, to string, figure func(*result) float64) (values []float64) {
+	for _, round := range b.results {
+		if x, y := round[of], round[to]; x != nil && y != nil {
+			values = append(values, figure(x)/figure(y))
+		}
+	}
+	return values
+}
+
+func (b *bench) printRatios(p func(string, ...any)) {
+	var lines []string
+	for _, c := range b.chosen {
+		if c.versus != "" {
+			if values := b.ratios(c.name, c.floor, (*result).cpu); values != nil {
+				lines = append(lines, fmt.Sprintf("| CPU of %s to its floor, %s | %s |", c.name, c.floor, spread("%.2f", values)))
+			}
+		}
+	}
+	if len(lines) == 0 {
+		return
+	}
+	p("| ratio | |\n| --- | ---: |\n%s\n", strings.Join(lines, "\n"))
+}
+
+// printRadiusd prints what radiusd's metrics say of its loads.
+func (b *bench) printRadiusd(p func(string, ...any)) {
+	head := false
+	for _, c := range b.chosen {
+		if c.server != "radiusd" {
+			continue
+		}
+		if !head {
+			head = true
+			p("| radiusd | allocations an answer | octets allocated | collections a second | their CPU | auth records written, dropped | Postgres's CPU µs an answer |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+		}
+		each := func(name string) []float64 {
+			return b.over(c.name, func(r *result) float64 { return r.counters[name] / float64(max(1, r.Total)) })
+		}
+		written, dropped := 0.0, 0.0
+		for _, round := range b.results {
+			if r := round[c.name]; r != nil {
+				written += r.counters["radiusd_auth_records_written_total"]
+				dropped += r.counters["radiusd_auth_records_dropped_total"]
+			}
+		}
+		p("| %s | %s | %s | %s | %s | %.0f, %.0f | %s |", c.name, spread("%.2f", each("go_memstats_mallocs_total")), spread("%.0f", each("go_memstats_alloc_bytes_total")),
+			spread("%.1f", b.over(c.name, func(r *result) float64 { return r.counters["go_gc_duration_seconds_count"] / r.whole.Seconds() })),
+			spread("%.2f %%", b.over(c.name, func(r *result) float64 {
+				return 100 * r.counters["go_cpu_classes_gc_total_cpu_seconds_total"] / r.whole.Seconds()
+			})),
+			written, dropped,
+			spread("%.1f", b.over(c.name, func(r *result) float64 { return float64(r.postgres.Microseconds()) / float64(max(1, r.Total)) })))
+	}
+	if head {
+		p("")
+	}
+}
+
+// versions names what was measured.
+func (b *bench) versions() []string {
+	var list []string
+	if b.servers["radiusd"] != nil {
+		list = append(list, "radiusd "+strings.TrimSpace(strings.TrimPrefix(testbed.FirstLine(b.radiusd, "version"), "version")))
+	}
+	if bin, err := testbed.PostgresPrograms(); err == nil && b.postgres != nil {
+		list = append(list, testbed.FirstLine(bin+"/postgres", "--version"))
+	}
+	return list
+}

@@ -1,0 +1,90 @@
+package testbed
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// FirstLine is the first line that a program prints, as programs print their versions.
+func FirstLine(name string, args ...string) string {
+	out, err := exec.Command(name, args...).Output()
+	if err != nil {
+		return filepath.Base(name) + " (unknown)"
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return line
+}
+
+// CPUModel is the name of the machine's processor.
+func CPUModel() string {
+	content, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(content)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return runtime.GOARCH
+}
+
+// Kernel is the name and the release of the kernel.
+func Kernel() string {
+	content, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return "Linux " + strings.TrimSpace(string(content))
+}
+
+// FreeRADIUSVersion is what FreeRADIUS calls itself.
+func FreeRADIUSVersion() string {
+	line, _, _ := strings.Cut(FirstLine("freeradius", "-v"), ",")
+	return strings.TrimPrefix(line, "radiusd: ")
+}
+
+// tick is the unit of times in /proc: USER_HZ is 100 on every Linux.
+const tick = 10 * time.Millisecond
+
+// CPU returns the CPU time of the process and of its children, living and dead; zero of
+// nil. It is exact to ten milliseconds for each of them.
+func (p *Process) CPU() time.Duration {
+	if p == nil {
+		return 0
+	}
+	root := p.PID()
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	var total int64
+	for _, path := range stats {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		text := string(content)
+		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		parent, _ := strconv.Atoi(fields[1])
+		times := fields[11:13] // utime, stime
+		switch {
+		case pid == root:
+			times = fields[11:15] // and those of children that have ended
+		case parent != root: // Postgres and its backends, the others have none
+			continue
+		}
+		for _, text := range times {
+			n, _ := strconv.ParseInt(text, 10, 64)
+			total += n
+		}
+	}
+	return time.Duration(total) * tick
+}
+
+// Resident returns the memory of the process, in bytes.
+func (p *Process) Resident() int64 {
+	content, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/statm")
+	if err != nil {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(strings.Fields(string(content))[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
