@@ -9,6 +9,7 @@ import (
 	"layeh.com/radius/rfc2759"
 
 	"radiusd/radius"
+	"radiusd/radius/mschap"
 	"radiusd/radius/radiustest"
 )
 
@@ -73,7 +74,7 @@ var loginCases = []loginCase{
 
 // newLoginWorld has the users of loginCases, with a plan of the usual kind.
 func newLoginWorld(t testing.TB) *world {
-	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Now, o.Limits = nil, NewLiveSessions(LiveOptions{}) })
+	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Limits = NewLiveSessions(LiveOptions{}) })
 	w.access.options.Records.ring = make([]authSlot, 16) // filled before it is measured
 	w.nas.Vendor = "mikrotik"
 	w.store.putNAS(w.nas)
@@ -83,7 +84,7 @@ func newLoginWorld(t testing.TB) *world {
 	plan.Name, plan.QuotaOctets, plan.QuotaPeriod = "quota", 20e9, PeriodMonth
 	quota := w.store.putPlan(plan)
 	group := w.store.putGroup(Group{Name: "group", Items: []Item{replyItem("Filter-Id", "=", "web")}})
-	expires := time.Now().Add(24 * time.Hour)
+	expires := w.now.Add(24 * time.Hour)
 	for _, u := range []User{
 		{Name: "alice", PlanID: basic.ID},
 		{Name: "limited", PlanID: basic.ID, SimultaneousUse: 1},
@@ -174,19 +175,18 @@ func BenchmarkProof(b *testing.B) {
 		}
 	})
 	b.Run("MS-CHAPv2", func(b *testing.B) {
-		challenge, peer := []byte("fedcba9876543210"), []byte("0123456789abcdef")
+		authenticator, peer := [16]byte{1}, [16]byte{2}
 		h := radius.NewHasher([]byte(testSecret))
-		var authenticator [16]byte
 		var buffer [128]byte
 		for b.Loop() {
-			hash := rfc2759.NTPasswordHash(utf16le("wonderland"))
-			m := msCHAP{challenge: challenge, response: append(append([]byte{9, 0}, peer...), make([]byte, 32)...), hash: hash, username: []byte("alice")}
-			rfc2759.ChallengeResponse(rfc2759.ChallengeHash(peer, challenge, m.username), hash)
-			m.authenticatorResponse()
-			send, recv := m.mppeKeys()
-			_, _ = h.AppendSalted(buffer[:0], send, &authenticator, 1)
-			_, _ = h.AppendSalted(buffer[:0], recv, &authenticator, 2)
+			hash := mschap.HashPassword("wonderland")
+			challenge := mschap.ChallengeHash(&peer, &authenticator, []byte("alice"))
+			response := hash.Respond(challenge)
+			hashHash := hash.Hash()
+			mschap.AuthenticatorResponse(&hashHash, &response, challenge)
+			send, receive := mschap.SessionKeys(mschap.MasterKey(&hashHash, &response))
+			_, _ = h.AppendSalted(buffer[:0], send[:], &authenticator, 1)
+			_, _ = h.AppendSalted(buffer[:0], receive[:], &authenticator, 2)
 		}
 	})
 }
-

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"radiusd/radius"
+	"radiusd/radius/mschap"
 )
 
 const serviceTypeCallCheck = 10 // RFC 2865 §5.6
@@ -172,7 +173,8 @@ func (a *Access) authenticatePAP(x *exchange) Decision {
 	case SchemeCleartext:
 		return x.checked(secret != "" && equalString(password, secret))
 	case SchemeNTHash:
-		return x.checked(len(secret) == 16 && equalString(ntHash(password), secret))
+		hash := mschap.HashPassword(password)
+		return x.checked(equalString(hash[:], secret))
 	case SchemeHash:
 		return a.authenticateHash(x, secret, password)
 	}
@@ -225,27 +227,28 @@ func (x *exchange) authenticateMSCHAP() Decision {
 	if x.account == nil {
 		return x.checked(false)
 	}
-	var hash []byte
-	secret := append(x.passwordBuff[:0], x.account.secret()...)
+	secret := x.account.secret()
+	var hash mschap.NTHash
 	switch x.account.scheme {
 	case SchemeCleartext:
-		if len(secret) > 0 {
-			hash = ntHash(secret)
+		if secret == "" {
+			return x.checked(false)
 		}
+		hash = mschap.HashPassword(secret)
 	case SchemeNTHash:
-		hash = append([]byte(nil), secret...)
+		if len(secret) != len(hash) {
+			return x.checked(false)
+		}
+		copy(hash[:], secret)
 	case SchemeNone:
 		return x.refuse(ReasonNoCredential, "the user has no password")
 	default:
 		return x.refuse(ReasonMethodUnavailable, "MS-CHAP needs the password in clear or an NT hash, the user has another hash")
 	}
-	if len(hash) != 16 {
-		return x.checked(false)
-	}
 	if x.method == MethodMSCHAP {
-		return x.checked(x.mschap.verifyMSCHAP(hash))
+		return x.checked(x.mschap.verifyMSCHAP(&hash))
 	}
-	return x.checked(x.mschap.verifyMSCHAPv2(hash, x.username))
+	return x.checked(x.mschap.verifyMSCHAPv2(&hash, x.username))
 }
 
 // authenticateMAC lets a device in that is known by its address alone. The

@@ -13,6 +13,7 @@ import (
 
 	"radiusd/dictionary"
 	"radiusd/radius"
+	"radiusd/radius/mschap"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -42,6 +43,12 @@ const (
 	rfc2433ResponseID = 7
 )
 
+// ntHash is the hash of a password, as a user's secret.
+func ntHash(password []byte) []byte {
+	hash := mschap.HashPassword(password)
+	return hash[:]
+}
+
 func v2Response(t testing.TB, ntResponse string) []byte {
 	b := append([]byte{rfc2759ResponseID, 0}, unhex(t, rfc2759Peer)...)
 	b = append(b, make([]byte, 8)...)
@@ -49,43 +56,41 @@ func v2Response(t testing.TB, ntResponse string) []byte {
 }
 
 func TestMSCHAPv2Vectors(t *testing.T) {
-	hash := ntHash([]byte(rfc2759Password))
-	require.Equal(t, unhex(t, rfc2759Hash), hash)
-	require.Equal(t, unhex(t, rfc2759HashHash), rfc2759.NTPasswordHash(hash))
+	hash := mschap.HashPassword(rfc2759Password)
 	for _, username := range []string{rfc2759Username, `DOMAIN\` + rfc2759Username} {
 		m := msCHAP{challenge: unhex(t, rfc2759Challenge), response: v2Response(t, rfc2759NTResponse)}
-		require.True(t, m.verifyMSCHAPv2(hash, []byte(username)))
-		require.Equal(t, rfc2759Success, m.authenticatorResponse())
-		require.Equal(t, unhex(t, rfc3079MasterKey), rfc3079.GetMasterKey(rfc2759.NTPasswordHash(m.hash), m.response[26:50]))
-		send, recv := m.mppeKeys()
-		require.Equal(t, unhex(t, rfc3079SendKey), send)
-		require.NotEqual(t, send, recv)
+		require.True(t, m.verifyMSCHAPv2(&hash, []byte(username)))
+		require.Equal(t, hash, m.hash)
+		hashHash := hash.Hash()
+		success := mschap.AuthenticatorResponse(&hashHash, m.ntResponse(), m.hashed)
+		require.Equal(t, rfc2759Success, string(success[:]))
 	}
 	m := msCHAP{challenge: unhex(t, rfc2759Challenge), response: v2Response(t, rfc2759NTResponse)}
-	require.False(t, m.verifyMSCHAPv2(hash, []byte("user")), "the name is compared in its case")
-	require.False(t, m.verifyMSCHAPv2(ntHash([]byte("clientpass")), []byte(rfc2759Username)))
+	require.False(t, m.verifyMSCHAPv2(&hash, []byte("user")), "the name is compared in its case")
+	another := mschap.HashPassword("clientpass")
+	require.False(t, m.verifyMSCHAPv2(&another, []byte(rfc2759Username)))
 }
 
 func TestMSCHAPv2WithTheDomainInTheHash(t *testing.T) {
-	hash := ntHash([]byte("secret"))
+	hash := mschap.HashPassword("secret")
 	name := []byte(`CORP\alice`)
 	challenge, peer := make([]byte, 16), []byte("0123456789abcdef")
 	response := append(append([]byte{1, 0}, peer...), make([]byte, 8)...)
-	response = append(response, rfc2759.ChallengeResponse(rfc2759.ChallengeHash(peer, challenge, name), hash)...)
+	response = append(response, rfc2759.ChallengeResponse(rfc2759.ChallengeHash(peer, challenge, name), hash[:])...)
 	m := msCHAP{challenge: challenge, response: response}
-	require.True(t, m.verifyMSCHAPv2(hash, name))
-	require.Equal(t, name, m.username, "the success has the form of the name that was right")
+	require.True(t, m.verifyMSCHAPv2(&hash, name))
+	require.Equal(t, rfc2759.ChallengeHash(peer, challenge, name), m.hashed[:], "the success has the form of the name that was right")
 }
 
 // The example of RFC 2433 Appendix B.
 func TestMSCHAPVectors(t *testing.T) {
-	hash := ntHash([]byte(rfc2433Password))
-	require.Equal(t, unhex(t, rfc2433NTHash), hash)
+	hash := mschap.HashPassword(rfc2433Password)
 	response := append([]byte{rfc2433ResponseID, 1}, make([]byte, 24)...)
 	response = append(response, unhex(t, rfc2433NTResponse)...)
 	m := msCHAP{challenge: unhex(t, rfc2433Challenge), response: response}
-	require.True(t, m.verifyMSCHAP(hash))
-	require.False(t, m.verifyMSCHAP(ntHash([]byte("mypw"))))
+	require.True(t, m.verifyMSCHAP(&hash))
+	another := mschap.HashPassword("mypw")
+	require.False(t, m.verifyMSCHAP(&another))
 }
 
 // The CHAP request of RFC 2865 §7.2, whose challenge is the Request Authenticator.
@@ -100,7 +105,7 @@ func TestCHAPVector(t *testing.T) {
 }
 
 // askMSCHAPv2 sends the response to a challenge, as a NAS does for a peer.
-func (w *world) askMSCHAPv2(username, hashedName, password string) (answer, *radius.Message, *msCHAP) {
+func (w *world) askMSCHAPv2(username, hashedName, password string) (answer, *radius.Message, *msCHAPPeer) {
 	w.t.Helper()
 	peer, challenge := []byte("0123456789abcdef"), []byte("fedcba9876543210")
 	response := append(append([]byte{9, 0}, peer...), make([]byte, 8)...)
@@ -113,7 +118,27 @@ func (w *world) askMSCHAPv2(username, hashedName, password string) (answer, *rad
 		m.AddVendor(radius.VendorMicrosoft, radius.MSCHAP2Response, response)
 		sent = m
 	})
-	return a, sent, &msCHAP{challenge: challenge, response: response, hash: hash, username: []byte(hashedName)}
+	return a, sent, &msCHAPPeer{challenge: challenge, peer: peer, response: response[26:], name: hashedName, password: password}
+}
+
+// msCHAPPeer is what a peer expects of the answer, by a library that is not ours.
+type msCHAPPeer struct {
+	challenge, peer, response []byte
+	name, password            string
+}
+
+func (p *msCHAPPeer) success(t testing.TB) string {
+	text, err := rfc2759.GenerateAuthenticatorResponse(p.challenge, p.peer, p.response, []byte(p.name), []byte(p.password))
+	require.NoError(t, err)
+	return text
+}
+
+func (p *msCHAPPeer) keys(t testing.TB) (send, receive []byte) {
+	send, err := rfc3079.MakeKey(p.response, []byte(p.password), true)
+	require.NoError(t, err)
+	receive, err = rfc3079.MakeKey(p.response, []byte(p.password), false)
+	require.NoError(t, err)
+	return send, receive
 }
 
 func TestMSCHAPv2(t *testing.T) {
@@ -155,10 +180,10 @@ func TestMSCHAPv2(t *testing.T) {
 			success, ok := attributes.Vendor(radius.VendorMicrosoft, radius.MSCHAP2Success)
 			require.True(t, ok)
 			require.Equal(t, byte(9), success[0])
-			require.Equal(t, peer.authenticatorResponse(), string(success[1:]))
+			require.Equal(t, peer.success(t), string(success[1:]))
 
 			cipher := radius.NewCipher([]byte(testSecret), m.RequestAuthenticator())
-			send, recv := peer.mppeKeys()
+			send, recv := peer.keys(t)
 			for key, want := range map[uint8][]byte{radius.MSMPPESendKey: send, radius.MSMPPERecvKey: recv} {
 				hidden, ok := attributes.Vendor(radius.VendorMicrosoft, key)
 				require.True(t, ok)

@@ -128,12 +128,13 @@ func (a *Access) reject(w *radius.Reply, x *exchange, d Decision) {
 	}
 	if len(x.mschap.response) == radius.MSCHAPResponseLength {
 		var challenge [16]byte
+		var text [64]byte
 		if _, err := rand.Read(challenge[:]); err == nil {
 			version, length := "3", msCHAP2ChallengeLength
 			if x.method == MethodMSCHAP {
 				version, length = "2", msCHAPChallengeLength
 			}
-			w.AddVendor(radius.VendorMicrosoft, radius.MSCHAPError, msCHAPErrorText(x.mschap.response[0], version, challenge[:length]))
+			w.AddVendor(radius.VendorMicrosoft, radius.MSCHAPError, appendMSCHAPError(text[:0], x.mschap.response[0], version, challenge[:length]))
 		}
 	}
 	if eap, ok := x.attributes.Get(radius.TypeEAPMessage); ok && len(eap) >= 2 {

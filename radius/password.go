@@ -26,17 +26,19 @@ func (h *Hasher) keystream(authenticator *[AuthenticatorLength]byte, salt []byte
 	h.md5.Write(h.secret)
 	h.md5.Write(h.authenticator[:])
 	if len(salt) > 0 {
-		h.md5.Write(salt)
+		h.md5.Write(h.sum[:copy(h.sum[:], salt)])
 	}
 	h.md5.Sum(h.sum[:0])
 }
 
 // nextKeystream leaves in h.sum the MD5 of the secret and an encrypted block, which
-// hides the next one.
+// hides the next one. What is hashed is copied into h first, as in keystream, so
+// that it does not have to escape to the heap where the caller has it.
 func (h *Hasher) nextKeystream(encrypted []byte) {
+	copy(h.sum[:], encrypted)
 	h.md5.Reset()
 	h.md5.Write(h.secret)
-	h.md5.Write(encrypted)
+	h.md5.Write(h.sum[:])
 	h.md5.Sum(h.sum[:0])
 }
 
