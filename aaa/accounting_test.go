@@ -229,8 +229,11 @@ func TestAccountingReady(t *testing.T) {
 	}
 }
 
+// underWay is how many requests exchanges has under way at a time.
+const underWay = 64
+
 // exchanges sends n different Interim-Updates to an accounting server with a real
-// journal, one after the other, and reads the answers.
+// journal, underWay at a time, and reads the answers.
 func exchanges(t testing.TB) func(n int) {
 	s := radiustest.NewServer(t, &aaa.Accounting{Journal: openJournal(t)}, ownedNAS)
 	conn, err := net.Dial("udp", s.Acct)
@@ -240,47 +243,59 @@ func exchanges(t testing.TB) func(n int) {
 	session := nas.Session("alice", "00000A1")
 	session.CallingStationID, session.Port = "AA-BB-CC-00-11-22", 17
 	session.FramedIPAddress = netip.MustParseAddr("10.1.2.3")
-	packets := make([]radius.Packet, 20000)
+	packets := make([]radius.Packet, 256*100)
 	for i := range packets {
 		packets[i] = nas.Sign(session.Interim(radiustest.Usage{Input: uint64(i), Output: uint64(i)}))
 	}
 	buf := make([]byte, radius.MaxLength)
 	sent := 0
 	return func(n int) {
-		for range n {
-			if _, err := conn.Write(packets[sent%len(packets)]); err != nil {
+		for n > 0 {
+			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
-			sent++
-			if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
-				t.Fatal(err)
+			now := min(n, underWay)
+			for range now {
+				if _, err := conn.Write(packets[sent%len(packets)]); err != nil {
+					t.Fatal(err)
+				}
+				sent++
 			}
-			if _, err := conn.Read(buf); err != nil {
-				t.Fatal(err)
+			for range now {
+				if _, err := conn.Read(buf); err != nil {
+					t.Fatal(err)
+				}
 			}
+			n -= now
 		}
 	}
 }
 
+// TestAccountingAllocatesNothing from the socket through the synced journal and back.
+// A few allocations in thousands are the runtime's own.
 func TestAccountingAllocatesNothing(t *testing.T) {
 	exchange := exchanges(t)
-	exchange(600) // every identifier twice, so that the table of duplicates is full
-	const requests = 300
+	exchange(20 * 256) // every identifier several times, so that the table of duplicates is full
+	const requests = 10_000
 	var before, after runtime.MemStats
 	runtime.GC()
+	exchange(256) // what the collection emptied
 	runtime.ReadMemStats(&before)
 	exchange(requests)
 	runtime.ReadMemStats(&after)
 	mallocs := after.Mallocs - before.Mallocs
 	t.Logf("%d allocations for %d requests", mallocs, requests)
-	require.Less(t, mallocs, uint64(requests/2)) // the race detector makes sync.Pool lose some
+	if aaa.RaceFactor == 1 { // the race detector makes sync.Pool lose some
+		require.Less(t, mallocs, uint64(requests/100))
+	}
 }
 
+// BenchmarkAccountingExchange is a request and its answer over loopback with a real
+// journal, underWay of them at a time; the client's work is included.
 func BenchmarkAccountingExchange(b *testing.B) {
 	exchange := exchanges(b)
-	exchange(10)
+	exchange(256)
 	b.ReportAllocs()
-	for b.Loop() {
-		exchange(1)
-	}
+	b.ResetTimer()
+	exchange(b.N)
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"errors"
 	"io/fs"
+	"math"
 	"time"
 )
 
@@ -17,6 +18,7 @@ const (
 // fills, and probes a failing device.
 func (j *Journal) run() {
 	defer close(j.done)
+	defer j.gathered.Stop()
 	for {
 		j.watchSpace()
 		j.gather()
@@ -41,17 +43,67 @@ func (j *Journal) run() {
 // While records come in groups of gatherFrom and more, groups begin no closer together
 // than gatherTime: a sync costs much the same whatever it is for, and an answer that
 // waits for a millisecond more costs nothing.
+//
+// Unless those who send wait for answers themselves, and so would wait for nothing:
+// every gatherProbe groups it is looked whether records still come in the second half
+// of the wait, and if none do, groups begin as soon as they have as many.
 const (
-	gatherFrom = 8
-	gatherTime = 1500 * time.Microsecond
+	gatherFrom  = 2
+	gatherTime  = 1500 * time.Microsecond
+	gatherProbe = 64
 )
 
 // gather lets a group fill after one that was large.
 func (j *Journal) gather() {
-	if j.lastGroup < gatherFrom || j.isClosing() {
+	left := gatherTime - time.Since(j.lastBegan)
+	if j.lastGroup < gatherFrom || left <= 0 {
 		return
 	}
-	time.Sleep(gatherTime - time.Since(j.lastBegan))
+	if j.gathers++; j.gathers%gatherProbe != 0 {
+		j.await(left, j.enough)
+		return
+	}
+	half, _ := j.await(left/2, math.MaxInt)
+	if full, waited := j.await(left/2, math.MaxInt); waited {
+		if j.enough = math.MaxInt; full == half {
+			j.enough = full
+		}
+	}
+}
+
+// await waits until the group holds that many records, and gives how many it holds. It
+// reports false if it was disturbed before the time had passed.
+func (j *Journal) await(d time.Duration, records int) (int, bool) {
+	if !j.signalFrom(records) {
+		return 0, false
+	}
+	waited := false
+	j.gathered.Reset(d)
+	select {
+	case <-j.wake:
+		j.gathered.Stop()
+	case <-j.gathered.C:
+		waited = true
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.fill.entries), waited
+}
+
+// signalFrom has Append signal when the group holds so many records. It reports false
+// if it does already, or if there is no time.
+func (j *Journal) signalFrom(records int) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if len(j.fill.entries) >= records || j.closing {
+		return false
+	}
+	select {
+	case <-j.wake: // for what is in the group already
+	default:
+	}
+	j.signalAt = records
+	return true
 }
 
 // takeGroup takes the filling group if it holds anything and lets the other
@@ -59,6 +111,7 @@ func (j *Journal) gather() {
 func (j *Journal) takeGroup() (*group, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.signalAt = 1
 	g := j.fill
 	if len(g.entries) == 0 {
 		return nil, j.closing

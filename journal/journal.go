@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -94,6 +95,7 @@ type Journal struct {
 	committed Position  // readers see what is before it
 	next      Position  // of the next record to be appended
 	fill      *group    // the group that is being filled
+	signalAt  int       // how many records it has when the committer is to be woken
 	refuse    error     // what Append gives, nil in health
 	closing   bool
 	closed    bool                // the committer has ended
@@ -110,6 +112,9 @@ type Journal struct {
 	backoff   time.Duration
 	lastBegan time.Time // when the last group was begun to be written
 	lastGroup int       // how many records it had
+	gathered  *time.Timer
+	gathers   uint // groups that were let fill
+	enough    int  // records with which a group does not wait for more
 	closeErr  error
 }
 
@@ -151,8 +156,10 @@ func open(opt Options) (*Journal, error) {
 		opt: opt, fs: opt.FS, log: opt.Logger,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		cursors: make(map[string]Position), taken: make(map[string]Position),
-		fill: new(group), spare: new(group),
+		fill: new(group), spare: new(group), signalAt: 1,
+		gathered: time.NewTimer(time.Hour), enough: math.MaxInt,
 	}
+	j.gathered.Stop()
 	if err := j.open(); err != nil {
 		return nil, fmt.Errorf("open journal %s: %w", opt.Dir, err)
 	}
@@ -228,15 +235,15 @@ func (j *Journal) Append(record []byte, c Committed) error {
 		return err
 	}
 	g := j.fill
-	if len(g.entries) == 0 {
-		j.signal()
-	}
 	at := len(g.buf)
 	g.buf = grow(g.buf, size, j.opt.GroupBytes)
 	putFrameHeader(g.buf[at:], kindRecord, uint32(n), j.next, g.start, sum)
 	clear(g.buf[at+frameHeader+copy(g.buf[at+frameHeader:], record):])
 	j.next += Position(size)
 	g.entries = append(g.entries, entry{j.next, c})
+	if len(g.entries) == j.signalAt {
+		j.signal()
+	}
 	return nil
 }
 

@@ -1,0 +1,4 @@
+package aaa
+
+// RaceFactor is for the tests outside the package.
+const RaceFactor = raceFactor
