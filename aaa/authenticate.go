@@ -29,15 +29,16 @@ func (a *Access) identify(x *exchange) Decision {
 	}
 	users := a.options.Directory.users.Load()
 	x.catalog = a.options.Directory.catalog.Load()
-	x.account = users.get(username)
-	if x.account == nil {
+	found := users.get(username, &x.found)
+	if !found {
 		if mac, ok := AppendMAC(x.macBuffer[:0], username); ok {
-			x.account = users.get(mac)
+			found = users.get(mac, &x.found)
 		}
 	}
-	if x.account == nil {
+	if !found {
 		return x.goOn()
 	}
+	x.account = &x.found
 	x.renamed = x.account.name() != string(username)
 	if x.account.scheme == SchemeMAC && x.method != MethodEAP {
 		x.method = MethodMAC // EAP is a proof of its own, which an address does not replace

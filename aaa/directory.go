@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,20 +105,20 @@ func (d *Directory) LookupNAS(source netip.Addr) *radius.NAS {
 // User returns a copy of the user with the name, which is compared octet by
 // octet. CreatedAt, UpdatedAt and the priorities of memberships are not kept.
 func (d *Directory) User(name string) (User, bool) {
-	a := d.users.Load().get([]byte(name))
-	if a == nil {
+	var a account
+	if !d.users.Load().get([]byte(name), &a) {
 		return User{}, false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.user(a), true
+	return d.user(&a), true
 }
 
 // PlanOf returns the name of the user's plan; empty: there is no such user, or the
 // user has none.
 func (d *Directory) PlanOf(username string) string {
-	a := d.users.Load().get([]byte(username))
-	if a == nil {
+	var a account
+	if !d.users.Load().get([]byte(username), &a) {
 		return ""
 	}
 	if p := d.catalog.Load().plan(a.plan); p != nil {
@@ -262,11 +263,11 @@ func setPlace[T any](list []*T, place uint32, entry *T) []*T {
 
 // putUser publishes a user in compact form.
 func (d *Directory) putUser(table *userTable, u *User) {
-	if u.Name == "" || len(u.Name) > math.MaxUint16 {
-		d.log.Error("user cannot be used: its name is empty or too long", "id", u.ID)
+	if u.Name == "" || len(u.Name) > math.MaxUint16 || len(u.Credential.Secret) > math.MaxUint16 {
+		d.log.Error("user cannot be used: its name is empty or too long, or its credential is", "id", u.ID)
 		return
 	}
-	a := &account{
+	a := account{
 		id:           u.ID,
 		text:         u.Name + string(u.Credential.Secret),
 		expires:      math.MaxInt64,
@@ -282,7 +283,9 @@ func (d *Directory) putUser(table *userTable, u *User) {
 	if len(u.Items) > 0 || len(u.Groups) > 0 {
 		a.rules = d.compileRules(u)
 	}
-	table.put(a)
+	if err := table.put(&a); err != nil {
+		d.log.Error("user cannot be used", "id", u.ID, "error", err)
+	}
 }
 
 func (d *Directory) compileRules(u *User) *accountRules {
@@ -301,7 +304,7 @@ func (d *Directory) compileRules(u *User) *accountRules {
 // user is the inverse of putUser. The caller holds d.mu.
 func (d *Directory) user(a *account) User {
 	u := User{
-		ID: a.id, Name: a.name(), Status: a.status,
+		ID: a.id, Name: strings.Clone(a.name()), Status: a.status,
 		Credential:      Credential{Scheme: a.scheme},
 		PlanID:          d.planIDs.ids[a.plan],
 		ExpiresAt:       a.expiresAt(),

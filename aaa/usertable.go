@@ -1,17 +1,20 @@
 package aaa
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
 	"hash/maphash"
 	"math"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 )
 
-// account is a user as the directory holds it: compact and never changed once it
-// is published. Most users have no rules of their own and cost an account, its
-// text and two references.
+// account is a user as a decision uses it. Its text lies in the directory's memory
+// and stays valid as long as it is held.
 type account struct {
 	id           uuid.UUID
 	text         string // the name, then the credential's secret
@@ -41,140 +44,316 @@ func (a *account) expiresAt() time.Time {
 	return time.UnixMicro(a.expires).UTC()
 }
 
-// userTable finds accounts by name. Any number of goroutines read it without a
-// lock while one changes it: an open-addressed table whose slots are replaced one
-// by one, and the whole of it when it grows.
+// userTable finds accounts by name. Any number of goroutines read it without a lock
+// while one changes it.
+//
+// A name's hash picks one of a fixed number of segments. A segment is a small table
+// with the records of its accounts packed one after another behind it. Records are
+// added and never changed; a segment that is full, of records or of such that are no
+// longer in use, is written anew and replaced as a whole. So nothing takes longer with
+// a million users than with a thousand, the garbage collector sees a few thousand
+// objects without pointers in place of millions, and a look-up goes to memory twice:
+// for the slot and for the record.
 type userTable struct {
-	seed  maphash.Seed
-	slots atomic.Pointer[[]atomic.Pointer[account]]
-	// For the writer alone:
-	byID   map[uuid.UUID]*account
-	filled int // slots that are not nil
-	live   atomic.Int64
+	seed     maphash.Seed
+	segments [userSegments]atomic.Pointer[userSegment]
+	byID     map[uuid.UUID]uint64 // the hash of the user's name; for the writer alone
+	live     atomic.Int64
 }
 
-// removed stands in a slot whose account is gone, so that probing goes on past it.
-var removed = new(account)
+const (
+	userSegmentBits = 11
+	userSegments    = 1 << userSegmentBits
+)
+
+// userSegment holds the accounts whose names' hashes begin alike.
+type userSegment struct {
+	slots []atomic.Uint32 // a power of two of them, never full
+	data  []byte          // records; its length is what it has room for
+	rules []*accountRules // of the records that have some; place zero means none
+
+	// For the writer alone:
+	used      int // of data
+	usedRules int
+	filled    int // slots that are not empty
+}
+
+// A slot has the bits of the hash that tell names apart, and where the record is, in
+// units of its alignment.
+const (
+	slotOffsetBits = 22
+	slotTagBits    = 32 - slotOffsetBits
+	slotEmpty      = 0
+	slotRemoved    = 1 // the account is gone, and probing goes on past it
+	recordAlign    = 8
+	recordFirst    = 2 * recordAlign // so that no slot of a record is empty or removed
+	maxSegmentData = 1 << slotOffsetBits * recordAlign
+)
+
+// A record is, in this order: id, expires, plan, simultaneous, rules (their place in
+// the segment), the lengths of name and secret, status, scheme, name, secret.
+const recordHeader = 16 + 8 + 4 + 4 + 4 + 2 + 2 + 1 + 1
+
+// errSegmentFull means that a segment cannot hold another record.
+var errSegmentFull = errors.New("the directory has no room for the user")
 
 func newUserTable() *userTable {
-	t := &userTable{seed: maphash.MakeSeed(), byID: map[uuid.UUID]*account{}}
-	slots := make([]atomic.Pointer[account], 64)
-	t.slots.Store(&slots)
-	return t
+	return &userTable{seed: maphash.MakeSeed(), byID: map[uuid.UUID]uint64{}}
 }
 
-// get finds the account with the name, or nil.
-func (t *userTable) get(name []byte) *account {
-	slots := *t.slots.Load()
-	mask := uint64(len(slots) - 1)
-	for i := maphash.Bytes(t.seed, name) & mask; ; i = (i + 1) & mask {
-		a := slots[i].Load()
-		if a == nil {
-			return nil
+func (t *userTable) segment(hash uint64) *atomic.Pointer[userSegment] {
+	return &t.segments[hash>>(64-userSegmentBits)]
+}
+
+// slotTag takes bits of the hash that pick neither the segment nor the slot.
+func slotTag(hash uint64) uint32 {
+	return uint32(hash >> (64 - userSegmentBits - slotTagBits) << slotOffsetBits)
+}
+
+const slotTagMask = math.MaxUint32 << slotOffsetBits & math.MaxUint32
+
+func slotOffset(slot uint32) int { return int(slot&^slotTagMask) * recordAlign }
+
+// get sets a to the account with the name and reports whether there is one.
+func (t *userTable) get(name []byte, a *account) bool {
+	hash := maphash.Bytes(t.seed, name)
+	s := t.segment(hash).Load()
+	if s == nil {
+		return false
+	}
+	tag, mask := slotTag(hash), uint64(len(s.slots)-1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		slot := s.slots[i].Load()
+		if slot == slotEmpty {
+			return false
 		}
-		if a != removed && a.name() == string(name) {
-			return a
+		if slot&slotTagMask == tag && slot != slotRemoved {
+			if offset := slotOffset(slot); string(s.name(offset)) == string(name) {
+				s.read(offset, a)
+				return true
+			}
 		}
 	}
 }
 
-// put publishes an account in place of the one with the same id, whatever its
-// name was. The new name is found before the old one is gone.
-func (t *userTable) put(a *account) {
-	old := t.byID[a.id]
-	t.insert(a)
-	t.byID[a.id] = a
-	if old != nil && old.name() != a.name() {
-		t.clear(old)
+// name returns the name in the record at the offset.
+func (s *userSegment) name(offset int) []byte {
+	r := s.data[offset:]
+	return r[recordHeader:][:binary.LittleEndian.Uint16(r[36:])]
+}
+
+// record returns the record at the offset.
+func (s *userSegment) record(offset int) []byte {
+	r := s.data[offset:]
+	return r[:recordSize(int(binary.LittleEndian.Uint16(r[36:]))+int(binary.LittleEndian.Uint16(r[38:])))]
+}
+
+// read takes the record at the offset apart.
+func (s *userSegment) read(offset int, a *account) {
+	r := (*[recordHeader]byte)(s.data[offset:])
+	a.id = uuid.UUID(r[:16])
+	a.expires = int64(binary.LittleEndian.Uint64(r[16:]))
+	a.plan = binary.LittleEndian.Uint32(r[24:])
+	a.simultaneous = int32(binary.LittleEndian.Uint32(r[28:]))
+	a.rules = nil
+	if place := binary.LittleEndian.Uint32(r[32:]); place != 0 {
+		a.rules = s.rules[place]
 	}
+	a.nameLength = binary.LittleEndian.Uint16(r[36:])
+	a.status, a.scheme = UserStatus(r[40]), Scheme(r[41])
+	text := s.data[offset+recordHeader:][:int(a.nameLength)+int(binary.LittleEndian.Uint16(r[38:]))]
+	// What a record holds is never changed, as a string must not be.
+	a.text = unsafe.String(unsafe.SliceData(text), len(text))
+}
+
+// rulesPlace returns where the rules of the record at the offset are; zero: it has none.
+func (s *userSegment) rulesPlace(offset int) uint32 {
+	return binary.LittleEndian.Uint32(s.data[offset+32:])
+}
+
+// setRules gives a record that is not published yet its rules.
+func (s *userSegment) setRules(offset int, rules *accountRules) {
+	binary.LittleEndian.PutUint32(s.data[offset+32:], uint32(s.usedRules))
+	s.rules[s.usedRules] = rules
+	s.usedRules++
+}
+
+// recordSize is how much room a record takes with so many octets of name and secret.
+func recordSize(text int) int {
+	return (recordHeader + text + recordAlign - 1) &^ (recordAlign - 1)
+}
+
+// append writes a record, for which there is room, and returns its offset.
+func (s *userSegment) append(a *account) (offset int) {
+	offset = s.used
+	r := s.data[offset:]
+	copy(r, a.id[:])
+	binary.LittleEndian.PutUint64(r[16:], uint64(a.expires))
+	binary.LittleEndian.PutUint32(r[24:], a.plan)
+	binary.LittleEndian.PutUint32(r[28:], uint32(a.simultaneous))
+	if a.rules != nil {
+		s.setRules(offset, a.rules)
+	}
+	binary.LittleEndian.PutUint16(r[36:], a.nameLength)
+	binary.LittleEndian.PutUint16(r[38:], uint16(len(a.text)-int(a.nameLength)))
+	r[40], r[41] = byte(a.status), byte(a.scheme)
+	copy(r[recordHeader:], a.text)
+	s.used += recordSize(len(a.text))
+	return offset
+}
+
+// put publishes an account in place of the one with the same id, whatever its name
+// was. The new name is found before the old one is gone. Name and secret may have
+// math.MaxUint16 octets each.
+func (t *userTable) put(a *account) error {
+	hash := maphash.String(t.seed, a.name())
+	if err := t.insert(hash, a); err != nil {
+		return err
+	}
+	if old, ok := t.byID[a.id]; ok {
+		t.clear(old, a.id, a.name())
+	}
+	t.byID[a.id] = hash
+	return nil
 }
 
 // remove takes the account with the id out, if there is one.
 func (t *userTable) remove(id uuid.UUID) {
-	if a := t.byID[id]; a != nil {
-		t.clear(a)
+	if hash, ok := t.byID[id]; ok {
+		t.clear(hash, id, "")
 		delete(t.byID, id)
 	}
 }
 
-func (t *userTable) insert(a *account) {
-	if slots := *t.slots.Load(); 2*(t.filled+1) > len(slots) {
-		t.grow()
+func (t *userTable) insert(hash uint64, a *account) error {
+	published := t.segment(hash)
+	s := published.Load()
+	if s == nil || !s.hasRoom(a) {
+		renewed, err := s.renew(t.seed, a)
+		if err != nil {
+			return err
+		}
+		s = renewed
+		published.Store(s)
 	}
-	slots := *t.slots.Load()
-	mask := uint64(len(slots) - 1)
-	var free *atomic.Pointer[account]
-	for i := maphash.String(t.seed, a.name()) & mask; ; i = (i + 1) & mask {
-		slot := &slots[i]
-		b := slot.Load()
-		switch {
-		case b == nil:
+	slot := slotTag(hash) | uint32(s.append(a)/recordAlign)
+	mask := uint64(len(s.slots) - 1)
+	var free *atomic.Uint32
+	for i := hash & mask; ; i = (i + 1) & mask {
+		switch other := s.slots[i].Load(); {
+		case other == slotEmpty:
 			if free == nil {
-				free = slot
-				t.filled++
+				free = &s.slots[i]
+				s.filled++
 			}
-			free.Store(a)
+			free.Store(slot)
 			t.live.Add(1)
-			return
-		case b == removed:
+			return nil
+		case other == slotRemoved:
 			if free == nil {
-				free = slot
+				free = &s.slots[i]
 			}
-		case b.name() == a.name():
-			slot.Store(a)
-			return
+		case other&slotTagMask == slotTag(hash) && string(s.name(slotOffset(other))) == a.name():
+			s.slots[i].Store(slot)
+			return nil
 		}
 	}
 }
 
-// clear empties the slot that holds exactly this account.
-func (t *userTable) clear(a *account) {
-	slots := *t.slots.Load()
-	mask := uint64(len(slots) - 1)
-	for i := maphash.String(t.seed, a.name()) & mask; ; i = (i + 1) & mask {
-		b := slots[i].Load()
-		if b == nil {
+// clear empties the slots of the account with the id whose name has the hash, but
+// that of the name to keep.
+func (t *userTable) clear(hash uint64, id uuid.UUID, keep string) {
+	s := t.segment(hash).Load()
+	mask := uint64(len(s.slots) - 1)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		slot := s.slots[i].Load()
+		if slot == slotEmpty {
 			return
 		}
-		if b == a {
-			slots[i].Store(removed)
-			t.live.Add(-1)
-			return
-		}
-	}
-}
-
-// grow publishes a table of at least twice the accounts, without the removed ones.
-func (t *userTable) grow() {
-	old := *t.slots.Load()
-	size := 64
-	for size < 4*(int(t.live.Load())+1) {
-		size *= 2
-	}
-	slots := make([]atomic.Pointer[account], size)
-	mask := uint64(size - 1)
-	t.filled = 0
-	for i := range old {
-		a := old[i].Load()
-		if a == nil || a == removed {
+		if slot == slotRemoved || slot&slotTagMask != slotTag(hash) {
 			continue
 		}
-		j := maphash.String(t.seed, a.name()) & mask
-		for slots[j].Load() != nil {
-			j = (j + 1) & mask
+		offset := slotOffset(slot)
+		if bytes.Equal(s.data[offset:offset+len(id)], id[:]) && string(s.name(offset)) != keep {
+			s.slots[i].Store(slotRemoved)
+			t.live.Add(-1)
 		}
-		slots[j].Store(a)
-		t.filled++
 	}
-	t.slots.Store(&slots)
 }
 
-// each calls fn for every account that is in the table throughout the call.
+// hasRoom reports whether the account fits in, and a quarter of the slots stays empty.
+func (s *userSegment) hasRoom(a *account) bool {
+	return 4*(s.filled+1) <= 3*len(s.slots) && s.used+recordSize(len(a.text)) <= len(s.data) &&
+		(a.rules == nil || s.usedRules < len(s.rules))
+}
+
+// renew returns the segment with room for another account, and some more, without
+// what is no longer in use. s may be nil.
+func (s *userSegment) renew(seed maphash.Seed, another *account) (*userSegment, error) {
+	live, size, rules := 1, recordSize(len(another.text)), 0
+	if another.rules != nil {
+		rules = 1
+	}
+	for offset := range s.records {
+		live++
+		size += len(s.record(offset))
+		if s.rulesPlace(offset) != 0 {
+			rules++
+		}
+	}
+	size += recordFirst + max(size/8, 2*recordHeader)&^(recordAlign-1)
+	if size > maxSegmentData {
+		return nil, errSegmentFull
+	}
+	if rules > 0 {
+		rules += 1 + rules/8 + 1
+	}
+	slots := 4
+	for 2*slots < 3*live {
+		slots *= 2
+	}
+	renewed := &userSegment{
+		slots: make([]atomic.Uint32, slots), data: make([]byte, size), rules: make([]*accountRules, rules),
+		used: recordFirst, usedRules: 1, filled: live - 1,
+	}
+	mask := uint64(slots - 1)
+	for offset := range s.records {
+		hash := maphash.Bytes(seed, s.name(offset))
+		i := hash & mask
+		for renewed.slots[i].Load() != slotEmpty {
+			i = (i + 1) & mask
+		}
+		copied := renewed.used
+		renewed.used += copy(renewed.data[copied:], s.record(offset))
+		if place := s.rulesPlace(offset); place != 0 {
+			renewed.setRules(copied, s.rules[place])
+		}
+		renewed.slots[i].Store(slotTag(hash) | uint32(copied/recordAlign))
+	}
+	return renewed, nil
+}
+
+// records yields the offsets of the records in use.
+func (s *userSegment) records(yield func(offset int) bool) {
+	if s == nil {
+		return
+	}
+	for i := range s.slots {
+		if slot := s.slots[i].Load(); slot != slotEmpty && slot != slotRemoved && !yield(slotOffset(slot)) {
+			return
+		}
+	}
+}
+
+// each calls fn for every account that is in the table throughout the call. The
+// account is valid during the call.
 func (t *userTable) each(fn func(*account) error) error {
-	slots := *t.slots.Load()
-	for i := range slots {
-		if a := slots[i].Load(); a != nil && a != removed {
-			if err := fn(a); err != nil {
+	var a account
+	for i := range t.segments {
+		s := t.segments[i].Load()
+		for offset := range s.records {
+			s.read(offset, &a)
+			if err := fn(&a); err != nil {
 				return err
 			}
 		}
