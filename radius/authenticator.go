@@ -26,6 +26,8 @@ type Hasher struct {
 	// authenticator is a copy of the one that is hashed, so that it does not have to
 	// escape to the heap where the caller has it.
 	authenticator [AuthenticatorLength]byte
+
+	key *laneKey // nil, unless the Hasher is one of a listener that has lanes
 }
 
 // NewHasher returns a Hasher for a secret, which it copies. An empty secret is one

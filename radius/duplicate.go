@@ -176,7 +176,7 @@ func (t *duplicates) reuse() {
 			continue
 		}
 		w.request = Request{} // it points to the NAS
-		w.secret = nil
+		w.secret, w.lane = nil, nil
 		if cap(w.buf) > maxKeptBuffer {
 			w.buf = nil
 		}

@@ -43,15 +43,18 @@ type listener struct {
 	conn    *net.UDPConn
 	local   netip.AddrPort
 
-	reader  *batchReader
-	writer  *batchWriter
-	in      []datagram
-	out     []datagram            // the replies to this batch
-	fresh   [requestCodeCount]int // how many in out are first answers, by the request's code
-	now     time.Time             // when this batch was read
-	table   *duplicates
-	hashers *hashers
-	turn    turn
+	reader   *batchReader
+	writer   *batchWriter
+	in       []datagram
+	arrivals []arrival  // what of in has been admitted
+	out      []datagram // the replies to this batch
+	unsigned []*Reply   // those in out that are still to be signed
+	lanes    lanes
+	fresh    [requestCodeCount]int // how many in out are first answers, by the request's code
+	now      time.Time             // when this batch was read
+	table    *duplicates
+	hashers  *hashers
+	turn     turn
 
 	outbox   *outbox
 	inFlight *inFlight
@@ -89,9 +92,7 @@ func (l *listener) run() {
 		}
 		l.now = time.Now()
 		l.counters.received.Add(uint64(n))
-		for i := range l.in[:n] {
-			l.receive(&l.in[i])
-		}
+		l.receive(l.in[:n])
 		l.flush()
 		l.table.expire(l.now, 2*batchSize)
 	}
@@ -100,28 +101,47 @@ func (l *listener) run() {
 // stop makes run return once it has answered the batch that it is at.
 func (l *listener) stop() { _ = l.conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// receive is the path of one datagram from the socket to the handler. What fails a
-// step is dropped in silence; the reason is counted.
-func (l *listener) receive(d *datagram) {
-	p, nas, reason := l.admit(d)
-	if reason != 0 {
-		l.counters.discards[reason].Add(1)
-		return
+// receive is the path of a batch from the socket to the handler. What fails a step is
+// dropped in silence; the reason is counted.
+func (l *listener) receive(in []datagram) {
+	l.arrivals = l.arrivals[:0]
+	for i := range in {
+		d := &in[i]
+		p, nas, reason := l.admit(d)
+		if reason != 0 {
+			l.counters.discards[reason].Add(1)
+			continue
+		}
+		l.arrivals = append(l.arrivals, arrival{datagram: d, packet: p, nas: nas, hasher: l.hashers.of(nas), proof: -1})
 	}
-	secret, reason := l.verify(p, nas)
+	if len(l.arrivals) >= laneFewest {
+		l.lanes.verify(l.arrivals)
+	}
+	for i := range l.arrivals {
+		l.handle(&l.arrivals[i])
+	}
+}
+
+// handle is the path of one request after its admission.
+func (l *listener) handle(a *arrival) {
+	p := a.packet
+	hasher, reason := l.verify(a)
 	if reason != 0 {
 		l.counters.discardRequest(p.Code(), reason)
-		l.server.logs.unverified(nas, d.way.peer.Addr(), p.Code(), reason, l.now)
+		l.server.logs.unverified(a.nas, a.way.peer.Addr(), p.Code(), reason, l.now)
 		return
 	}
 	if p.Code() == StatusServer {
-		l.answerStatus(l.request(p, nas, d), d.way, secret)
+		l.answerStatus(l.request(a), a.way, hasher)
 		return
 	}
-	if w := l.unseen(p, d); w != nil {
-		if !w.start(l, l.request(p, nas, d), d.way, secret) {
+	if w := l.unseen(p, a.datagram); w != nil {
+		if !w.start(l, l.request(a), a.way, hasher) {
 			w.drop(true, DiscardReplyTooLong)
 			return
+		}
+		if a.proven && a.hidden {
+			w.keystream, w.hasKeystream = a.keystream, true
 		}
 		l.turn.ended = false
 		w.turn = &l.turn
@@ -154,7 +174,17 @@ func (l *listener) admit(d *datagram) (Packet, *NAS, Discard) {
 // without Message-Authenticator proves nothing, so no secret can be found: it gets
 // the current one, with which the password of a NAS that has another deciphers to
 // garbage.
-func (l *listener) verify(p Packet, nas *NAS) (secret []byte, reason Discard) {
+func (l *listener) verify(a *arrival) (h *Hasher, reason Discard) {
+	p, nas := a.packet, a.nas
+	switch {
+	case a.proven:
+		l.learn(p, nas)
+		return a.hasher, 0
+	case a.refuted() && a.signature > 0:
+		return nil, DiscardMessageAuthenticatorInvalid
+	case a.refuted():
+		return nil, DiscardAuthenticatorInvalid
+	}
 	reason = DiscardAuthenticatorInvalid // if there is no secret
 	for _, secret := range nas.Secrets {
 		if len(secret) == 0 {
@@ -168,15 +198,21 @@ func (l *listener) verify(p Packet, nas *NAS) (secret []byte, reason Discard) {
 		case p.Code().hashedRequest() && !h.VerifyRequestAuthenticator(p):
 			reason = DiscardAuthenticatorInvalid
 		case result == MessageAuthenticatorAbsent:
-			return secret, mayLackMessageAuthenticator(p, nas)
+			return h, mayLackMessageAuthenticator(p, nas)
 		default:
-			if p.Code() == AccessRequest && nas.learn() {
-				l.server.logs.learned(nas)
-			}
-			return secret, 0
+			l.learn(p, nas)
+			return h, 0
 		}
 	}
 	return nil, reason
+}
+
+// learn notes that the NAS has sent a valid Message-Authenticator, if it was one that
+// matters.
+func (l *listener) learn(p Packet, nas *NAS) {
+	if p.Code() == AccessRequest && nas.learn() {
+		l.server.logs.learned(nas)
+	}
 }
 
 // mayLackMessageAuthenticator applies the rules for a packet without one.
@@ -198,12 +234,12 @@ func mayLackMessageAuthenticator(p Packet, nas *NAS) Discard {
 }
 
 // request is what the handler gets to see.
-func (l *listener) request(p Packet, nas *NAS, d *datagram) Request {
+func (l *listener) request(a *arrival) Request {
 	destination := l.local
-	if d.way.local.IsValid() {
-		destination = netip.AddrPortFrom(d.way.local, l.local.Port())
+	if a.way.local.IsValid() {
+		destination = netip.AddrPortFrom(a.way.local, l.local.Port())
 	}
-	return Request{Packet: p, NAS: nas, Source: d.way.peer, Destination: destination, Received: l.now}
+	return Request{Packet: a.packet, NAS: a.nas, Source: a.way.peer, Destination: destination, Received: l.now}
 }
 
 // unseen looks the request up in the duplicate table. If it is new it returns its
@@ -234,9 +270,10 @@ func (l *listener) unseen(p Packet, d *datagram) *Reply {
 	return w
 }
 
-// answer signs a reply and puts it into the batch.
+// answer puts a reply into the batch, which is signed when it is written.
 func (l *listener) answer(w *Reply) {
-	w.finish(l.hashers.get(w.secret))
+	w.seal()
+	l.unsigned = append(l.unsigned, w)
 	w.request.Packet = nil
 	w.state.Store(stateAnswered)
 	l.table.bytes.Add(int64(cap(w.buf)))
@@ -256,6 +293,8 @@ func (l *listener) write(packet []byte, way way) {
 // flush writes the batch. Entries that left the table may be reused then.
 func (l *listener) flush() {
 	if len(l.out) > 0 {
+		l.lanes.sign(l.unsigned, l.hashers)
+		l.unsigned = l.unsigned[:0]
 		failed, err := l.writer.write(l.out)
 		l.counters.sent.Add(uint64(len(l.out) - failed))
 		if failed > 0 {
@@ -282,7 +321,7 @@ func (l *listener) post(w *Reply) {
 // send is the sender's goroutine: it writes what is in the outbox, until that is
 // closed and empty.
 func (l *listener) send() {
-	writer, hashers := newBatchWriter(l.conn), newHashers()
+	writer, hashers, lanes := newBatchWriter(l.conn), newHashers(), new(lanes)
 	var spare []*Reply
 	out := make([]datagram, 0, batchSize)
 	for {
@@ -292,7 +331,7 @@ func (l *listener) send() {
 		}
 		for rest := ready; len(rest) > 0; {
 			n := min(len(rest), batchSize)
-			l.sendBatch(writer, hashers, rest[:n], out)
+			l.sendBatch(writer, hashers, lanes, rest[:n], out)
 			rest = rest[n:]
 		}
 		clear(ready)
@@ -302,16 +341,18 @@ func (l *listener) send() {
 
 // sendBatch writes replies, those aside that have been replaced. After the change
 // to answered each of them belongs to the listener.
-func (l *listener) sendBatch(writer *batchWriter, hashers *hashers, replies []*Reply, out []datagram) {
-	for i, w := range replies {
+func (l *listener) sendBatch(writer *batchWriter, hashers *hashers, lanes *lanes, replies []*Reply, out []datagram) {
+	sending := replies[:0]
+	for _, w := range replies {
 		if !w.state.CompareAndSwap(stateQueued, stateSending) {
 			w.lost()
-			replies[i] = nil
 			continue
 		}
-		w.finish(hashers.get(w.secret))
+		w.seal()
+		sending = append(sending, w)
 		out = append(out, datagram{w.buf, w.way})
 	}
+	lanes.sign(sending, hashers)
 	failed, err := writer.write(out)
 	l.counters.sent.Add(uint64(len(out) - failed))
 	if failed > 0 {
@@ -319,10 +360,7 @@ func (l *listener) sendBatch(writer *batchWriter, hashers *hashers, replies []*R
 		l.server.logs.writeFailed(l.local, err)
 	}
 	now := time.Now()
-	for _, w := range replies {
-		if w == nil {
-			continue
-		}
+	for _, w := range sending {
 		l.counters.answer(w.key.code, w.code)
 		l.counters.durations[requestIndex(w.key.code)].observe(now.Sub(w.request.Received), 1)
 		octets := int64(cap(w.buf))
@@ -338,14 +376,14 @@ func (l *listener) sendBatch(writer *batchWriter, hashers *hashers, replies []*R
 // handler: on the authentication port with Access-Accept, on the accounting port
 // with Accounting-Response as long as records can be stored. It is not entered
 // into the duplicate table: to answer again is as cheap and more truthful.
-func (l *listener) answerStatus(r Request, way way, secret []byte) {
+func (l *listener) answerStatus(r Request, way way, hasher *Hasher) {
 	if l.service == acctService && !l.server.acctReady() {
 		l.counters.discardRequest(StatusServer, DiscardNotReady)
 		return
 	}
 	w := l.table.take()
 	w.key = keyOf(&way, r.Packet)
-	if !w.start(l, r, way, secret) {
+	if !w.start(l, r, way, hasher) {
 		l.counters.discardRequest(StatusServer, DiscardReplyTooLong)
 		l.table.retire(w)
 		return
@@ -354,7 +392,8 @@ func (l *listener) answerStatus(r Request, way way, secret []byte) {
 	if l.service == acctService {
 		w.code = AccountingResponse
 	}
-	w.finish(l.hashers.get(secret))
+	w.seal()
+	l.unsigned = append(l.unsigned, w)
 	l.counters.answer(StatusServer, w.code)
 	l.fresh[requestIndex(StatusServer)]++
 	l.write(w.buf, way)
@@ -379,6 +418,15 @@ func (h *hashers) get(secret []byte) *Hasher {
 		clear(h.bySecret)
 	}
 	hasher := NewHasher(secret)
+	hasher.key = newLaneKey(hasher.secret)
 	h.bySecret[string(secret)] = hasher
 	return hasher
+}
+
+// of returns the one for the first secret of a NAS, or nil if that is empty.
+func (h *hashers) of(nas *NAS) *Hasher {
+	if len(nas.Secrets) == 0 || len(nas.Secrets[0]) == 0 {
+		return nil
+	}
+	return h.get(nas.Secrets[0])
 }

@@ -86,6 +86,14 @@ func (h *Hasher) AppendUserPassword(dst, encrypted []byte, authenticator *[Authe
 	return dst[:start+len(trimPadding(dst[start:]))], true
 }
 
+// appendPlain is AppendUserPassword for one block whose keystream is known.
+func appendPlain(dst, encrypted []byte, keystream *[md5.Size]byte) []byte {
+	start := len(dst)
+	dst = append(dst, encrypted...)
+	subtle.XORBytes(dst[start:], dst[start:], keystream[:])
+	return dst[:start+len(trimPadding(dst[start:]))]
+}
+
 // AppendEncryptedUserPassword appends the value of a User-Password that holds the
 // password, of at most [MaxPasswordLength] octets; a longer one is an error.
 func (h *Hasher) AppendEncryptedUserPassword(dst, plain []byte, authenticator *[AuthenticatorLength]byte) ([]byte, error) {

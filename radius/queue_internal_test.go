@@ -35,7 +35,7 @@ func (l *listener) pending(i int, received time.Time) *Reply {
 	if w == nil {
 		return nil
 	}
-	w.start(l, Request{Packet: p, NAS: &NAS{Name: "test"}, Source: source, Received: received}, d, []byte("secret"))
+	w.start(l, Request{Packet: p, NAS: &NAS{Name: "test"}, Source: source, Received: received}, d, NewHasher([]byte("secret")))
 	w.turn = &l.turn
 	w.Hold()
 	return w
@@ -44,7 +44,7 @@ func (l *listener) pending(i int, received time.Time) *Reply {
 // answered is one that has been answered.
 func (l *listener) answered(i int, received time.Time) *Reply {
 	w := l.pending(i, received)
-	w.finish(l.hashers.get(w.secret))
+	w.sign(l.hashers.get(w.secret))
 	w.state.Store(stateAnswered)
 	l.table.bytes.Add(int64(cap(w.buf)))
 	l.inFlight.done()

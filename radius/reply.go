@@ -22,6 +22,7 @@ type Reply struct {
 	key           requestKey
 	authenticator [AuthenticatorLength]byte // of the request
 	secret        []byte                    // that verified the request and signs the reply
+	lane          *laneKey                  // of the secret; nil: no lanes
 	request       Request
 	way           way
 
@@ -32,6 +33,9 @@ type Reply struct {
 	overflow bool // something did not fit
 	delay    time.Duration
 	cipher   Cipher
+
+	keystream    [AuthenticatorLength]byte // that hides the first block of User-Password
+	hasKeystream bool
 
 	older, newer *Reply // the table's order by age; newer also links free ones
 }
@@ -261,9 +265,10 @@ func (w *Reply) lost() {
 
 // start makes w the reply to a request. It reports false if the request has more
 // Proxy-State than a reply can carry.
-func (w *Reply) start(l *listener, request Request, way way, secret []byte) bool {
+func (w *Reply) start(l *listener, request Request, way way, hasher *Hasher) bool {
 	p := request.Packet
-	w.listener, w.request, w.way, w.secret = l, request, way, secret
+	w.listener, w.request, w.way, w.secret, w.lane = l, request, way, hasher.secret, hasher.key
+	w.hasKeystream = false
 	w.request.reply = w
 	w.authenticator = *p.Authenticator()
 	w.state.Store(statePending)
@@ -295,10 +300,15 @@ func (w *Reply) start(l *listener, request Request, way way, secret []byte) bool
 	return !w.overflow
 }
 
-// finish signs the reply: Message-Authenticator, then Response Authenticator.
-func (w *Reply) finish(h *Hasher) {
+// seal makes everything final but the authenticators.
+func (w *Reply) seal() {
 	w.buf[0] = byte(w.code)
 	SetLength(w.buf)
+	w.keystream = [AuthenticatorLength]byte{}
+}
+
+// sign computes Message-Authenticator, then the Response Authenticator.
+func (w *Reply) sign(h *Hasher) {
 	if w.signed {
 		h.SignMessageAuthenticator(w.buf, HeaderLength, &w.authenticator)
 	}

@@ -32,6 +32,9 @@ func (r *Request) AppendUserPassword(dst []byte) (plain []byte, ok bool) {
 	if !ok {
 		return dst, false
 	}
+	if w := r.reply; w.hasKeystream && len(encrypted) == len(w.keystream) {
+		return appendPlain(dst, encrypted, &w.keystream), true
+	}
 	return r.reply.hasher().AppendUserPassword(dst, encrypted, &r.reply.authenticator)
 }
 
