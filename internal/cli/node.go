@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sync/atomic"
 	"time"
 
@@ -74,7 +75,8 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 			n.close()
 		}
 	}()
-	n.registry.MustRegister(collectors.NewGoCollector(),
+	n.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)})),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildMetric())
 	dict, err := openDictionary(cfg)
 	if err != nil {

@@ -59,7 +59,8 @@ func (b *answerBuffer) messageAuthentic(n, at int) bool {
 // A poolSource sends the requests of a pool and wants Access-Accept.
 type poolSource struct {
 	*pool
-	turn []uint16 // the next variant, by socket and Identifier
+	turn     []uint16 // the next variant, by socket and Identifier
+	unsigned bool     // an answer need not have Message-Authenticator
 }
 
 func (s *poolSource) request(socket, identifier int) []byte {
@@ -71,15 +72,13 @@ func (s *poolSource) request(socket, identifier int) []byte {
 	return p
 }
 
-// verify checks everything: length, both signatures, and that Message-Authenticator
-// comes first (CVE-2024-3596).
+// verify checks everything: length, both signatures, and the code.
 func (s *poolSource) verify(b *answerBuffer, n int, request []byte) verdict {
 	p := b.packet()
 	if int(binary.BigEndian.Uint16(p[2:])) != n || !b.responseAuthentic(n, request) {
 		return unverified
 	}
-	at := messageAuthenticator(p[:n])
-	if at == 0 || !b.messageAuthentic(n, at) {
+	if at := messageAuthenticator(p[:n]); at == 0 && !s.unsigned || at != 0 && !b.messageAuthentic(n, at) {
 		return unverified
 	}
 	if p[0] != accessAccept {
@@ -105,7 +104,7 @@ func messageAuthenticator(p []byte) (at int) {
 }
 
 // An echoSource wants its requests back.
-type echoSource struct{ poolSource }
+type echoSource struct{ *poolSource }
 
 func (s *echoSource) verify(b *answerBuffer, n int, request []byte) verdict {
 	if string(b.packet()[:n]) != string(request) {

@@ -105,11 +105,13 @@ type genSlot struct {
 func generate(ctx context.Context, args []string, w io.Writer) error {
 	var server, method string
 	var concurrency, sockets, users, watch int
+	var unsigned bool
 	var rate float64
 	var warmup, duration time.Duration
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
 	flags.StringVar(&server, "server", "", "address and port")
-	flags.StringVar(&method, "method", "pap", "echo, pap, chap, mschapv2")
+	flags.StringVar(&method, "method", "pap", "echo, pap, chap, mschapv2, acct")
+	flags.BoolVar(&unsigned, "unsigned", false, "take answers without Message-Authenticator")
 	flags.IntVar(&concurrency, "concurrency", 128, "requests under way")
 	flags.IntVar(&sockets, "sockets", 8, "sockets")
 	flags.IntVar(&users, "users", 100_000, "users")
@@ -128,7 +130,7 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	if rate > 0 {
 		g.interval, g.concurrency = 1e9/rate, sockets*256
 	}
-	if g.source, err = newSource(method, sockets, users); err != nil {
+	if g.source, err = newSource(method, sockets, users, unsigned); err != nil {
 		return err
 	}
 	debug.SetGCPercent(-1) // nothing allocates from here on
@@ -142,13 +144,18 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	return json.NewEncoder(w).Encode(report)
 }
 
-func newSource(method string, sockets, users int) (source, error) {
-	if method == "echo" {
-		p, err := newPool("pap", sockets, users)
-		return &echoSource{poolSource{pool: p, turn: make([]uint16, sockets*256)}}, err
+func newSource(method string, sockets, users int, unsigned bool) (source, error) {
+	if method == "acct" {
+		return newAcctSource(sockets, users), nil
 	}
-	p, err := newPool(method, sockets, users)
-	return &poolSource{pool: p, turn: make([]uint16, sockets*256)}, err
+	logins := &poolSource{turn: make([]uint16, sockets*256), unsigned: unsigned}
+	var err error
+	if method == "echo" {
+		logins.pool, err = newPool("pap", sockets, users)
+		return &echoSource{logins}, err
+	}
+	logins.pool, err = newPool(method, sockets, users)
+	return logins, err
 }
 
 func (g *generator) open(to netip.AddrPort, sockets int) error {

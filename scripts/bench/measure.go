@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -23,6 +24,7 @@ type result struct {
 	postgres time.Duration // CPU
 	whole    time.Duration // warm-up and end included, as the counters below
 	counters counters      // of radiusd
+	followed time.Duration // CPU of radiusd from the beginning until it is at rest again
 }
 
 // perSecond is the rate of answers.
@@ -46,12 +48,15 @@ func (r *result) generatorLimited() bool {
 
 // measureAll loads each contestant in turn, the other way round in every second round.
 func (b *bench) measureAll(ctx context.Context) error {
+	if err := b.settle(ctx); err != nil {
+		return err
+	}
 	for round := range b.rounds {
 		order := slices.Clone(b.chosen)
 		if round%2 == 1 {
 			slices.Reverse(order)
 		}
-		results := map[string]*result{}
+		results, halves := map[string]*result{}, map[string]*result{}
 		for _, c := range order {
 			r, err := b.measure(ctx, c, 0, round == 0 && b.cpuprofile != "")
 			if err != nil {
@@ -59,10 +64,18 @@ func (b *bench) measureAll(ctx context.Context) error {
 			}
 			results[c.name] = r
 			server, generator := r.busy()
-			say("round %d, %-18s %8.0f a second, %6.2f µs of CPU, server %3.0f %%, generator %3.0f %%",
+			say("round %d, %-19s %8.0f a second, %6.2f µs of CPU, server %3.0f %%, generator %3.0f %%",
 				round+1, c.name+":", r.perSecond(), r.cpu(), 100*server, 100*generator)
+			if !c.latency || !b.latency {
+				continue
+			}
+			if r, err = b.measure(ctx, c, r.perSecond()/2, false); err != nil {
+				return fmt.Errorf("%s at half its rate: %w", c.name, err)
+			}
+			halves[c.name] = r
+			say("%-28s %8.0f a second, %6.2f µs of CPU, p50 %v, p99 %v", "         at half the rate:", r.perSecond(), r.cpu(), r.P50, r.P99)
 		}
-		b.results = append(b.results, results)
+		b.results, b.halves = append(b.results, results), append(b.halves, halves)
 	}
 	return nil
 }
@@ -74,16 +87,20 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 		return nil, err
 	}
 	s := b.servers[c.server]
-	if err := b.settle(ctx, s); err != nil {
-		return nil, err
-	}
 	r := new(result)
 	before, err := scrape(ctx, s.metrics)
 	if err != nil {
 		return nil, err
 	}
-	args := append(front(b.places.generator), self, "generate", "-server", s.auth, "-method", c.method,
-		"-concurrency", strconv.Itoa(b.concurrency), "-sockets", strconv.Itoa(b.sockets), "-users", strconv.Itoa(b.users),
+	address, concurrency := s.auth, b.concurrency
+	if c.method == "acct" {
+		address, concurrency = s.acct, b.acctConcurrency
+	}
+	if c.concurrency > 0 {
+		concurrency = c.concurrency
+	}
+	args := append(front(b.places.generator), self, "generate", "-server", address, "-method", c.method,
+		"-unsigned="+strconv.FormatBool(strings.HasPrefix(c.server, "freeradius")), "-concurrency", strconv.Itoa(concurrency), "-sockets", strconv.Itoa(b.sockets), "-users", strconv.Itoa(b.users),
 		"-watch", strconv.Itoa(s.process.PID()), "-rate", strconv.FormatFloat(rate, 'f', 0, 64),
 		"-warmup", b.warmup.String(), "-duration", b.duration.String())
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -94,8 +111,19 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 	} else {
 		profiled <- nil
 	}
+	if c.stopped {
+		b.postgres.Signal(syscall.SIGSTOP)
+		defer b.postgres.Signal(syscall.SIGCONT)
+	}
 	postgres, start := b.postgresCPU(), time.Now()
+	cpu, err := cpuOf(s.process.PID())
+	if err != nil {
+		return nil, err
+	}
 	out, err := cmd.Output()
+	if c.stopped {
+		b.postgres.Signal(syscall.SIGCONT)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("load generator: %w", err)
 	}
@@ -104,9 +132,17 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 		return nil, fmt.Errorf("report of the load generator: %w", err)
 	}
 	if err := <-profiled; err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	// What the answers have left to be done in the background belongs to them.
+	if err := b.settle(ctx); err != nil {
 		return nil, err
 	}
-	r.postgres = b.postgresCPU() - postgres
+	followed, err := cpuOf(s.process.PID())
+	if err != nil {
+		return nil, err
+	}
+	r.followed, r.postgres = followed-cpu, b.postgresCPU()-postgres
 	after, err := scrape(ctx, s.metrics)
 	if err != nil {
 		return nil, err
@@ -129,8 +165,8 @@ func (b *bench) postgresCPU() time.Duration {
 }
 
 // settle waits until the servers are done with what the load before has left them.
-func (b *bench) settle(ctx context.Context, _ *server) error {
-	for range 150 {
+func (b *bench) settle(ctx context.Context) error {
+	for range 1500 { // five minutes: what accounting has left for Postgres takes its time
 		before := b.allCPU()
 		select {
 		case <-time.After(200 * time.Millisecond):

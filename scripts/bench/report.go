@@ -24,6 +24,7 @@ func (b *bench) print(w io.Writer) error {
 	p("`%s`\n", strings.Join(append([]string{"go run ./scripts/bench"}, os.Args[1:]...), " "))
 	b.printRates(p)
 	b.printRatios(p)
+	b.printLatency(p)
 	b.printRadiusd(p)
 	_, err := io.WriteString(w, text.String())
 	return err
@@ -87,17 +88,57 @@ func (b *bench) ratios(of, to string, figure func(*result) float64) (values []fl
 
 func (b *bench) printRatios(p func(string, ...any)) {
 	var lines []string
-	for _, c := range b.chosen {
-		if c.versus != "" {
-			if values := b.ratios(c.name, c.floor, (*result).cpu); values != nil {
-				lines = append(lines, fmt.Sprintf("| CPU of %s to its floor, %s | %s |", c.name, c.floor, spread("%.2f", values)))
-			}
+	row := func(of, to, what, format string, figure func(*result) float64) {
+		if values := b.ratios(of, to, figure); values != nil {
+			lines = append(lines, fmt.Sprintf("| %s, %s to %s | %s |", what, of, to, spread(format, values)))
 		}
 	}
-	if len(lines) == 0 {
-		return
+	for _, c := range b.chosen {
+		row(c.name, c.floor, "CPU an answer", "%.2f", (*result).cpu)
 	}
-	p("| ratio | |\n| --- | ---: |\n%s\n", strings.Join(lines, "\n"))
+	for _, c := range b.chosen {
+		for _, rival := range c.rivals {
+			row(c.name, rival, "answers a second", "%.1f", (*result).perSecond)
+		}
+	}
+	if len(lines) > 0 {
+		p("| ratio, round by round | |\n| --- | ---: |\n%s\n", strings.Join(lines, "\n"))
+	}
+}
+
+// printLatency prints the latency at half the rate.
+func (b *bench) printLatency(p func(string, ...any)) {
+	head := false
+	for _, c := range b.chosen {
+		over := func(figure func(*result) float64) (values []float64) {
+			for _, round := range b.halves {
+				if r := round[c.name]; r != nil {
+					values = append(values, figure(r))
+				}
+			}
+			return values
+		}
+		rate := over((*result).perSecond)
+		if rate == nil {
+			continue
+		}
+		if !head {
+			head = true
+			p("| at half the rate | requests a second | p50 ms | p99 ms | CPU µs an answer | lost |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+		}
+		lost := 0.0
+		for _, n := range over(func(r *result) float64 { return float64(r.Lost) }) {
+			lost += n
+		}
+		_, middle, _ := median(rate)
+		p("| %s | %.0f | %s | %s | %s | %.0f |", c.title, middle,
+			spread("%.2f", over(func(r *result) float64 { return r.P50.Seconds() * 1000 })),
+			spread("%.2f", over(func(r *result) float64 { return r.P99.Seconds() * 1000 })),
+			spread("%.2f", over((*result).cpu)), lost)
+	}
+	if head {
+		p("")
+	}
 }
 
 // printRadiusd prints what radiusd's metrics say of its loads.
@@ -109,7 +150,7 @@ func (b *bench) printRadiusd(p func(string, ...any)) {
 		}
 		if !head {
 			head = true
-			p("| radiusd | allocations an answer | octets allocated | collections a second | their CPU | auth records written, dropped | Postgres's CPU µs an answer |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+			p("| radiusd | allocations an answer | octets allocated | collections a second | their CPU | auth records written, dropped | CPU µs an answer until all is done | Postgres's CPU µs an answer |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 		}
 		each := func(name string) []float64 {
 			return b.over(c.name, func(r *result) float64 { return r.counters[name] / float64(max(1, r.Total)) })
@@ -121,12 +162,13 @@ func (b *bench) printRadiusd(p func(string, ...any)) {
 				dropped += r.counters["radiusd_auth_records_dropped_total"]
 			}
 		}
-		p("| %s | %s | %s | %s | %s | %.0f, %.0f | %s |", c.name, spread("%.2f", each("go_memstats_mallocs_total")), spread("%.0f", each("go_memstats_alloc_bytes_total")),
+		p("| %s | %s | %s | %s | %s | %.0f, %.0f | %s | %s |", c.name, spread("%.2f", each("go_memstats_mallocs_total")), spread("%.0f", each("go_memstats_alloc_bytes_total")),
 			spread("%.1f", b.over(c.name, func(r *result) float64 { return r.counters["go_gc_duration_seconds_count"] / r.whole.Seconds() })),
 			spread("%.2f %%", b.over(c.name, func(r *result) float64 {
 				return 100 * r.counters["go_cpu_classes_gc_total_cpu_seconds_total"] / r.whole.Seconds()
 			})),
 			written, dropped,
+			spread("%.2f", b.over(c.name, func(r *result) float64 { return float64(r.followed.Nanoseconds()) / 1000 / float64(max(1, r.Total)) })),
 			spread("%.1f", b.over(c.name, func(r *result) float64 { return float64(r.postgres.Microseconds()) / float64(max(1, r.Total)) })))
 	}
 	if head {
@@ -142,6 +184,9 @@ func (b *bench) versions() []string {
 	}
 	if bin, err := testbed.PostgresPrograms(); err == nil && b.postgres != nil {
 		list = append(list, testbed.FirstLine(bin+"/postgres", "--version"))
+	}
+	if b.servers["freeradius"] != nil || b.servers["freeradius-sql"] != nil {
+		list = append(list, testbed.FreeRADIUSVersion())
 	}
 	return list
 }

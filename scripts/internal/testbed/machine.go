@@ -79,6 +79,25 @@ func (p *Process) CPU() time.Duration {
 	return time.Duration(total) * tick
 }
 
+// family is the process and its children.
+func (p *Process) family() []int {
+	pids := []int{p.PID()}
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range stats {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		text := string(content)
+		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
+		if parent, _ := strconv.Atoi(fields[1]); parent == p.PID() {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
 // Resident returns the memory of the process, in bytes.
 func (p *Process) Resident() int64 {
 	content, err := os.ReadFile("/proc/" + strconv.Itoa(p.PID()) + "/statm")

@@ -79,6 +79,14 @@ func (b *Bed) StopAll() (err error) {
 	return err
 }
 
+// Signal sends a signal to the process and to its children, which is how a server that
+// has some is made to stand still and go on (SIGSTOP, SIGCONT).
+func (p *Process) Signal(signal syscall.Signal) {
+	for _, pid := range p.family() {
+		_ = syscall.Kill(pid, signal) // one that has ended needs none
+	}
+}
+
 // Await waits until check succeeds, or the server has ended, or half a minute has passed.
 func (p *Process) Await(check func() error) error {
 	var err error
