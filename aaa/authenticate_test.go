@@ -296,7 +296,6 @@ func newAccessOptionsDelay(t *testing.T) time.Duration {
 // with PAP goes through socket, listener, decision and reply.
 func TestAcceptDoesNotAllocate(t *testing.T) {
 	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Now, o.Limits = nil, NewLiveSessions(LiveOptions{}) })
-	w.access.options.Records.ring = make([]authSlot, 16) // filled before it is measured
 	plan := w.store.putPlan(Plan{Name: "basic", RateUp: 1e6, RateDown: 5e6, SessionTimeout: time.Hour, LoginHours: "Al0000-2359", AllowedMethods: 1 << MethodPAP})
 	w.addUser(User{Name: "alice", Credential: cleartext("wonderland"), PlanID: plan.ID, ExpiresAt: time.Now().Add(24 * time.Hour)})
 	hasher := radius.NewHasher([]byte(testSecret))

@@ -152,12 +152,12 @@ func TestAuthorize(t *testing.T) {
 				if test.reply != nil {
 					require.ElementsMatch(t, test.reply, a.text())
 				}
-				require.Len(t, record.SessionNonce, 24)
+				require.NotZero(t, record.SessionNonce)
 				return
 			}
 			a.rejected()
 			require.Empty(t, a.text(), "a reject carries nothing (RFC 5080 section 2.6.1)")
-			require.Empty(t, record.SessionNonce)
+			require.Zero(t, record.SessionNonce)
 			if test.want != ReasonSimultaneousUse {
 				require.Empty(t, w.limits.reservations(), "a place is taken last of all")
 			}

@@ -22,5 +22,5 @@ type AuthRecord struct {
 	NASPortID        string
 	CallingStationID string // raw
 	CalledStationID  string // raw
-	SessionNonce     string // of the Class that was issued, in hex; empty when refused
+	SessionNonce     Nonce  // of the Class that was issued; zero when refused
 }

@@ -2,13 +2,14 @@ package aaa
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,9 +22,12 @@ type AuthRecorderOptions struct {
 	// Stores take all decisions, each at its own pace: one that is slow or away
 	// delays no other.
 	Stores []AuthStore
-	// Capacity is how many decisions wait at most for a store that is slow or
-	// away; the oldest are dropped and counted beyond that. Zero: 65536.
-	Capacity   int
+	// Memory is how many octets of decisions wait at most for a store that is slow
+	// or away: a half is for those that were accepted and a half for those that were
+	// refused, so that many of the former displace none of the latter. Beyond that the
+	// oldest are dropped and counted. Zero: 32 MiB, some 200,000 decisions; others are
+	// rounded up to a power of two.
+	Memory     int
 	Registerer prometheus.Registerer // nil: no metrics
 	Logger     *slog.Logger          // nil: discards
 }
@@ -32,7 +36,7 @@ type AuthRecorderOptions struct {
 type AuthStore struct {
 	Name  string // in logs, and as a label of metrics
 	Store AuthRecordStore
-	// Batch is how many are written at once at most; zero: 500.
+	// Batch is how many are written at once at most; zero: 8192.
 	Batch int
 	// Interval is how long decisions are collected before they are written, unless
 	// a batch is full; zero: 200 ms.
@@ -44,50 +48,56 @@ type AuthStore struct {
 type AuthRecorder struct {
 	log    *slog.Logger
 	queues []*authQueue
+	nonce  uint64 // of this recorder: what its ids are counted from
 
-	mu   sync.Mutex
-	ring []authSlot // a decision is in the slot of its number, modulo the length
-	next uint64     // the number of the next decision
+	mu     sync.Mutex
+	rings  [2]authRing // of the refused and of the accepted
+	number uint64      // of decisions
 }
 
-// authQueue is what a store has still to take: the decisions of the ring from its
-// own place on.
+// The rings, in the order in which they are written.
+const (
+	ringRefused = iota
+	ringAccepted
+)
+
+// authQueue is what a store has still to take: the decisions of the rings from its
+// own marks on.
 type authQueue struct {
 	AuthStore
 	recorder *AuthRecorder
-	first    uint64        // the oldest decision that waits; under the recorder's lock
+	marks    [2]authMark   // under the recorder's lock
 	wake     chan struct{} // holds a value when a batch is full
-	pending  []AuthRecord  // what is being written; belongs to run
+	pending  AuthBatch     // what is being written; belongs to run
 
 	dropped prometheus.Counter
 	written prometheus.Counter
 	failed  prometheus.Counter
 }
 
-// authSlot is a decision that waits. Its memory is used again.
-type authSlot struct {
-	id       uuid.UUID // zero until the first store takes it
-	at       time.Time
-	decision Decision
-	nasID    uuid.UUID
-	nasAddr  netip.Addr
-	nonce    Nonce
-	text     []byte // user name, port, calling and called station
-	ends     [4]uint16
-}
-
-// authBatch is how many records are written at once unless a store says otherwise.
-const authBatch = 500
+const (
+	// authBatch is how many records are written at once unless a store says otherwise.
+	authBatch = 8192
+	// authMemory is for how many octets of decisions there is room unless options say
+	// otherwise; minAuthMemory is the least.
+	authMemory    = 32 << 20
+	minAuthMemory = 8 << 10
+	// authCopy is how many octets are copied at once while a listener may wait.
+	authCopy = 32 << 10
+)
 
 // NewAuthRecorder returns a recorder; nothing is written until Run.
 func NewAuthRecorder(options AuthRecorderOptions) (*AuthRecorder, error) {
-	if options.Capacity <= 0 {
-		options.Capacity = 1 << 16
+	if options.Memory <= 0 {
+		options.Memory = authMemory
 	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &AuthRecorder{log: options.Logger, ring: make([]authSlot, options.Capacity)}
+	r := &AuthRecorder{log: options.Logger, nonce: rand.Uint64()}
+	for i := range r.rings {
+		r.rings[i].memory = make([]byte, 1<<bits.Len(uint(max(options.Memory, minAuthMemory)/2-1)))
+	}
 	byStore := func(name, help string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{"store"})
 	}
@@ -118,36 +128,100 @@ func NewAuthRecorder(options AuthRecorderOptions) (*AuthRecorder, error) {
 
 // add takes a decision. It copies what it needs of x.
 func (r *AuthRecorder) add(x *exchange, d Decision) {
-	port, _ := x.attributes.Get(radius.TypeNASPortID)
-	calling, _ := x.attributes.Get(radius.TypeCallingStationID)
-	called, _ := x.attributes.Get(radius.TypeCalledStationID)
+	e := AuthEntry{
+		At: x.request.Received, Accepted: d.Accepted(), Reason: d.Reason, Method: d.Method,
+		Username: clipText(x.username),
+	}
+	x.describe(&e)
+	ring := ringRefused
+	if e.Accepted {
+		ring, e.SessionNonce = ringAccepted, x.nonce
+	}
+	detail := clip(d.Detail, maxDetail)
+	size := e.size(detail)
 	r.mu.Lock()
-	slot := &r.ring[r.next%uint64(len(r.ring))]
-	r.next++
-	slot.id, slot.at, slot.decision, slot.nonce = uuid.Nil, x.request.Received, d, x.nonce
-	slot.nasID, slot.nasAddr = uuid.Nil, x.nasAddr()
-	if x.nas != nil {
-		slot.nasID = x.nas.ID
-	}
-	slot.text = slot.text[:0]
-	for i, value := range [4][]byte{x.username, port, calling, called} {
-		slot.text = append(slot.text, value...)
-		slot.ends[i] = uint16(len(slot.text))
-	}
+	r.number++
+	e.ID = authID(e.At, r.nonce+r.number)
+	e.put(r.room(ring, size), detail)
 	for _, q := range r.queues {
-		q.added()
+		q.added(ring)
 	}
 	r.mu.Unlock()
 }
 
-// added is called when the ring has one more, under its lock.
-func (q *authQueue) added() {
-	waiting := q.recorder.next - q.first
-	if waiting > uint64(len(q.recorder.ring)) {
-		q.first++
-		q.dropped.Inc()
+// describe notes what a record tells of the NAS and the station.
+func (x *exchange) describe(e *AuthEntry) {
+	var v4, v6 []byte
+	for t, value := range x.attributes.All() {
+		var first *[]byte
+		switch t {
+		case radius.TypeNASPortID:
+			first = &e.NASPortID
+		case radius.TypeCallingStationID:
+			first = &e.CallingStationID
+		case radius.TypeCalledStationID:
+			first = &e.CalledStationID
+		case radius.TypeNASIPAddress:
+			first = &v4
+		case radius.TypeNASIPv6Address:
+			first = &v6
+		default:
+			continue
+		}
+		if *first == nil {
+			*first = value
+		}
 	}
-	if waiting == uint64(q.Batch) {
+	e.NASAddr = x.request.Source.Addr().Unmap().WithZone("")
+	for _, sent := range [2][]byte{v6, v4} { // as in nasAddr
+		if addr, ok := netip.AddrFromSlice(sent); ok && !addr.IsUnspecified() {
+			e.NASAddr = addr.Unmap()
+		}
+	}
+	if x.nas != nil {
+		e.NASID = x.nas.ID
+	}
+}
+
+// room returns memory for a decision, under the lock. Who is furthest behind loses
+// the oldest for it.
+func (r *AuthRecorder) room(ring, size int) []byte {
+	l := &r.rings[ring]
+	idle := true
+	for _, q := range r.queues {
+		idle = idle && q.marks[ring].waits == 0
+	}
+	if idle {
+		end := l.rewind()
+		for _, q := range r.queues {
+			q.marks[ring].at = end
+		}
+	}
+	if end := l.reach(size); end > uint64(len(l.memory)) {
+		for _, q := range r.queues {
+			if n := l.drop(&q.marks[ring], end-uint64(len(l.memory))); n > 0 {
+				q.dropped.Add(float64(n))
+			}
+		}
+	}
+	return l.grow(size)
+}
+
+// authID makes the id of a decision, a UUIDv7 (RFC 9562 section 5.7): the time in
+// steps of 1/4096 ms (section 6.2, method 3), and a number that counts on from a
+// random one, so that ids of the same time are in order.
+func authID(at time.Time, number uint64) (id uuid.UUID) {
+	micros := uint64(at.UnixMicro())
+	millis, rest := micros/1000, micros%1000
+	binary.BigEndian.PutUint64(id[:8], millis<<16|7<<12|rest*4096/1000)
+	binary.BigEndian.PutUint64(id[8:], 1<<63|number&(1<<62-1))
+	return id
+}
+
+// added is called when a ring has one more, under the lock.
+func (q *authQueue) added(ring int) {
+	q.marks[ring].waits++
+	if q.marks[ringRefused].waits+q.marks[ringAccepted].waits == q.Batch {
 		select {
 		case q.wake <- struct{}{}:
 		default:
@@ -193,93 +267,44 @@ func (q *authQueue) run(ctx context.Context) {
 	}
 }
 
-// flush writes all that waits. A batch that cannot be written is tried again, with
-// the same ids, before anything else.
+// flush writes what waits: one batch, and more as long as they are full. A batch
+// that cannot be written is tried again, with the same ids, before anything else.
 func (q *authQueue) flush(ctx context.Context) error {
 	for {
-		if len(q.pending) == 0 {
-			q.pending = q.take()
+		again := q.pending.Len() > 0
+		if !again {
+			q.take()
 		}
-		if len(q.pending) == 0 {
+		n := q.pending.Len()
+		if n == 0 {
 			return nil
 		}
-		if err := q.Store.AppendAuthRecords(ctx, q.pending); err != nil {
+		if err := q.Store.AppendAuthRecords(ctx, &q.pending); err != nil {
 			q.failed.Inc()
 			return err
 		}
-		q.written.Add(float64(len(q.pending)))
-		q.pending = nil
+		q.written.Add(float64(n))
+		q.pending.reset()
+		if n < q.Batch && !again {
+			return nil
+		}
 	}
 }
 
-// take removes the oldest decisions, a batch at most. The lock is held for a few
-// at a time, so that no listener waits for long.
-func (q *authQueue) take() []AuthRecord {
-	var batch []AuthRecord
+// take copies the oldest decisions to pending, a batch at most, those that were
+// refused first. The lock is held for some at a time, so that no listener waits for
+// long.
+func (q *authQueue) take() {
 	r := q.recorder
-	for len(batch) < q.Batch {
-		r.mu.Lock()
-		n := int(min(r.next-q.first, 32, uint64(q.Batch-len(batch))))
-		for range n {
-			batch = append(batch, r.ring[q.first%uint64(len(r.ring))].record())
-			q.first++
-		}
-		r.mu.Unlock()
-		if n == 0 {
-			break
-		}
-	}
-	return batch
-}
-
-// record makes the record that is stored, with the same id in all stores.
-func (s *authSlot) record() AuthRecord {
-	if s.id == uuid.Nil {
-		var err error
-		if s.id, err = uuid.NewV7(); err != nil {
-			s.id = uuid.New() // no order, but still unique
+	for ring := range r.rings {
+		for q.pending.Len() < q.Batch {
+			q.pending.reserve(authCopy)
+			r.mu.Lock()
+			n := r.rings[ring].copyTo(&q.pending, &q.marks[ring], q.Batch-q.pending.Len(), authCopy)
+			r.mu.Unlock()
+			if n == 0 {
+				break
+			}
 		}
 	}
-	text := string(s.text)
-	record := AuthRecord{
-		ID:               s.id,
-		At:               s.at.UTC(),
-		Username:         storable(text[:s.ends[0]]),
-		Accepted:         s.decision.Accepted(),
-		Reason:           s.decision.Reason,
-		Detail:           clip(s.decision.Detail, maxDetail),
-		Method:           s.decision.Method,
-		NASID:            s.nasID,
-		NASAddr:          s.nasAddr,
-		NASPortID:        storable(text[s.ends[0]:s.ends[1]]),
-		CallingStationID: storable(text[s.ends[1]:s.ends[2]]),
-		CalledStationID:  storable(text[s.ends[2]:s.ends[3]]),
-	}
-	if record.Accepted && s.nonce != (Nonce{}) {
-		record.SessionNonce = s.nonce.String()
-	}
-	return record
-}
-
-// maxDetail bounds a Detail, in octets.
-const maxDetail = 500
-
-// storable replaces what a text column cannot hold: octets that are not UTF-8, and
-// zero. Attributes have at most 253 octets, so nothing needs to be cut.
-func storable(s string) string {
-	if strings.IndexByte(s, 0) >= 0 {
-		s = strings.ReplaceAll(s, "\x00", "\uFFFD")
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
-
-// clip cuts a text to at most n octets, between characters.
-func clip(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
 }

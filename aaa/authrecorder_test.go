@@ -1,8 +1,10 @@
 package aaa
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"sync"
@@ -10,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
@@ -43,6 +46,7 @@ func TestAuthRecord(t *testing.T) {
 	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store)})
 	require.NoError(t, err)
 	recorded(r, "alice", Decision{Reason: ReasonAccepted, Method: MethodPAP})
+	require.NoError(t, r.queues[0].flush(t.Context()))
 	recorded(r, "a\x00\xffb", Decision{Reason: ReasonCheckFailed, Method: MethodCHAP, Detail: strings.Repeat("é", 400)})
 	require.NoError(t, r.queues[0].flush(t.Context()))
 	require.Len(t, store.records, 2)
@@ -52,42 +56,130 @@ func TestAuthRecord(t *testing.T) {
 	require.Equal(t, AuthRecord{
 		At: monday, Username: "alice", Accepted: true, Reason: ReasonAccepted, Method: MethodPAP,
 		NASID: [16]byte{1}, NASAddr: netip.MustParseAddr("10.1.2.3"), NASPortID: "ether1",
-		CallingStationID: "00-1A-2B-3C-4D-5E", CalledStationID: "called\uFFFD\uFFFD", SessionNonce: "ab0000000000000000000000",
+		CallingStationID: "00-1A-2B-3C-4D-5E", CalledStationID: "called\uFFFD\uFFFD", SessionNonce: Nonce{0xab},
 	}, got)
 	got = store.records[1]
 	require.Equal(t, "a\uFFFD\uFFFDb", got.Username, "what a text column cannot hold is replaced")
 	require.False(t, got.Accepted)
-	require.Empty(t, got.SessionNonce)
+	require.Zero(t, got.SessionNonce)
 	require.Equal(t, strings.Repeat("é", 250), got.Detail, "cut between characters")
+}
+
+// usernames of records, in their order.
+func usernames(records []AuthRecord) (names []string) {
+	for _, r := range records {
+		names = append(names, r.Username)
+	}
+	return names
 }
 
 func TestAuthRecorderDropsTheOldest(t *testing.T) {
 	store := newFakeStore()
 	store.setDown(true)
-	registry := prometheus.NewRegistry()
-	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store), Capacity: 3, Registerer: registry})
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store), Memory: 1})
 	require.NoError(t, err)
-	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		recorded(r, name, Decision{})
+	var all []string
+	add := func(n int) {
+		for range n {
+			all = append(all, fmt.Sprint("user", len(all)))
+			recorded(r, all[len(all)-1], Decision{})
+		}
 	}
-	require.Equal(t, 2.0, testutil.ToFloat64(r.queues[0].dropped))
-	require.ErrorIs(t, r.queues[0].flush(t.Context()), errStoreDown)
-	recorded(r, "f", Decision{})
-	require.ErrorIs(t, r.queues[0].flush(t.Context()), errStoreDown)
+	add(1000)
+	q := r.queues[0]
+	require.ErrorIs(t, q.flush(t.Context()), errStoreDown)
+	kept := q.pending.Len()
+	require.Equal(t, float64(1000-kept), testutil.ToFloat64(q.dropped))
+	require.InDelta(t, minAuthMemory/2/120, kept, 3, "as many as there is room for")
+	add(10)
+	require.ErrorIs(t, q.flush(t.Context()), errStoreDown)
+	require.Equal(t, 2.0, testutil.ToFloat64(q.failed))
 	store.setDown(false)
-	require.NoError(t, r.queues[0].flush(t.Context()))
-	var names []string
-	for _, record := range store.records {
-		names = append(names, record.Username)
+	require.NoError(t, q.flush(t.Context()))
+	require.Equal(t, all[len(all)-kept-10:], usernames(store.records), "the last, in order, once each")
+	require.Equal(t, float64(kept+10), testutil.ToFloat64(q.written))
+}
+
+// When there are more decisions than a store takes, what is refused is kept, and it
+// goes first.
+func TestAuthRecorderKeepsRefusals(t *testing.T) {
+	store := newFakeStore()
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store), Memory: 1})
+	require.NoError(t, err)
+	var refused []string
+	for n := range 5000 {
+		d := Decision{}
+		if n%500 == 0 {
+			d.Reason = ReasonWrongPassword
+			refused = append(refused, fmt.Sprint("user", n))
+		}
+		recorded(r, fmt.Sprint("user", n), d)
 	}
-	require.Equal(t, []string{"c", "d", "e", "f"}, names, "in order, once each")
-	require.Equal(t, 4.0, testutil.ToFloat64(r.queues[0].written))
+	q := r.queues[0]
+	require.NoError(t, q.flush(t.Context()))
+	require.Equal(t, refused, usernames(store.records[:len(refused)]))
+	require.Equal(t, "user4999", store.records[len(store.records)-1].Username)
+	require.Equal(t, float64(5000-len(store.records)), testutil.ToFloat64(q.dropped))
+}
+
+// TestAuthRecorderRing: whatever sizes entries have and however the writer keeps up,
+// what comes out is what went in, without what was dropped.
+func TestAuthRecorderRing(t *testing.T) {
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore(), newFakeStore()), Memory: 1})
+	require.NoError(t, err)
+	random := rand.New(rand.NewPCG(1, 2))
+	added := 0
+	next := []int{0, 0}
+	for range 3000 {
+		for range random.IntN(20) {
+			recorded(r, fmt.Sprintf("%d%s", added, strings.Repeat(".", random.IntN(240))), Decision{Detail: strings.Repeat("d", random.IntN(maxDetail))})
+			added++
+		}
+		i := random.IntN(2)
+		q := r.queues[i]
+		q.Batch = 1 + random.IntN(50)
+		q.take()
+		records := q.pending.Records()
+		q.pending.reset()
+		for n, record := range records {
+			var number int
+			_, err := fmt.Sscanf(record.Username, "%d", &number)
+			require.NoError(t, err)
+			if n == 0 {
+				require.GreaterOrEqual(t, number, next[i])
+				next[i] = number
+			}
+			require.Equal(t, next[i], number, "none is missing but at the front")
+			require.Equal(t, strings.Repeat("d", len(record.Detail)), record.Detail)
+			require.Equal(t, "00-1A-2B-3C-4D-5E", record.CallingStationID)
+			next[i]++
+		}
+	}
+	for _, q := range r.queues {
+		q.Batch = added
+		q.take()
+		waited := q.marks[ringAccepted].waits
+		require.Zero(t, waited)
+	}
+	require.NotZero(t, testutil.ToFloat64(r.queues[0].dropped))
+}
+
+func TestAuthIDs(t *testing.T) {
+	at := time.Date(2030, 1, 2, 3, 4, 5, 678999000, time.UTC)
+	first, second := authID(at, 1<<62-2), authID(at, 1<<62-1)
+	require.EqualValues(t, 7, first.Version())
+	require.Equal(t, uuid.RFC4122, first.Variant())
+	seconds, nanos := first.Time().UnixTime()
+	require.Equal(t, at.Truncate(time.Millisecond), time.Unix(seconds, nanos).UTC())
+	require.Negative(t, bytes.Compare(first[:], second[:]))
+	later := authID(at.Add(time.Microsecond), 0)
+	require.Negative(t, bytes.Compare(second[:], later[:]), "by time before number")
 }
 
 func TestAuthRecorderRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := newFakeStore()
-		r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store), Capacity: 2 * authBatch})
+		r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store)})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
@@ -123,7 +215,7 @@ func TestAuthRecorderStoresAreApart(t *testing.T) {
 		registry := prometheus.NewRegistry()
 		list := stores(good, away, hanging)
 		list[1].Batch, list[1].Interval = 10, time.Second
-		r, err := NewAuthRecorder(AuthRecorderOptions{Stores: list, Capacity: 100, Registerer: registry})
+		r, err := NewAuthRecorder(AuthRecorderOptions{Stores: list, Memory: 1 << 14, Registerer: registry})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
@@ -142,44 +234,42 @@ func TestAuthRecorderStoresAreApart(t *testing.T) {
 		for _, record := range good.records {
 			ids[record.Username] = record.ID
 		}
-		// Ten were being written, a hundred waited: forty had to go.
-		require.Len(t, away.records, 110)
+		// Ten were being written, others waited: the rest had to go.
+		kept := len(away.records)
+		require.InDelta(t, 10+(1<<13)/120, kept, 4)
 		for _, record := range away.records {
 			require.EqualValues(t, ids[record.Username], record.ID, "the same id in all stores")
 		}
 		require.Zero(t, testutil.ToFloat64(r.queues[0].dropped))
-		require.Equal(t, 40.0, testutil.ToFloat64(r.queues[1].dropped))
+		require.Equal(t, float64(150-kept), testutil.ToFloat64(r.queues[1].dropped))
 		began := time.Now()
 		cancel()
 		group.Wait()
 		require.Equal(t, 5*time.Second, time.Since(began), "nobody waits longer for one that hangs")
-		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
+		require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
 # HELP radiusd_auth_records_written_total Decisions written to the store.
 # TYPE radiusd_auth_records_written_total counter
 radiusd_auth_records_written_total{store="store0"} 150
-radiusd_auth_records_written_total{store="store1"} 110
+radiusd_auth_records_written_total{store="store1"} %d
 radiusd_auth_records_written_total{store="store2"} 0
-`), "radiusd_auth_records_written_total"))
+`, kept)), "radiusd_auth_records_written_total"))
 	})
 }
 
 // hangingStore answers when the caller gives up.
 type hangingStore struct{}
 
-func (*hangingStore) AppendAuthRecords(ctx context.Context, _ []AuthRecord) error {
+func (*hangingStore) AppendAuthRecords(ctx context.Context, _ *AuthBatch) error {
 	<-ctx.Done()
 	return ctx.Err()
 }
 
 func TestAuthRecorderDoesNotAllocate(t *testing.T) {
-	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore(), newFakeStore()), Capacity: 4})
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore(), newFakeStore()), Memory: 1})
 	require.NoError(t, err)
 	x := &exchange{
 		request:    &radius.Request{Received: monday, Source: netip.MustParseAddrPort("192.0.2.1:1645")},
 		attributes: radius.AppendString(nil, radius.TypeCallingStationID, "00-1A-2B-3C-4D-5E"), username: []byte("alice@example.net"),
-	}
-	for range 4 {
-		r.add(x, Decision{})
 	}
 	require.Zero(t, testing.AllocsPerRun(100, func() { r.add(x, Decision{}) }))
 }

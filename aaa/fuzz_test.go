@@ -92,7 +92,7 @@ func FuzzAccess(f *testing.F) {
 				seen.WriteString(strings.Join(text, "\n"))
 			}
 		}
-		for _, record := range w.access.options.Records.queues[0].take() {
+		for _, record := range w.access.options.Records.taken() {
 			seen.WriteString(record.Detail)
 			require.True(t, strings.ToValidUTF8(record.Username, "") == record.Username)
 		}

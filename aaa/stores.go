@@ -60,7 +60,9 @@ type DirectoryStore interface {
 
 // AuthRecordStore keeps decisions. Appending the same record twice keeps one.
 type AuthRecordStore interface {
-	AppendAuthRecords(ctx context.Context, records []AuthRecord) error
+	// AppendAuthRecords keeps the decisions of a batch, which it does not hold on to.
+	// After an error some of them may be there; the batch is to be appended again.
+	AppendAuthRecords(ctx context.Context, batch *AuthBatch) error
 }
 
 // Boot is an Accounting-On or Accounting-Off: no session of the NAS that began

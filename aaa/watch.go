@@ -110,7 +110,7 @@ func (f *WatchFilter) matches(x *exchange) bool {
 func (a *Access) event(w *radius.Reply, x *exchange, d Decision) Event {
 	event := Event{
 		At:       x.request.Received,
-		Username: storable(string(x.username)),
+		Username: string(storable(x.username)),
 		NAS:      x.request.NAS.Name,
 		Source:   x.request.Source,
 		Decision: d,

@@ -112,7 +112,7 @@ func TestNoSecretLeaves(t *testing.T) {
 	}
 	w.pap("nobody", canary)
 	seen := w.log.String()
-	for _, record := range w.access.options.Records.queues[0].take() {
+	for _, record := range w.access.options.Records.taken() {
 		seen += fmt.Sprintf("%+v\n", record)
 	}
 	count := 0

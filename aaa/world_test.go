@@ -191,13 +191,13 @@ func (s *fakeStore) UsersByID(_ context.Context, ids []uuid.UUID) ([]User, error
 	return list, nil
 }
 
-func (s *fakeStore) AppendAuthRecords(_ context.Context, records []AuthRecord) error {
+func (s *fakeStore) AppendAuthRecords(_ context.Context, batch *AuthBatch) error {
 	unlock, err := s.lock()
 	defer unlock()
 	if err != nil {
 		return err
 	}
-	s.records = append(s.records, records...)
+	s.records = append(s.records, batch.Records()...)
 	return nil
 }
 
@@ -370,10 +370,18 @@ func withRecords(t testing.TB) func(*AccessOptions) {
 	return func(o *AccessOptions) { o.Records = recorder }
 }
 
+// taken is what the first store would be given next.
+func (r *AuthRecorder) taken() []AuthRecord {
+	q := r.queues[0]
+	q.take()
+	defer q.pending.reset()
+	return q.pending.Records()
+}
+
 // record returns the record of the only decision since the last call.
 func (w *world) record() AuthRecord {
 	w.t.Helper()
-	records := w.access.options.Records.queues[0].take()
+	records := w.access.options.Records.taken()
 	require.Len(w.t, records, 1)
 	return records[0]
 }

@@ -22,7 +22,7 @@ func authFields(r *aaa.AuthRecord) []field {
 		{"nas_port_id", text{&r.NASPortID}},
 		{"calling_station_id", text{&r.CallingStationID}},
 		{"called_station_id", text{&r.CalledStationID}},
-		{"session_nonce", text{&r.SessionNonce}},
+		{"session_nonce", nonce{&r.SessionNonce}},
 	}
 }
 
@@ -36,23 +36,45 @@ func parseMethod(name string) (aaa.Method, error) {
 	return 0, fmt.Errorf("unknown method %q", name)
 }
 
-// AppendAuthRecords keeps decisions, all of them or none. A record that is there
-// already is kept as it is.
-func (s *Store) AppendAuthRecords(ctx context.Context, records []aaa.AuthRecord) error {
-	rows := make([][]field, len(records))
-	for i := range records {
-		rows[i] = authFields(&records[i])
+// AppendAuthRecords implements [aaa.AuthRecordStore]. A record that is there already
+// is kept as it is.
+func (s *Store) AppendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
+	if batch.Len() == 0 {
+		return nil
 	}
-	s.ensurePartitions(ctx, authPartitions, func(yield func(time.Time) bool) {
-		for i := range records {
-			if !yield(records[i].At) {
-				return
-			}
-		}
-	})
-	err := s.write(ctx, func(tx *writeTx) error { return insertNew(ctx, tx, "auth_records", listed(rows...)) })
-	if err != nil {
+	if err := s.appendAuthRecords(ctx, batch); err != nil {
 		return fmt.Errorf("append auth records: %w", s.explain(err))
+	}
+	return nil
+}
+
+// authTransaction is how many records a transaction of SQLite inserts, which has its
+// only connection for so long.
+const authTransaction = 500
+
+func (s *Store) appendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
+	if s.pool != nil {
+		s.ensurePartitions(ctx, authPartitions, batch.Times())
+		err := s.copyAuthRecords(ctx, batch)
+		if kind := kindOf(err); kind != kindUnique && kind != kindRetry {
+			return err
+		}
+		// The server has none of this, and some from before: a commit whose answer was
+		// lost.
+	}
+	records := batch.Records()
+	for len(records) > 0 {
+		n := len(records)
+		if s.pool == nil {
+			n = min(n, authTransaction)
+		}
+		var r aaa.AuthRecord
+		rows := filled(authFields(&r), n, func(i int) { r = records[i] })
+		err := s.write(ctx, func(tx *writeTx) error { return insertNew(ctx, tx, "auth_records", rows) })
+		if err != nil {
+			return err
+		}
+		records = records[n:]
 	}
 	return nil
 }

@@ -32,9 +32,19 @@ type copyReader struct {
 }
 
 const (
-	copySignature = "PGCOPY\n\xff\r\n\x00"
-	copyChunk     = 64 << 10
+	copySignature   = "PGCOPY\n\xff\r\n\x00"
+	copyHeaderSize  = len(copySignature) + 8
+	copyTrailerSize = 2
+	copyChunk       = 64 << 10
 )
+
+func appendCopyHeader(b []byte) []byte {
+	b = append(b, copySignature...)
+	b = append(b, 0, 0, 0, 0)    // flags
+	return append(b, 0, 0, 0, 0) // length of the header's extension
+}
+
+func appendCopyTrailer(b []byte) []byte { return append(b, 0xff, 0xff) }
 
 // Read implements io.Reader.
 func (c *copyReader) Read(p []byte) (int, error) {
@@ -52,9 +62,7 @@ func (c *copyReader) Read(p []byte) (int, error) {
 func (c *copyReader) fill() {
 	b := c.buf[:0]
 	if c.next == 0 {
-		b = append(b, copySignature...)
-		b = append(b, 0, 0, 0, 0) // flags
-		b = append(b, 0, 0, 0, 0) // length of the header's extension
+		b = appendCopyHeader(b)
 	}
 	for ; c.next < c.rows.n && len(b) < copyChunk; c.next++ {
 		fields := c.rows.row(c.next)
@@ -64,7 +72,7 @@ func (c *copyReader) fill() {
 		}
 	}
 	if c.next == c.rows.n {
-		b = append(b, 0xff, 0xff)
+		b = appendCopyTrailer(b)
 		c.next++
 	}
 	c.buf, c.left = b, b

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"radiusd/aaa"
 	"radiusd/ingest"
 	"radiusd/journal"
 	"radiusd/report"
@@ -30,7 +31,7 @@ func loadReports(t testing.TB, options store.Options, h *reporttest.History) rep
 		rest = rest[size:]
 	}
 	require.NoError(t, s.CloseSessions(t.Context(), h.Closings))
-	require.NoError(t, s.AppendAuthRecords(t.Context(), h.Decisions))
+	require.NoError(t, s.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(h.Decisions...)))
 	return s
 }
 

@@ -188,8 +188,8 @@ func (b *backend) UsersByID(ctx context.Context, ids []uuid.UUID) ([]aaa.User, e
 	return with(b, func(s *openedStore) ([]aaa.User, error) { return s.UsersByID(ctx, ids) })
 }
 
-func (b *backend) AppendAuthRecords(ctx context.Context, records []aaa.AuthRecord) error {
-	return b.do(func(s *openedStore) error { return s.AppendAuthRecords(ctx, records) })
+func (b *backend) AppendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
+	return b.do(func(s *openedStore) error { return s.AppendAuthRecords(ctx, batch) })
 }
 
 func (b *backend) EachSession(ctx context.Context, since time.Time, fn func(*aaa.Session) error) error {

@@ -141,12 +141,12 @@ func (h *history) authStore() aaa.AuthStore {
 	return aaa.AuthStore{Name: clickhouse.SinkName, Store: h, Batch: 10_000, Interval: time.Second}
 }
 
-func (h *history) AppendAuthRecords(ctx context.Context, records []aaa.AuthRecord) error {
+func (h *history) AppendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
 	s := h.opened.Load()
 	if s == nil {
 		return errHistoryAway
 	}
-	return s.AppendAuthRecords(ctx, records)
+	return s.AppendAuthRecords(ctx, batch)
 }
 
 var (

@@ -287,12 +287,12 @@ func TestSessions(t *testing.T) {
 			record("2", aaa.AcctStart, now.Add(-time.Minute), 0, 0),
 			record("2", aaa.AcctInterim, now, 60, 5_000_000_000),
 		}}))
-		require.NoError(t, opened.AppendAuthRecords(t.Context(), []aaa.AuthRecord{{
+		require.NoError(t, opened.AppendAuthRecords(t.Context(), aaa.NewAuthBatch([]aaa.AuthRecord{{
 			ID: uuid.Must(uuid.NewV7()), At: now, Username: "alice", Reason: aaa.ReasonExpired, Detail: "since yesterday",
 			Method: aaa.MethodCHAP, NASAddr: netip.MustParseAddr("127.0.0.1"),
 		}, {
 			ID: uuid.Must(uuid.NewV7()), At: now, Username: "nobody", Reason: aaa.ReasonUnknownUser, Method: aaa.MethodPAP,
-		}}))
+		}}...)))
 		s.ok("user", "add", "alice", "--password", "x")
 
 		all := s.rows("session", "list")

@@ -65,12 +65,12 @@ func TestReportSource(t *testing.T) {
 	sql, err := store.Open(t.Context(), store.Options{Path: filepath.Join(s.dir, "data", databaseFile), Sealer: seal.New(key)})
 	require.NoError(t, err)
 	defer sql.Close()
-	require.NoError(t, sql.AppendAuthRecords(t.Context(), decision("in the store")))
+	require.NoError(t, sql.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(decision("in the store")...)))
 	url := testserver.ClickHouse(t)
 	history, err := clickhouse.Open(t.Context(), clickhouse.Options{URL: url, AutoMigrate: true})
 	require.NoError(t, err)
 	defer history.Close()
-	require.NoError(t, history.AppendAuthRecords(t.Context(), decision("in ClickHouse")))
+	require.NoError(t, history.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(decision("in ClickHouse")...)))
 
 	asks := func(want string, args ...string) {
 		t.Helper()

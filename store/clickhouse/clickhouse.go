@@ -65,6 +65,7 @@ type Store struct {
 	version version
 	now     func() time.Time
 	logger  *slog.Logger
+	auth    authMemory
 }
 
 // Open connects to the database. It fails if the database cannot be reached

@@ -38,7 +38,7 @@ func TestCluster(t *testing.T) {
 	for range 2 {
 		r.batches(h.Records, func(batch []aaa.Record) { require.NoError(t, sink.Write(t.Context(), batchOf(batch))) })
 		require.NoError(t, sink.Write(t.Context(), batchOf(h.Records)))
-		require.NoError(t, s.AppendAuthRecords(t.Context(), h.Decisions))
+		require.NoError(t, s.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(h.Decisions...)))
 	}
 	position, err := newTestSink(t, s).Cursor(t.Context())
 	require.NoError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"github.com/google/uuid"
@@ -177,6 +178,7 @@ func insertRows[T any](ctx context.Context, s *Store, memory *scratch, table str
 		return fmt.Errorf("insert into %s: %w", table, explain(err))
 	}
 	for i, c := range columns {
+		runtime.Gosched() // listeners may wait for this processor
 		if err := batch.Column(i).Append(c.fill(memory, rows)); err != nil {
 			return fmt.Errorf("insert into %s: column %s: %w", table, c.name, err)
 		}

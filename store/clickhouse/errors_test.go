@@ -126,7 +126,7 @@ func TestFrozenServer(t *testing.T) {
 	for name, call := range map[string]func(context.Context) error{
 		"write":        func(ctx context.Context) error { return sink.Write(ctx, batchOf([]aaa.Record{fullRecord()})) },
 		"cursor":       func(ctx context.Context) error { _, err := sink.Cursor(ctx); return err },
-		"auth records": func(ctx context.Context) error { return s.AppendAuthRecords(ctx, []aaa.AuthRecord{{}}) },
+		"auth records": func(ctx context.Context) error { return s.AppendAuthRecords(ctx, aaa.NewAuthBatch(aaa.AuthRecord{})) },
 		"maintain":     func(ctx context.Context) error { s.options.RetentionDays = 1; return s.Maintain(ctx) },
 	} {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -24,7 +24,7 @@ func TestMaintainDropsWholeMonths(t *testing.T) {
 	late := fullRecord() // in a month that is long past, by a clock that is off
 	late.ID, late.EventTime, late.ReceivedAt, late.ClockOff = testID(1, 9), now.AddDate(-5, 0, 0), now, true
 	require.NoError(t, newTestSink(t, s).Write(t.Context(), batchOf(append(records, late))))
-	require.NoError(t, s.AppendAuthRecords(t.Context(), []aaa.AuthRecord{{ID: testID(4, 1), At: now}, {ID: testID(4, 2), At: now.AddDate(0, -3, 0)}}))
+	require.NoError(t, s.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(aaa.AuthRecord{ID: testID(4, 1), At: now}, aaa.AuthRecord{ID: testID(4, 2), At: now.AddDate(0, -3, 0)})))
 	counts := func() map[string]uint64 {
 		list := make(map[string]uint64)
 		for _, table := range append(agedTables, aged{table: "usage_daily"}) {

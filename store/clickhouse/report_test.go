@@ -31,7 +31,7 @@ func loadReports(t testing.TB, h *reporttest.History) *Store {
 		for chunk := range slices.Chunk(h.Records, size) {
 			take(t, sink, chunk)
 		}
-		require.NoError(t, s.AppendAuthRecords(t.Context(), h.Decisions))
+		require.NoError(t, s.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(h.Decisions...)))
 	}
 	return s
 }

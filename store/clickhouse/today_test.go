@@ -185,7 +185,7 @@ func TestStatementsOnTodaysEngine(t *testing.T) {
 	noted := record(t, old)
 	useEverything(t, old, h)
 	require.NoError(t, newTestSink(t, old).saveCursor(t.Context(), 1))
-	require.NoError(t, old.AppendAuthRecords(t.Context(), h.Decisions))
+	require.NoError(t, old.AppendAuthRecords(t.Context(), aaa.NewAuthBatch(h.Decisions...)))
 	take(t, newTestSink(t, old), h.Records)
 	require.NoError(t, old.noteMigration(t.Context(), Migration{Version: 1, Name: "history", AppliedAt: h.Records[0].ReceivedAt}))
 

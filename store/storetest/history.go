@@ -214,13 +214,13 @@ func testAuthRecords(t *testing.T, database Database) {
 		records = append(records, aaa.AuthRecord{
 			ID: uuid.Must(uuid.NewV7()), At: noon.Add(time.Duration(i) * time.Second), Username: []string{"alice", "b\x00ob\xff"}[i%2],
 			Accepted: i%3 == 0, Reason: aaa.ReasonWrongPassword, Detail: "d", Method: aaa.MethodMSCHAPv2,
-			NASID: uuid.Must(uuid.NewV7()), NASAddr: nasAddr, NASPortID: "p", CallingStationID: "c", CalledStationID: "d", SessionNonce: "00ff",
+			NASID: uuid.Must(uuid.NewV7()), NASAddr: nasAddr, NASPortID: "p", CallingStationID: "c", CalledStationID: "d", SessionNonce: aaa.Nonce{0, 0xff},
 		})
 	}
-	require.NoError(t, s.AppendAuthRecords(ctx, nil))
-	require.NoError(t, s.AppendAuthRecords(ctx, records[:10]))
-	require.NoError(t, s.AppendAuthRecords(ctx, records), "some are there already")
-	require.NoError(t, s.AppendAuthRecords(ctx, records[:25]))
+	require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch()))
+	require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(records[:10]...)))
+	require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(records...)), "some are there already")
+	require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(records[:25]...)))
 
 	list, err := s.ListAuthRecords(ctx, store.AuthFilter{})
 	require.NoError(t, err)
@@ -252,7 +252,7 @@ func testRetention(t *testing.T, database Database) {
 		r.ReceivedAt = now.Add(-max(0, min(age, 200*24*time.Hour)))
 		aaa.NewResolver().Resolve(&r)
 		require.NoError(t, write(ctx, sink, 1, r))
-		require.NoError(t, s.AppendAuthRecords(ctx, []aaa.AuthRecord{{ID: uuid.New(), At: r.ReceivedAt}}))
+		require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(aaa.AuthRecord{ID: uuid.New(), At: r.ReceivedAt})))
 	}
 	require.NoError(t, s.Maintain(ctx, store.Retention{}))
 	assert.Equal(t, 6, db.count(t, "accounting_records"), "no retention, nothing deleted")
