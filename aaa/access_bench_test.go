@@ -75,7 +75,6 @@ var loginCases = []loginCase{
 // newLoginWorld has the users of loginCases, with a plan of the usual kind.
 func newLoginWorld(t testing.TB) *world {
 	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Limits = NewLiveSessions(LiveOptions{}) })
-	w.access.options.Records.ring = make([]authSlot, 16) // filled before it is measured
 	w.nas.Vendor = "mikrotik"
 	w.store.putNAS(w.nas)
 	plan := Plan{Name: "basic", RateUp: 1e7, RateDown: 5e7, SessionTimeout: time.Hour, InterimInterval: 5 * time.Minute, AddressPool: "pool1", LoginHours: "Al0000-2300",

@@ -365,7 +365,7 @@ type answer struct {
 
 // withRecords records decisions without a goroutine; see world.record.
 func withRecords(t testing.TB) func(*AccessOptions) {
-	recorder, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore())})
+	recorder, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore()), Memory: 1 << 16})
 	require.NoError(t, err)
 	return func(o *AccessOptions) { o.Records = recorder }
 }
