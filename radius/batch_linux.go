@@ -46,8 +46,12 @@ type batchReader struct {
 	buffers [batchSize][MaxLength]byte
 	receive func(fd uintptr) bool // a field, so that a read allocates no closure
 	wanted  int
+	wait    bool
 	n       int
 	errno   syscall.Errno
+
+	measure func(fd uintptr) // as receive
+	memory  [2]uint32        // SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_RCVBUF
 }
 
 func newBatchReader(c *net.UDPConn) *batchReader {
@@ -68,16 +72,36 @@ func newBatchReader(c *net.UDPConn) *batchReader {
 			case unix.EINTR:
 				continue
 			case unix.EAGAIN:
-				return false // wait until it is readable
+				return !r.wait // until it is readable
 			}
 			r.n, r.errno = int(n), errno
 			return true
 		}
 	}
+	r.measure = func(fd uintptr) {
+		size := uint32(unsafe.Sizeof(r.memory))
+		_, _, _ = unix.Syscall6(unix.SYS_GETSOCKOPT, fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+			uintptr(unsafe.Pointer(&r.memory)), uintptr(unsafe.Pointer(&size)), 0)
+	}
 	return r
 }
 
 func (r *batchReader) read(in []datagram) (int, error) {
+	r.wait = true
+	return r.receiveBatch(in)
+}
+
+func (r *batchReader) poll(in []datagram) (int, error) {
+	r.wait = false
+	return r.receiveBatch(in)
+}
+
+func (r *batchReader) congested() bool {
+	_ = r.raw.Control(r.measure)
+	return r.memory[0] > r.memory[1]/16
+}
+
+func (r *batchReader) receiveBatch(in []datagram) (int, error) {
 	for i := range r.n { // the kernel wrote over these
 		h := &r.headers[i].Hdr
 		h.Namelen = unix.SizeofSockaddrInet6

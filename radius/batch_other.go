@@ -34,6 +34,10 @@ func (r *batchReader) read(in []datagram) (int, error) {
 	return 1, nil
 }
 
+// Where only one datagram is read at a time a listener cannot see that it is behind.
+func (r *batchReader) congested() bool                 { return false }
+func (r *batchReader) poll(in []datagram) (int, error) { return 0, nil }
+
 // batchWriter writes one datagram at a time.
 type batchWriter struct {
 	conn *net.UDPConn

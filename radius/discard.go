@@ -35,7 +35,8 @@ const (
 	// DiscardReplaced: the same port and identifier came with a new request before
 	// this one was answered (RFC 5080 section 2.2.2).
 	DiscardReplaced
-	// DiscardOverload: the deferral pool was full.
+	// DiscardOverload: more came than can be handled, and the source had its share of
+	// what waits already.
 	DiscardOverload
 	// DiscardNotRecorded: an accounting record that could not be stored (RFC 2866
 	// section 4.1).

@@ -56,6 +56,10 @@ type listener struct {
 	hashers  *hashers
 	turn     turn
 
+	backlog   *backlog // what waits while more comes than the listener can handle
+	taken     []*backlogRequest
+	fullReads int // in a row
+
 	outbox   *outbox
 	inFlight *inFlight
 	counters *counters
@@ -68,8 +72,8 @@ func newListener(s *Server, service service, conn *net.UDPConn) *listener {
 		reader: newBatchReader(conn), writer: newBatchWriter(conn),
 		in: make([]datagram, batchSize), out: make([]datagram, 0, batchSize),
 		table:   newDuplicates(s.window(), s.duplicateEntries()),
-		hashers: newHashers(),
-		outbox:  newOutbox(), inFlight: newInFlight(), counters: new(counters),
+		hashers: newHashers(), backlog: newBacklog(backlogLength),
+		outbox: newOutbox(), inFlight: newInFlight(), counters: new(counters),
 		stopped: make(chan struct{}),
 	}
 }
@@ -79,9 +83,10 @@ func (l *listener) run() {
 	defer close(l.stopped)
 	defer l.inFlight.done()
 	for {
-		n, err := l.reader.read(l.in)
+		n, err := l.read()
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+				l.finish()
 				return
 			}
 			// The system is short of something. Reading on at once would only
@@ -92,7 +97,12 @@ func (l *listener) run() {
 		}
 		l.now = time.Now()
 		l.counters.received.Add(uint64(n))
-		l.receive(l.in[:n])
+		if l.congested(n) {
+			l.sort(n)
+			l.work()
+		} else {
+			l.receive(l.in[:n])
+		}
 		l.flush()
 		l.table.expire(l.now, 2*batchSize)
 	}
@@ -302,13 +312,18 @@ func (l *listener) flush() {
 			l.server.logs.writeFailed(l.local, err)
 		}
 		l.out = l.out[:0]
-		took := time.Since(l.now)
-		for i, n := range l.fresh {
-			l.counters.durations[i].observe(took, n)
-		}
-		l.fresh = [requestCodeCount]int{}
+		l.observe()
 	}
 	l.table.reuse()
+}
+
+// observe counts how long the first answers took.
+func (l *listener) observe() {
+	took := time.Since(l.now)
+	for i, n := range l.fresh {
+		l.counters.durations[i].observe(took, n)
+	}
+	l.fresh = [requestCodeCount]int{}
 }
 
 // post hands a reply that was finished on another goroutine to the sender.

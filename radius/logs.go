@@ -23,7 +23,8 @@ const (
 type logs struct {
 	logger *slog.Logger
 
-	nextUnknown atomic.Int64 // when to write about unknown sources again, in Unix nanoseconds
+	// When to write again about what has no subject of its own, in Unix nanoseconds.
+	nextUnknown, nextOverload atomic.Int64
 
 	mu   sync.Mutex
 	last map[logSubject]time.Time
@@ -58,9 +59,23 @@ func (g *logs) due(matter, name string, now time.Time) bool {
 	return true
 }
 
+// pass reports whether to write now, and not again for an interval.
+func pass(next *atomic.Int64, now time.Time) bool {
+	at := next.Load()
+	return now.UnixNano() >= at && next.CompareAndSwap(at, now.Add(logInterval).UnixNano())
+}
+
+// overloaded names the source of a request that was shed: most likely the one that
+// sends most.
+func (g *logs) overloaded(nas *NAS, source netip.Addr, now time.Time) {
+	if pass(&g.nextOverload, now) {
+		g.logger.Warn("more requests than the server can handle; those beyond the fair share of a NAS are discarded (not repeated for a minute, for other NASes either)",
+			"nas", nas.Name, "source", source)
+	}
+}
+
 func (g *logs) unknown(source netip.Addr, now time.Time) {
-	next := g.nextUnknown.Load()
-	if now.UnixNano() < next || !g.nextUnknown.CompareAndSwap(next, now.Add(logInterval).UnixNano()) {
+	if !pass(&g.nextUnknown, now) {
 		return
 	}
 	g.logger.Warn("request from an unknown source; add it as a NAS if it is one of yours (not repeated for a minute, for other sources either)",

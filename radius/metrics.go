@@ -109,6 +109,7 @@ type Stats struct {
 	Delayed  int                      // replies that wait for Reply.DelayUntil
 	Queued   int                      // deferred functions that wait
 	Busy     int                      // deferred functions that run
+	Backlog  int                      // requests that were read and wait, because more comes than the listeners can handle
 	Entries  int                      // requests in the duplicate tables
 }
 
@@ -145,6 +146,7 @@ func (s *Server) Stats() Stats {
 				total.Answers[request][reply] += n
 			}
 		}
+		total.Backlog += int(l.backlog.size.Load())
 		total.Entries += int(l.table.size.Load())
 		total.InFlight += l.inFlight.held()
 	}
@@ -173,6 +175,8 @@ var (
 		"Time from reading a request to writing its first answer.", []string{"code"}, nil)
 	duplicatesDesc = prometheus.NewDesc("radiusd_duplicates_total",
 		"Repeated requests: answered with the same reply again, or dropped because the first one is in progress.", []string{"service", "result"}, nil)
+	backlogDesc = prometheus.NewDesc("radiusd_backlog_requests",
+		"Requests that were read and wait, because more comes than the listeners can handle.", []string{"service"}, nil)
 	tableEntriesDesc = prometheus.NewDesc("radiusd_duplicate_table_entries",
 		"Requests that the duplicate tables remember.", []string{"service"}, nil)
 	tableBytesDesc = prometheus.NewDesc("radiusd_duplicate_table_bytes",
@@ -195,7 +199,7 @@ var (
 func (collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		requestsDesc, receivedDesc, responsesDesc, sendErrorsDesc, socketDropsDesc, discardsDesc, durationDesc,
-		duplicatesDesc, tableEntriesDesc, tableBytesDesc, inFlightDesc, panicsDesc,
+		duplicatesDesc, backlogDesc, tableEntriesDesc, tableBytesDesc, inFlightDesc, panicsDesc,
 		queueLengthDesc, queueLimitDesc, busyDesc, delayedDesc,
 	} {
 		descs <- d
@@ -235,6 +239,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		for reason := Discard(1); reason < discardCount; reason++ {
 			counter(discardsDesc, t.discards[reason], name, reason.String())
 		}
+		gauge(backlogDesc, t.backlog, name)
 		gauge(tableEntriesDesc, t.entries, name)
 		gauge(tableBytesDesc, t.bytes, name)
 		gauge(inFlightDesc, t.inFlight, name)
@@ -268,7 +273,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 
 // serviceTotals sum the listeners of one service.
 type serviceTotals struct {
-	listeners, entries, bytes, inFlight           int
+	listeners, backlog, entries, bytes, inFlight  int
 	received, sent, sendErrors, dropped, repeated uint64
 	discards                                      [discardCount]uint64
 	discarded                                     [requestCodeCount]uint64
@@ -278,6 +283,7 @@ type serviceTotals struct {
 func (t *serviceTotals) add(l *listener) {
 	c := l.counters
 	t.listeners++
+	t.backlog += int(l.backlog.size.Load())
 	t.entries += int(l.table.size.Load())
 	t.bytes += int(l.table.bytes.Load())
 	t.inFlight += l.inFlight.held()

@@ -19,7 +19,7 @@ func newTestListener() *listener {
 	s.pool = newPool(1<<20, s.window())
 	l := &listener{
 		server: s, table: newDuplicates(s.window(), 1000), hashers: newHashers(),
-		outbox: newOutbox(), inFlight: newInFlight(), counters: new(counters),
+		outbox: newOutbox(), inFlight: newInFlight(), counters: new(counters), backlog: newBacklog(backlogLength),
 	}
 	l.out = make([]datagram, 0, batchSize)
 	return l

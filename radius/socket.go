@@ -26,14 +26,17 @@ type way struct {
 	scope uint32         // interface index of a link-local peer or local address
 }
 
-// The seam between the listeners and the operating system is two types with one
-// method each, in batch_linux.go and batch_other.go:
+// The seam between the listeners and the operating system is two types with few
+// methods, in batch_linux.go and batch_other.go:
 //
 //	newBatchReader(*net.UDPConn).read(in []datagram) (n int, err error)
+//	newBatchReader(*net.UDPConn).poll(in []datagram) (n int, err error)
+//	newBatchReader(*net.UDPConn).congested() bool
 //	newBatchWriter(*net.UDPConn).write(out []datagram) (failed int, err error)
 //
 // read blocks until there is at least one datagram, the read deadline passes or
-// the socket is closed. write sends all it is given; what the network refuses is
+// the socket is closed; poll does not block and may return none. congested reports
+// whether much waits in the socket. write sends all it is given; what the network refuses is
 // counted in failed, with the last error. A reader and any number of writers may
 // share a socket; none of them is safe for concurrent use by itself.
 
