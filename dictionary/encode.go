@@ -114,6 +114,9 @@ func (w *encoder) encode(p Pair) ([]byte, error) {
 	if p.Tag > maxTag || p.Tag > 0 && !a.Tagged {
 		return nil, fmt.Errorf("tag %d is not allowed", p.Tag)
 	}
+	if !a.Tagged && a.Encrypt == EncryptNone {
+		return p.Value, nil
+	}
 	w.value = w.value[:0]
 	switch {
 	case !a.Tagged:
