@@ -1,11 +1,12 @@
 package aaa
 
 import (
-	"crypto/rand"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,10 +39,11 @@ type AccessOptions struct {
 	// VerifiedCache is how many passwords that were right against a slow hash are
 	// remembered, as keyed digests; zero: 10,000; negative: none.
 	VerifiedCache int
-	Rand          io.Reader             // nil: crypto/rand
-	Now           func() time.Time      // nil: the time the request was received
-	Registerer    prometheus.Registerer // nil: no metrics
-	Logger        *slog.Logger          // nil: discards
+	// Rand seeds the generators of nonces and must not fail; nil: crypto/rand.
+	Rand       io.Reader
+	Now        func() time.Time      // nil: the time the request was received
+	Registerer prometheus.Registerer // nil: no metrics
+	Logger     *slog.Logger          // nil: discards
 }
 
 // Access answers Access-Requests from the directory. It implements
@@ -84,11 +86,14 @@ func NewAccess(options AccessOptions) (*Access, error) {
 	if options.VerifiedCache == 0 {
 		options.VerifiedCache = 10_000
 	}
+	if options.Rand == nil {
+		options.Rand = cryptorand.Reader
+	}
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
 	a := &Access{options: options, log: options.Logger, noPlan: new(planEntry)}
-	a.exchanges.New = func() any { return new(exchange) }
+	a.exchanges.New = a.newExchange
 	a.deferred = func(w *radius.Reply, r *radius.Request) { a.serve(w, r, true) }
 	var err error
 	if a.hasher, err = newHasher(); err != nil {
@@ -100,6 +105,16 @@ func NewAccess(options AccessOptions) (*Access, error) {
 		}
 	}
 	return a, a.register(options.Registerer)
+}
+
+// newExchange has a generator of its own, so that no login asks the system for a few
+// octets.
+func (a *Access) newExchange() any {
+	var seed [32]byte
+	if _, err := io.ReadFull(a.options.Rand, seed[:]); err != nil {
+		panic("access: no random numbers: " + err.Error()) // crypto/rand never fails
+	}
+	return &exchange{random: rand.NewChaCha8(seed)}
 }
 
 // register makes a counter for each method and reason, so that counting a
@@ -185,14 +200,4 @@ func (a *Access) decide(x *exchange) Decision {
 		return d
 	}
 	return a.authorize(x)
-}
-
-// nonce fills in the session's nonce.
-func (a *Access) nonce(x *exchange) error {
-	if a.options.Rand == nil {
-		_, err := rand.Read(x.nonce[:])
-		return err
-	}
-	_, err := io.ReadFull(a.options.Rand, x.nonce[:])
-	return err
 }

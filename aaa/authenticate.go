@@ -14,24 +14,23 @@ const serviceTypeCallCheck = 10 // RFC 2865 §5.6
 // work for a refusal does not tell who exists.
 func (a *Access) identify(x *exchange) Decision {
 	var problem string
-	x.method, problem = x.proof()
-	username, ok := x.attributes.Get(radius.TypeUserName)
-	if !ok && x.isCallCheck() {
+	x.method, problem = x.read()
+	x.username = x.sent.userName
+	if x.username == nil && x.isCallCheck() {
 		// The device is what is asked about (RFC 2865 §5.6).
-		username, ok = x.attributes.Get(radius.TypeCallingStationID)
+		x.username = x.sent.callingStationID
 	}
-	x.username = username
 	if problem != "" {
 		return x.refuse(ReasonMalformedRequest, problem)
 	}
-	if !ok || len(username) == 0 {
+	if len(x.username) == 0 {
 		return x.refuse(ReasonMalformedRequest, "no User-Name")
 	}
 	users := a.options.Directory.users.Load()
 	x.catalog = a.options.Directory.catalog.Load()
-	found := users.get(username, &x.found)
+	found := users.get(x.username, &x.found)
 	if !found {
-		if mac, ok := AppendMAC(x.macBuffer[:0], username); ok {
+		if mac, ok := AppendMAC(x.macBuffer[:0], x.username); ok {
 			found = users.get(mac, &x.found)
 		}
 	}
@@ -39,7 +38,7 @@ func (a *Access) identify(x *exchange) Decision {
 		return x.goOn()
 	}
 	x.account = &x.found
-	x.renamed = x.account.name() != string(username)
+	x.renamed = x.account.name() != string(x.username)
 	if x.account.scheme == SchemeMAC && x.method != MethodEAP {
 		x.method = MethodMAC // EAP is a proof of its own, which an address does not replace
 	}
@@ -50,25 +49,45 @@ func (a *Access) identify(x *exchange) Decision {
 	return x.goOn()
 }
 
-// proof finds what the request carries to be checked.
-func (x *exchange) proof() (method Method, problem string) {
+// read finds the attributes that the decision needs, and among them what is to be
+// checked.
+func (x *exchange) read() (method Method, problem string) {
 	count := 0
 	found := func(m Method) {
 		method = m
 		count++
 	}
-	var hasEAP bool
 	for t, value := range x.attributes.All() {
 		switch t {
+		case radius.TypeUserName:
+			first(&x.sent.userName, value)
 		case radius.TypeUserPassword:
+			first(&x.sent.userPassword, value)
 			found(MethodPAP)
 		case radius.TypeCHAPPassword:
+			first(&x.sent.chapPassword, value)
 			found(MethodCHAP)
 			if len(value) != 17 {
 				problem = "CHAP-Password is not of 17 octets"
 			}
+		case radius.TypeNASIPAddress:
+			first(&x.sent.nasAddr, value)
+		case radius.TypeNASIPv6Address:
+			first(&x.sent.nasIPv6Addr, value)
+		case radius.TypeNASPort:
+			first(&x.sent.nasPort, value)
+		case radius.TypeNASPortID:
+			first(&x.sent.nasPortID, value)
+		case radius.TypeServiceType:
+			first(&x.sent.serviceType, value)
+		case radius.TypeCallingStationID:
+			first(&x.sent.callingStationID, value)
+		case radius.TypeCalledStationID:
+			first(&x.sent.calledStationID, value)
+		case radius.TypeAcctSessionID:
+			first(&x.sent.acctSessionID, value)
 		case radius.TypeEAPMessage:
-			hasEAP = true
+			first(&x.sent.eapMessage, value)
 		case radius.TypeVendorSpecific:
 			if len(value) < 4 || binary.BigEndian.Uint32(value) != radius.VendorMicrosoft {
 				continue
@@ -87,7 +106,7 @@ func (x *exchange) proof() (method Method, problem string) {
 			}
 		}
 	}
-	if hasEAP {
+	if x.sent.eapMessage != nil {
 		found(MethodEAP)
 	}
 	if count > 1 {
@@ -115,8 +134,8 @@ func (m *msCHAP) problem(challengeLength int) string {
 }
 
 func (x *exchange) isCallCheck() bool {
-	service, _ := x.attributes.Uint32(radius.TypeServiceType)
-	return service == serviceTypeCallCheck
+	service := x.sent.serviceType
+	return len(service) == 4 && binary.BigEndian.Uint32(service) == serviceTypeCallCheck
 }
 
 // authenticate checks the proof against the account's credential.
@@ -205,7 +224,6 @@ func (a *Access) authenticateHash(x *exchange, stored string, password []byte) D
 // authenticateCHAP checks CHAP-Password against CHAP-Challenge, or else the
 // Request Authenticator (RFC 2865 §5.3, §2.2).
 func (x *exchange) authenticateCHAP() Decision {
-	response, _ := x.attributes.Get(radius.TypeCHAPPassword)
 	challenge := x.request.Packet.CHAPChallenge()
 	if x.account == nil {
 		return x.checked(false)
@@ -213,7 +231,7 @@ func (x *exchange) authenticateCHAP() Decision {
 	switch x.account.scheme {
 	case SchemeCleartext:
 		secret := append(x.passwordBuff[:0], x.account.secret()...)
-		return x.checked(len(secret) > 0 && radius.VerifyCHAP(response, secret, challenge))
+		return x.checked(len(secret) > 0 && radius.VerifyCHAP(x.sent.chapPassword, secret, challenge))
 	case SchemeNone:
 		return x.refuse(ReasonNoCredential, "the user has no password")
 	}
@@ -263,24 +281,22 @@ func (x *exchange) authenticateMAC() Decision {
 		mac, ok := AppendMAC(buffer[:0], raw)
 		return ok && string(mac) == address
 	}
-	station, confirmed := x.attributes.Get(radius.TypeCallingStationID)
-	if confirmed && !is(station) {
+	confirmed := x.sent.callingStationID != nil
+	if confirmed && !is(x.sent.callingStationID) {
 		return x.refuse(ReasonStationNotAllowed, "Calling-Station-Id is another address than the device's")
 	}
 	bare := confirmed || x.isCallCheck()
 	password, isPAP := x.request.AppendUserPassword(x.passwordBuff[:0])
-	response, isCHAP := x.attributes.Get(radius.TypeCHAPPassword)
-	_, hasPAP := x.attributes.Get(radius.TypeUserPassword)
 	switch {
 	case isPAP && len(password) > 0:
 		return x.checked(is(password))
-	case hasPAP && !isPAP:
+	case x.sent.userPassword != nil && !isPAP:
 		return x.refuse(ReasonMalformedRequest, "User-Password is not of 16 to 128 octets in blocks of 16")
-	case isCHAP:
+	case x.sent.chapPassword != nil:
 		// The password is the address as the NAS spells it in User-Name.
 		challenge := x.request.Packet.CHAPChallenge()
-		return x.checked(radius.VerifyCHAP(response, x.username, challenge) ||
-			bare && radius.VerifyCHAP(response, nil, challenge))
+		return x.checked(radius.VerifyCHAP(x.sent.chapPassword, x.username, challenge) ||
+			bare && radius.VerifyCHAP(x.sent.chapPassword, nil, challenge))
 	case len(x.mschap.response) > 0:
 		return x.refuse(ReasonMethodUnavailable, "MAC authentication goes by PAP or CHAP")
 	case bare:

@@ -292,41 +292,43 @@ func newAccessOptionsDelay(t *testing.T) time.Duration {
 	return w.access.options.RejectDelay
 }
 
-// TestAcceptDoesNotAllocate counts every allocation in the process while a login
-// with PAP goes through socket, listener, decision and reply.
-func TestAcceptDoesNotAllocate(t *testing.T) {
-	w := newWorld(t, withRecords(t), func(o *AccessOptions) { o.Now, o.Limits = nil, NewLiveSessions(LiveOptions{}) })
-	plan := w.store.putPlan(Plan{Name: "basic", RateUp: 1e6, RateDown: 5e6, SessionTimeout: time.Hour, LoginHours: "Al0000-2359", AllowedMethods: 1 << MethodPAP})
-	w.addUser(User{Name: "alice", Credential: cleartext("wonderland"), PlanID: plan.ID, ExpiresAt: time.Now().Add(24 * time.Hour)})
+// TestLoginsDoNotAllocate counts every allocation in the process while logins of each
+// kind go through socket, listener, decision, record and reply.
+func TestLoginsDoNotAllocate(t *testing.T) {
+	w := newLoginWorld(t)
 	hasher := radius.NewHasher([]byte(testSecret))
-	packets := make([][]byte, 8*256)
-	for i := range packets {
-		m := &radius.Message{Code: radius.AccessRequest}
-		m.AddString(radius.TypeUserName, "alice")
-		require.NoError(t, m.AddUserPassword([]byte(testSecret), "wonderland"))
-		w.add(m, `NAS-Port = 1, NAS-Port-Id = "ether1", Calling-Station-Id = "00-1A-2B-3C-4D-5E", Acct-Session-Id = "8100002A"`)
-		p, err := m.AppendTo(nil, uint8(i), hasher)
-		require.NoError(t, err)
-		packets[i] = p
+	packets := make([][]byte, 4*256)
+	for _, c := range loginCases {
+		t.Run(c.name, func(t *testing.T) {
+			code := radius.AccessAccept
+			if c.want != ReasonAccepted {
+				code = radius.AccessReject
+			}
+			for i := range packets {
+				p, err := c.message(w).AppendTo(packets[i][:0], uint8(i), hasher)
+				require.NoError(t, err)
+				packets[i] = p
+			}
+			conn, err := net.Dial("udp", w.server.Auth)
+			require.NoError(t, err)
+			defer conn.Close()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+			buffer := make([]byte, 4096)
+			next := 0
+			login := func() {
+				_, _ = conn.Write(packets[next])
+				next++
+				n, err := conn.Read(buffer)
+				if err != nil || radius.Code(buffer[0]) != code || n < 20 {
+					panic("another answer")
+				}
+			}
+			// The duplicate table keeps 256 replies of this NAS, whose memory is then used
+			// again for requests with the same identifier.
+			for range 2 * 256 {
+				login()
+			}
+			require.Zero(t, testing.AllocsPerRun(256, login))
+		})
 	}
-	conn, err := net.Dial("udp", w.server.Auth)
-	require.NoError(t, err)
-	defer conn.Close()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
-	buffer := make([]byte, 4096)
-	next := 0
-	login := func() {
-		_, _ = conn.Write(packets[next])
-		next++
-		n, err := conn.Read(buffer)
-		if err != nil || radius.Code(buffer[0]) != radius.AccessAccept || n < 20 {
-			panic("no Access-Accept")
-		}
-	}
-	// The duplicate table keeps 256 replies of this NAS, whose memory is then used
-	// again for requests with the same identifier.
-	for range 2 * 256 {
-		login()
-	}
-	require.Zero(t, testing.AllocsPerRun(5*256, login))
 }

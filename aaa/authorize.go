@@ -1,10 +1,9 @@
 package aaa
 
 import (
+	"encoding/binary"
 	"strconv"
 	"time"
-
-	"radiusd/radius"
 )
 
 // gather collects the policy that applies, from user over groups to plan. It
@@ -99,9 +98,7 @@ func (a *Access) authorize(x *exchange) Decision {
 	if d := a.checkLoginHours(x); !d.Accepted() {
 		return d
 	}
-	if err := a.nonce(x); err != nil {
-		return x.refuse(ReasonInternal, "no random numbers: "+err.Error())
-	}
+	_, _ = x.random.Read(x.nonce[:])
 	// The last step: a place that is taken is one that is used.
 	return a.reserve(x)
 }
@@ -213,8 +210,7 @@ func (a *Access) reserve(x *exchange) Decision {
 		r.NASID = x.nas.ID
 	}
 	if limit > 0 {
-		station, _ := x.attributes.String(radius.TypeCallingStationID)
-		r.NASPortID, r.CallingStationID = x.nasPort(), NormalizeStation(station)
+		r.NASPortID, r.CallingStationID = x.nasPort(), x.station()
 	}
 	grant := limits.Reserve(r)
 	if d := x.checkQuotas(&grant.Used); !d.Accepted() {
@@ -230,7 +226,7 @@ func (a *Access) reserve(x *exchange) Decision {
 
 // acctSessionID is Acct-Session-Id as accounting has it; empty: not sent.
 func (x *exchange) acctSessionID() []byte {
-	value, _ := x.attributes.Get(radius.TypeAcctSessionID)
+	value := x.sent.acctSessionID
 	if !isPlainText(value) {
 		return []byte(plainText(string(value)))
 	}
@@ -238,12 +234,17 @@ func (x *exchange) acctSessionID() []byte {
 }
 
 // nasPort is NAS-Port-Id, or NAS-Port in decimal.
-func (x *exchange) nasPort() string {
-	if port, ok := x.attributes.String(radius.TypeNASPortID); ok {
-		return port
+func (x *exchange) nasPort() []byte {
+	if port := x.sent.nasPort; x.sent.nasPortID == nil && len(port) == 4 {
+		return strconv.AppendUint(x.portBuffer[:0], uint64(binary.BigEndian.Uint32(port)), 10)
 	}
-	if port, ok := x.attributes.Uint32(radius.TypeNASPort); ok {
-		return strconv.FormatUint(uint64(port), 10)
+	return x.sent.nasPortID
+}
+
+// station is Calling-Station-Id in normal form.
+func (x *exchange) station() []byte {
+	if mac, ok := AppendMAC(x.stationBuffer[:0], x.sent.callingStationID); ok {
+		return mac
 	}
-	return ""
+	return x.sent.callingStationID
 }

@@ -7,14 +7,11 @@ import (
 	"log/slog"
 	"math/bits"
 	"math/rand/v2"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
-
-	"radiusd/radius"
 )
 
 // AuthRecorderOptions are what an AuthRecorder needs. Stores are required.
@@ -151,33 +148,8 @@ func (r *AuthRecorder) add(x *exchange, d Decision) {
 
 // describe notes what a record tells of the NAS and the station.
 func (x *exchange) describe(e *AuthEntry) {
-	var v4, v6 []byte
-	for t, value := range x.attributes.All() {
-		var first *[]byte
-		switch t {
-		case radius.TypeNASPortID:
-			first = &e.NASPortID
-		case radius.TypeCallingStationID:
-			first = &e.CallingStationID
-		case radius.TypeCalledStationID:
-			first = &e.CalledStationID
-		case radius.TypeNASIPAddress:
-			first = &v4
-		case radius.TypeNASIPv6Address:
-			first = &v6
-		default:
-			continue
-		}
-		if *first == nil {
-			*first = value
-		}
-	}
-	e.NASAddr = x.request.Source.Addr().Unmap().WithZone("")
-	for _, sent := range [2][]byte{v6, v4} { // as in nasAddr
-		if addr, ok := netip.AddrFromSlice(sent); ok && !addr.IsUnspecified() {
-			e.NASAddr = addr.Unmap()
-		}
-	}
+	e.NASPortID, e.CallingStationID, e.CalledStationID = x.sent.nasPortID, x.sent.callingStationID, x.sent.calledStationID
+	e.NASAddr = x.nasAddr()
 	if x.nas != nil {
 		e.NASID = x.nas.ID
 	}

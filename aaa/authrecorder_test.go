@@ -27,10 +27,12 @@ func recorded(r *AuthRecorder, username string, d Decision) {
 	attributes = radius.AppendString(attributes, radius.TypeCallingStationID, "00-1A-2B-3C-4D-5E")
 	attributes = radius.AppendString(attributes, radius.TypeCalledStationID, "called\x00\xff")
 	attributes = radius.AppendAddr(attributes, radius.TypeNASIPAddress, netip.MustParseAddr("10.1.2.3"))
-	r.add(&exchange{
+	x := &exchange{
 		request:    &radius.Request{Received: monday, Source: netip.MustParseAddrPort("192.0.2.1:1645")},
 		attributes: attributes, username: []byte(username), nas: &NAS{ID: [16]byte{1}}, nonce: Nonce{0xab},
-	}, d)
+	}
+	x.read()
+	r.add(x, d)
 }
 
 // stores names stores.
@@ -271,5 +273,6 @@ func TestAuthRecorderDoesNotAllocate(t *testing.T) {
 		request:    &radius.Request{Received: monday, Source: netip.MustParseAddrPort("192.0.2.1:1645")},
 		attributes: radius.AppendString(nil, radius.TypeCallingStationID, "00-1A-2B-3C-4D-5E"), username: []byte("alice@example.net"),
 	}
+	x.read()
 	require.Zero(t, testing.AllocsPerRun(100, func() { r.add(x, Decision{}) }))
 }

@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 type exchange struct {
 	request    *radius.Request
 	attributes radius.Attributes
+	sent       sentAttributes
 	nas        *NAS // nil only if the owner of the NAS is somebody else
 	now        time.Time
 	mayBlock   bool
@@ -26,22 +28,42 @@ type exchange struct {
 	catalog  *catalog
 	plan     *planEntry // nil: it does not exist
 
-	controls     controls  // of all levels
-	failed       *check    // the first check of user or plan that does not hold
-	failedLevel  string    // whose check it is
-	groups       []*policy // those that apply, highest precedence first
-	broken       error     // an item or a plan that cannot be used
-	authentic    bool      // the password was right
-	allowance    allowance
-	input        templateInput
-	replies      replyList // merged, for users with items of their own
-	wire         []byte    // scratch
-	nonce        Nonce
-	query        query
-	mschap       msCHAP
-	macBuffer    [17]byte
-	passwordBuff [128]byte
-	classBuffer  [16]byte
+	controls      controls  // of all levels
+	failed        *check    // the first check of user or plan that does not hold
+	failedLevel   string    // whose check it is
+	groups        []*policy // those that apply, highest precedence first
+	broken        error     // an item or a plan that cannot be used
+	authentic     bool      // the password was right
+	allowance     allowance
+	input         templateInput
+	replies       replyList // merged, for users with items of their own
+	fromTemplate  pairList  // what depends on the request
+	wire          []byte    // scratch
+	nonce         Nonce
+	random        *rand.ChaCha8
+	query         query
+	mschap        msCHAP
+	macBuffer     [17]byte
+	stationBuffer [17]byte
+	passwordBuff  [128]byte
+	portBuffer    [10]byte
+	classBuffer   [16]byte
+}
+
+// sentAttributes are the attributes of a request that a decision or its record may
+// look at, found in one pass: the first of each type, nil if there is none.
+type sentAttributes struct {
+	userName, userPassword, chapPassword     []byte
+	nasAddr, nasIPv6Addr, nasPort, nasPortID []byte
+	callingStationID, calledStationID        []byte
+	serviceType, acctSessionID, eapMessage   []byte
+}
+
+// first keeps a value unless there is one already.
+func first(kept *[]byte, value []byte) {
+	if *kept == nil {
+		*kept = value
+	}
 }
 
 // begin takes a request in.
@@ -62,7 +84,11 @@ func (x *exchange) begin(a *Access, r *radius.Request, mayBlock bool) {
 func (x *exchange) release() {
 	clear(x.groups)
 	clear(x.wire)
-	*x = exchange{groups: x.groups[:0], wire: x.wire[:0], replies: x.replies.emptied()}
+	groups, wire, random := x.groups[:0], x.wire[:0], x.random
+	replies, fromTemplate := x.replies.emptied(), x.fromTemplate.emptied()
+	*x = exchange{} // at once: with the kept ones in it, it would be made elsewhere and copied
+	x.groups, x.wire, x.random = groups, wire, random
+	x.replies, x.fromTemplate = replies, fromTemplate
 }
 
 // refuse is a decision against the user.
@@ -75,10 +101,10 @@ func (x *exchange) goOn() Decision { return Decision{Reason: ReasonAccepted, Met
 // nasAddr is the NAS's address as it is recorded: NAS-IP-Address or
 // NAS-IPv6-Address if sent, else the source.
 func (x *exchange) nasAddr() netip.Addr {
-	if addr, ok := x.attributes.Addr(radius.TypeNASIPAddress); ok && !addr.IsUnspecified() {
+	if addr, ok := netip.AddrFromSlice(x.sent.nasAddr); ok && !addr.IsUnspecified() {
 		return addr.Unmap()
 	}
-	if addr, ok := x.attributes.Addr(radius.TypeNASIPv6Address); ok && !addr.IsUnspecified() {
+	if addr, ok := netip.AddrFromSlice(x.sent.nasIPv6Addr); ok && !addr.IsUnspecified() {
 		return addr.Unmap()
 	}
 	return x.request.Source.Addr().Unmap().WithZone("")

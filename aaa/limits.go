@@ -36,15 +36,17 @@ type Reservation struct {
 	// contains At counts, open sessions included.
 	Quotas [PeriodCount]Quota
 	Nonce  Nonce // for a session that is new
+
+	// What follows in octets belongs to the caller, and Limits keeps none of it.
 	// AcctSessionID is the one in the Access-Request, as in Record; empty: not sent. When the user
 	// has a session of that id on that NAS, it is being authenticated again (by
 	// MAC address, or with Termination-Action): with another nonce it would be torn
-	// in two, and what it has used be counted twice. It belongs to the caller.
+	// in two, and what it has used be counted twice.
 	AcctSessionID    []byte
 	NASID            uuid.UUID // the directory's NAS
 	NASAddr          netip.Addr
-	NASPortID        string // or the decimal NAS-Port
-	CallingStationID string // in normal form
+	NASPortID        []byte // or the decimal NAS-Port
+	CallingStationID []byte // in normal form
 	At               time.Time
 }
 

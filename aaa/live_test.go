@@ -75,7 +75,7 @@ func (l live) reserve(nonce byte, change ...func(*aaa.Reservation)) bool {
 func limit(n int) func(*aaa.Reservation) { return func(r *aaa.Reservation) { r.Limit = n } }
 
 func from(station, port string) func(*aaa.Reservation) {
-	return func(r *aaa.Reservation) { r.CallingStationID, r.NASPortID = station, port }
+	return func(r *aaa.Reservation) { r.CallingStationID, r.NASPortID = []byte(station), []byte(port) }
 }
 
 func TestReservationRace(t *testing.T) {
@@ -552,6 +552,6 @@ func BenchmarkReserve(b *testing.B) {
 	b.ReportAllocs()
 	at := time.Now()
 	for i := 0; b.Loop(); i++ {
-		l.Reserve(aaa.Reservation{Username: "user77", Limit: 2, NASAddr: testNAS, NASPortID: "x", CallingStationID: "aa:bb:cc:00:00:01", At: at})
+		l.Reserve(aaa.Reservation{Username: "user77", Limit: 2, NASAddr: testNAS, NASPortID: []byte("x"), CallingStationID: []byte("aa:bb:cc:00:00:01"), At: at})
 	}
 }

@@ -32,7 +32,7 @@ type liveUser struct {
 type reservation struct {
 	nonce   Nonce
 	nas     netip.Addr
-	station string // normal form
+	station uint64 // hash of its normal form; zero: not sent
 	device  uint64
 	named   uint64 // zero: the request had no Acct-Session-Id
 	lapses  time.Time
@@ -110,14 +110,14 @@ func (l *LiveSessions) place(u *liveUser, r *Reservation, running *liveSession, 
 
 // reservationOf makes the place that is asked for.
 func (l *LiveSessions) reservationOf(r *Reservation, nonce Nonce) reservation {
-	p := reservation{nonce: nonce, nas: r.NASAddr, station: r.CallingStationID, lapses: r.At.Add(l.opt.ReservationTTL)}
+	p := reservation{nonce: nonce, nas: r.NASAddr, station: l.textHash(r.CallingStationID), lapses: r.At.Add(l.opt.ReservationTTL)}
 	if len(r.AcctSessionID) > 0 {
 		p.named = l.named(r.NASAddr, maphash.Bytes(l.seed, r.AcctSessionID))
 	}
 	// A device is known by its station and port; where either is missing, every
 	// request is taken for a device of its own.
-	if r.CallingStationID != "" && r.NASPortID != "" {
-		p.device = l.device(r.NASAddr, r.NASPortID, r.CallingStationID)
+	if port := l.textHash(r.NASPortID); port != 0 && p.station != 0 {
+		p.device = l.device(r.NASAddr, port, p.station)
 	}
 	return p
 }
@@ -232,21 +232,33 @@ func (l *LiveSessions) takeOver(username string, r *Record, known bool) {
 	if u == nil || len(u.reservations) == 0 {
 		return
 	}
-	station := NormalizeStation(r.CallingStationID)
+	station := l.textHash([]byte(NormalizeStation(r.CallingStationID)))
 	i := slices.IndexFunc(u.reservations, func(o reservation) bool {
 		if ok {
 			return o.nonce == nonce
 		}
-		return o.nas == r.NASAddr && (o.station == "" || station == "" || o.station == station)
+		return o.nas == r.NASAddr && (o.station == 0 || station == 0 || o.station == station)
 	})
 	if i >= 0 {
 		u.reservations = slices.Delete(u.reservations, i, i+1)
 	}
 }
 
-// device hashes what tells a device on a port from others; never zero.
-func (l *LiveSessions) device(nas netip.Addr, port, station string) uint64 {
-	return maphash.Comparable(l.seed, device{nas: nasKey{addr: nas}, station: station, port: port}) | 1
+// device hashes what tells a device on a port from others; never zero. Port and
+// station are hashes themselves.
+func (l *LiveSessions) device(nas netip.Addr, port, station uint64) uint64 {
+	return maphash.Comparable(l.seed, struct {
+		nas           netip.Addr
+		port, station uint64
+	}{nas, port, station}) | 1
+}
+
+// textHash is zero for no text, and only then.
+func (l *LiveSessions) textHash(text []byte) uint64 {
+	if len(text) == 0 {
+		return 0
+	}
+	return maphash.Bytes(l.seed, text) | 1
 }
 
 // userOf returns the user that the session is to belong to; nil without a name.
@@ -274,7 +286,7 @@ func (l *LiveSessions) settleUser(u *liveUser, ls *liveSession, s *Session, join
 	}
 	var device uint64
 	if d, ok := deviceOf(s); ok {
-		device = l.device(s.NASAddr, d.port, d.station)
+		device = l.device(s.NASAddr, l.textHash([]byte(d.port)), l.textHash([]byte(d.station)))
 	}
 	named := l.named(s.NASAddr, maphash.String(l.seed, s.AcctSessionID))
 	shard := l.userShard(u.name)

@@ -184,7 +184,8 @@ func (h *LoginHours) Until(t time.Time) (end time.Time, allowed bool) {
 	if h == nil {
 		return time.Time{}, true
 	}
-	minute := int(t.Weekday())*dayMinutes + t.Hour()*60 + t.Minute()
+	hour, clock, _ := t.Clock()
+	minute := int(t.Weekday())*dayMinutes + hour*60 + clock
 	for _, s := range h.spans {
 		if minute < s.from || minute >= s.until {
 			continue
@@ -198,7 +199,8 @@ func (h *LoginHours) Until(t time.Time) (end time.Time, allowed bool) {
 		}
 		// In wall clock time, so that a change to summer time moves the end.
 		days, rest := until/dayMinutes-int(t.Weekday()), until%dayMinutes
-		end := time.Date(t.Year(), t.Month(), t.Day()+days, rest/60, rest%60, 0, 0, t.Location())
+		year, month, day := t.Date()
+		end := time.Date(year, month, day+days, rest/60, rest%60, 0, 0, t.Location())
 		if !end.After(t) {
 			// The clock shows the end twice, or skips it, and time.Date took the
 			// one that has passed.

@@ -1,9 +1,7 @@
 package aaa
 
 import (
-	"crypto/rand"
 	"errors"
-	"fmt"
 
 	"radiusd/dictionary"
 	"radiusd/radius"
@@ -72,15 +70,17 @@ func (a *Access) addPolicy(w *radius.Reply, x *exchange) (sessionTimeout uint32,
 // addPlan adds what the plan replies to users without items of their own.
 func (a *Access) addPlan(w *radius.Reply, x *exchange, r *planReply) error {
 	w.Append(r.wire)
-	var pairs []dictionary.Pair
+	if len(r.perRequest) == 0 {
+		return a.addPairs(w, x, r.hidden)
+	}
 	for _, line := range r.perRequest {
-		var err error
-		if pairs, err = line.appendPair(pairs, &x.input); err != nil {
-			return fmt.Errorf("reply template %s: %w", r.template.name, err)
+		if err := x.fromTemplate.addLine(r.template, line, &x.input); err != nil {
+			return err
 		}
 	}
-	x.replies.add(pairs)
-	return a.addPairs(w, x, append(x.replies.pairs, r.hidden...))
+	x.replies.add(x.fromTemplate.pairs)
+	x.replies.pairs = append(x.replies.pairs, r.hidden...)
+	return a.addPairs(w, x, x.replies.pairs)
 }
 
 // mergeReplies collects the replies of all levels in x.replies: user, groups, plan
@@ -92,9 +92,11 @@ func (x *exchange) mergeReplies(r *planReply) error {
 	}
 	x.replies.add(x.plan.policy.replies)
 	x.replies.add(r.fromTemplate)
-	pairs, err := r.template.pairs(nil, &x.input, true)
-	x.replies.add(pairs)
-	return err
+	if err := x.fromTemplate.addTemplate(r.template, &x.input, true); err != nil {
+		return err
+	}
+	x.replies.add(x.fromTemplate.pairs)
+	return nil
 }
 
 // addPairs encodes pairs into the reply.
@@ -129,15 +131,14 @@ func (a *Access) reject(w *radius.Reply, x *exchange, d Decision) {
 	if len(x.mschap.response) == radius.MSCHAPResponseLength {
 		var challenge [16]byte
 		var text [64]byte
-		if _, err := rand.Read(challenge[:]); err == nil {
-			version, length := "3", msCHAP2ChallengeLength
-			if x.method == MethodMSCHAP {
-				version, length = "2", msCHAPChallengeLength
-			}
-			w.AddVendor(radius.VendorMicrosoft, radius.MSCHAPError, appendMSCHAPError(text[:0], x.mschap.response[0], version, challenge[:length]))
+		_, _ = x.random.Read(challenge[:])
+		version, length := "3", msCHAP2ChallengeLength
+		if x.method == MethodMSCHAP {
+			version, length = "2", msCHAPChallengeLength
 		}
+		w.AddVendor(radius.VendorMicrosoft, radius.MSCHAPError, appendMSCHAPError(text[:0], x.mschap.response[0], version, challenge[:length]))
 	}
-	if eap, ok := x.attributes.Get(radius.TypeEAPMessage); ok && len(eap) >= 2 {
+	if eap := x.sent.eapMessage; len(eap) >= 2 {
 		w.Add(radius.TypeEAPMessage, []byte{eapFailure, eap[1], 0, 4}) // RFC 3579 §2.6.3
 	}
 	if a.options.RejectDelay > 0 {

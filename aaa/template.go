@@ -162,10 +162,7 @@ func listTemplateVariables() []templateVariableInfo {
 		{name: "seconds_left", kind: numberVariable, perRequest: true,
 			number: func(in *templateInput) uint64 { return in.left.seconds() }},
 		{name: "session_end", kind: timeVariable, perRequest: true,
-			number: func(in *templateInput) uint64 { return in.left.seconds() },
-			text: func(in *templateInput) string {
-				return in.left.until.In(in.left.now.Location()).Format("2006-01-02T15:04:05-07:00")
-			}},
+			number: func(in *templateInput) uint64 { return in.left.seconds() }},
 	}
 }
 

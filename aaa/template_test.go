@@ -20,14 +20,13 @@ func replyOf(t testing.TB, vendor string, plan *Plan, left *allowance, files ...
 	require.NoError(t, err)
 	template := templates.forNAS(&NAS{Vendor: vendor})
 	in := &templateInput{plan: plan, left: left}
-	pairs, err := template.pairs(nil, in, false)
-	require.NoError(t, err)
+	var made pairList
+	require.NoError(t, made.addTemplate(template, in, false))
 	if left != nil {
-		pairs, err = template.pairs(pairs, in, true)
-		require.NoError(t, err)
+		require.NoError(t, made.addTemplate(template, in, true))
 	}
 	var list replyList
-	list.add(pairs)
+	list.add(made.pairs)
 	wire, err := dictionary.Embedded().AppendWire(nil, list.pairs, nil)
 	require.NoError(t, err)
 	parsed, err := dictionary.Embedded().ParseWire(wire, nil)

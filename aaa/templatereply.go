@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,59 +10,90 @@ import (
 	"radiusd/radius"
 )
 
-// pairs appends what the template makes of its input, for the level below the
+// pairList collects pairs and the memory of their values.
+type pairList struct {
+	pairs  []dictionary.Pair
+	values []byte
+}
+
+// emptied returns an empty list with the memory of l.
+func (l *pairList) emptied() pairList {
+	clear(l.pairs)
+	clear(l.values)
+	return pairList{pairs: l.pairs[:0], values: l.values[:0]}
+}
+
+// addTemplate adds what the template makes of its input, for the level below the
 // plan's items: the lines that depend on the plan alone, or the others.
-func (t *template) pairs(dst []dictionary.Pair, in *templateInput, perRequest bool) ([]dictionary.Pair, error) {
+func (l *pairList) addTemplate(t *template, in *templateInput, perRequest bool) error {
 	for i := range t.lines {
-		line := &t.lines[i]
-		if line.perRequest != perRequest {
-			continue
-		}
-		var err error
-		if dst, err = line.appendPair(dst, in); err != nil {
-			return dst, fmt.Errorf("reply template %s: %w", t.name, err)
+		if line := &t.lines[i]; line.perRequest == perRequest {
+			if err := l.addLine(t, line, in); err != nil {
+				return err
+			}
 		}
 	}
-	return dst, nil
+	return nil
 }
 
-// appendPair appends the line's pair unless it is left out.
-func (l *templateLine) appendPair(dst []dictionary.Pair, in *templateInput) ([]dictionary.Pair, error) {
-	text, ok := l.text(in)
-	if !ok {
-		return dst, nil
+// addLine adds the line's pair unless it is left out.
+func (l *pairList) addLine(t *template, line *templateLine, in *templateInput) error {
+	start := len(l.values)
+	var ok bool
+	if l.values, ok = line.appendText(l.values, in); !ok {
+		l.values = l.values[:start]
+		return nil
 	}
-	value, err := l.pair.Attr.ParseValue(text)
-	if err != nil {
-		return dst, err
+	pair := line.pair
+	var err error
+	if pair.Value, err = l.wireValue(pair.Attr, l.values[start:]); err != nil {
+		return fmt.Errorf("reply template %s: %w", t.name, err)
 	}
-	pair := l.pair
-	pair.Value = value
-	return append(dst, pair), nil
+	l.pairs = append(l.pairs, pair)
+	return nil
 }
 
-// text is the line's value; false if the line is left out.
-func (l *templateLine) text(in *templateInput) (string, bool) {
+// wireValue turns a text into the value of an attribute. That of the types that
+// templates mostly have is in the memory of l, as the text is.
+func (l *pairList) wireValue(attr *dictionary.Attribute, text []byte) ([]byte, error) {
+	switch {
+	case attr.Type == dictionary.String && attr.Size == 0:
+		return text, nil
+	case attr.Type == dictionary.Integer && attr.Size == 0:
+		if n, err := strconv.ParseUint(string(text), 10, 32); err == nil {
+			l.values = binary.BigEndian.AppendUint32(l.values, uint32(n))
+			return l.values[len(l.values)-4:], nil
+		}
+	case attr.Type == dictionary.Integer64 && attr.Size == 0:
+		if n, err := strconv.ParseUint(string(text), 10, 64); err == nil {
+			l.values = binary.BigEndian.AppendUint64(l.values, n)
+			return l.values[len(l.values)-8:], nil
+		}
+	}
+	return attr.ParseValue(string(text))
+}
+
+// appendText appends the line's value as text; false if the line is left out.
+func (l *templateLine) appendText(dst []byte, in *templateInput) ([]byte, bool) {
 	for _, condition := range l.when {
 		if !slices.ContainsFunc(condition, func(c templateComparison) bool {
 			return c.holds(&templateVariables[c.variable], in)
 		}) {
-			return "", false
+			return dst, false
 		}
 	}
-	var text []byte
 	for _, part := range l.parts {
-		text = append(text, part.literal...)
+		dst = append(dst, part.literal...)
 		if part.variable == 0 {
 			continue
 		}
 		v := &templateVariables[part.variable]
 		if !part.optional && v.empty(in) {
-			return "", false
+			return dst, false
 		}
-		text = v.append(text, in, part.format, l.unit)
+		dst = v.append(dst, in, part.format, l.unit)
 	}
-	return string(text), true
+	return dst, true
 }
 
 func (v *templateVariableInfo) empty(in *templateInput) bool {
@@ -82,8 +114,11 @@ func (c *templateComparison) holds(v *templateVariableInfo, in *templateInput) b
 }
 
 func (v *templateVariableInfo) append(dst []byte, in *templateInput, format string, unit uint64) []byte {
-	if v.text != nil {
+	switch v.kind {
+	case textVariable:
 		return append(dst, v.text(in)...)
+	case timeVariable:
+		return in.left.until.In(in.left.now.Location()).AppendFormat(dst, "2006-01-02T15:04:05-07:00")
 	}
 	n := v.number(in)
 	switch {
@@ -150,13 +185,12 @@ func (p *planEntry) makeReply(dict *dictionary.Dictionary, t *template) planRepl
 	r := planReply{template: t}
 	var list replyList
 	list.add(p.policy.replies)
-	pairs, err := t.pairs(nil, &templateInput{plan: &p.plan}, false)
-	if err != nil {
-		r.err = err
+	var made pairList
+	if r.err = made.addTemplate(t, &templateInput{plan: &p.plan}, false); r.err != nil {
 		return r
 	}
-	r.fromTemplate = pairs
-	list.add(pairs)
+	r.fromTemplate = made.pairs
+	list.add(made.pairs)
 	for i := range t.lines {
 		if line := &t.lines[i]; line.perRequest && list.takes(line.pair) {
 			r.perRequest = append(r.perRequest, line)

@@ -224,6 +224,7 @@ func (l *fakeLimits) Reserve(r Reservation) Grant {
 		}
 	}
 	if r.Limit > 0 {
+		r.AcctSessionID, r.NASPortID, r.CallingStationID = slices.Clone(r.AcctSessionID), slices.Clone(r.NASPortID), slices.Clone(r.CallingStationID)
 		l.reserved = append(l.reserved, r)
 		if l.open >= r.Limit {
 			return g

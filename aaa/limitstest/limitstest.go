@@ -114,7 +114,7 @@ func limit(n int) func(*aaa.Reservation) { return func(r *aaa.Reservation) { r.L
 func user(name string) func(*aaa.Reservation) { return func(r *aaa.Reservation) { r.Username = name } }
 
 func from(station, port string) func(*aaa.Reservation) {
-	return func(r *aaa.Reservation) { r.CallingStationID, r.NASPortID = station, port }
+	return func(r *aaa.Reservation) { r.CallingStationID, r.NASPortID = []byte(station), []byte(port) }
 }
 
 func again(id string) func(*aaa.Reservation) {
