@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"internal/cli":        {"internal/spelling", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "report", "store", "radius", "dictionary"},
 	"internal/testserver": {},
 	"deploy":              {},
-	"scripts":             {"dictionary"},
+	"scripts":             {"dictionary", "store"},
 	"config":              {"internal/spelling"},
 	"internal/spelling":   {},
 	"api":                 {"operator", "billing", "aaa", "radius", "dictionary"},

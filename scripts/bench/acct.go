@@ -12,12 +12,13 @@ import (
 // as of a session of an hour with an update every five minutes. No two records are the
 // same, so each is made when it is sent; that costs one MD5.
 type acctSource struct {
-	users, nases int
-	sessions     []acctSession
-	next         int    // the session whose turn it is
-	number       uint64 // of the last session that began
-	now          uint32
-	buffers      [][slotSize]byte // by socket and Identifier
+	users    int
+	keys     []nasKey // by NAS
+	sessions []acctSession
+	next     int    // the session whose turn it is
+	number   uint64 // of the last session that began
+	now      uint32
+	buffers  [][slotSize]byte // by socket and Identifier
 }
 
 type acctSession struct {
@@ -33,9 +34,9 @@ const (
 )
 
 // newAcctSource begins with sessions of all ages.
-func newAcctSource(sockets, users int) *acctSource {
+func newAcctSource(sockets, users int, keys []nasKey) *acctSource {
 	s := &acctSource{
-		users: users, nases: sockets, sessions: make([]acctSession, openSessions), buffers: make([][slotSize]byte, sockets*256),
+		users: users, keys: keys, sessions: make([]acctSession, openSessions), buffers: make([][slotSize]byte, sockets*256),
 		number: uint64(time.Now().UnixMicro()), // not those of a run before
 		now:    uint32(time.Now().Unix()),
 	}
@@ -48,7 +49,11 @@ func newAcctSource(sockets, users int) *acctSource {
 
 func (s *acctSource) begin(session *acctSession) {
 	s.number++
-	*session = acctSession{number: s.number, user: 1 + uint32(s.number*7919%uint64(s.users))}
+	user := 1 + uint32(s.number*7919%uint64(s.users))
+	if limited(int(user)) {
+		user-- // the sessions that a load leaves open would count against the user's next login
+	}
+	*session = acctSession{number: s.number, user: max(user, 1)}
 }
 
 func (s *acctSource) request(socket, identifier int) []byte {
@@ -62,7 +67,7 @@ func (s *acctSource) request(socket, identifier int) []byte {
 		s.begin(session)
 	}
 	setLength(buffer[:n])
-	copy(buffer[n:], secret)
+	copy(buffer[n:], s.keys[0].secret[:])  // all NASes have the same
 	sum := md5.Sum(buffer[:n+len(secret)]) // the authenticator is zero so far (RFC 2866 section 3)
 	copy(buffer[4:], sum[:])
 	return buffer[:n]
@@ -71,7 +76,7 @@ func (s *acctSource) request(socket, identifier int) []byte {
 // appendRecord appends the packet of the session's next record, not signed.
 func (s *acctSource) appendRecord(b []byte, session *acctSession, identifier byte) []byte {
 	user, seconds := session.user, session.step*interim
-	address := nasAddress(int(user) % s.nases)
+	address := nasAddress(int(user) % len(s.keys))
 	status := uint32(3) // Interim-Update
 	switch session.step {
 	case 0:
@@ -127,10 +132,10 @@ func (s *acctSource) appendRecord(b []byte, session *acctSession, identifier byt
 // Accounting-Response must have.
 func (s *acctSource) verify(b *answerBuffer, n int, request []byte) verdict {
 	p := b.packet()
-	if int(binary.BigEndian.Uint16(p[2:])) != n || !b.responseAuthentic(n, request) {
+	if int(binary.BigEndian.Uint16(p[2:])) != n || !b.responseAuthentic(n, request, &s.keys[0]) {
 		return unverified
 	}
-	if at := messageAuthenticator(p[:n]); at != 0 && !b.messageAuthentic(n, at) {
+	if at := messageAuthenticator(p[:n]); at != 0 && !b.messageAuthentic(n, at, &s.keys[0]) {
 		return unverified
 	}
 	if p[0] != accountingResponse {

@@ -20,7 +20,11 @@ type batch struct {
 	headers [batchSize]unix.Mmsghdr
 	vectors [batchSize]unix.Iovec
 	names   [batchSize]unix.RawSockaddrInet4
+	control [batchSize]sourceControl
 }
+
+// sourceControl has room for one IP_PKTINFO, aligned as the kernel's headers are.
+type sourceControl [4]uint64
 
 // newBatch makes a batch for a socket that is connected, or for one that is not, whose
 // datagrams have addresses.
@@ -42,6 +46,17 @@ func newBatch(addressed bool) *batch {
 func (b *batch) set(i int, data []byte) {
 	b.vectors[i].Base = unsafe.SliceData(data)
 	b.vectors[i].SetLen(len(data))
+}
+
+// from says which address of this machine message i leaves from (IP_PKTINFO, ip(7)).
+func (b *batch) from(i int, address [4]byte) {
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&b.control[i]))
+	c.Level, c.Type = unix.IPPROTO_IP, unix.IP_PKTINFO
+	c.SetLen(unix.CmsgLen(unix.SizeofInet4Pktinfo))
+	*(*unix.Inet4Pktinfo)(unsafe.Add(unsafe.Pointer(c), unix.CmsgLen(0))) = unix.Inet4Pktinfo{Spec_dst: address}
+	h := &b.headers[i].Hdr
+	h.Control = (*byte)(unsafe.Pointer(c))
+	h.SetControllen(unix.CmsgSpace(unix.SizeofInet4Pktinfo))
 }
 
 // length is how many octets of message i have come.

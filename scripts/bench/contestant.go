@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"radiusd/scripts/internal/testbed"
 )
@@ -25,8 +26,42 @@ type contestant struct {
 	rivals      []string
 	concurrency int  // requests under way; zero: as the command line says
 	latency     bool // at half the rate, too
+	mixed       bool // the packets of the NASes arrive in turn rather than in runs
 	stopped     bool // Postgres stands still meanwhile
-	special     bool // only measured when it is asked for
+	special     bool // only measured when it is asked for, or with -scale
+}
+
+// An instance is a radiusd.
+type instance struct {
+	name     string // of the server
+	folder   string
+	database string
+	users    int
+	nases    int  // each with a secret of its own; zero: one for each socket
+	shared   bool // the first one's database, which it has set up
+	cpus     string
+}
+
+// instances are the radiusds that contestants name.
+func (b *bench) instances() []instance {
+	list := []instance{
+		{name: "radiusd", users: b.users, cpus: b.places.server},
+		{name: "radiusd-2", users: b.users, cpus: b.places.two, shared: true},
+	}
+	for _, users := range []int{1000, 100_000, 1_000_000} {
+		list = append(list, instance{name: fmt.Sprintf("radiusd-users-%d", users), users: users, cpus: b.places.server})
+	}
+	for _, nases := range []int{10, 10_000} {
+		list = append(list, instance{name: fmt.Sprintf("radiusd-nases-%d", nases), users: b.users, nases: nases, cpus: b.places.server})
+	}
+	for i := range list {
+		list[i].folder = filepath.Join(b.bed.Dir, list[i].name)
+		list[i].database = strings.ReplaceAll(list[i].name, "-", "_")
+		if list[i].shared {
+			list[i].database = list[0].database
+		}
+	}
+	return list
 }
 
 var contestants = []*contestant{
@@ -38,6 +73,9 @@ var contestants = []*contestant{
 		floor: "crypto-pap", rivals: []string{"freeradius-pap", "freeradius-sql-pap"}},
 	{name: "freeradius-pap", title: "FreeRADIUS, users in memory, PAP", server: "freeradius", method: "pap", latency: true},
 	{name: "freeradius-sql-pap", title: "FreeRADIUS on Postgres, PAP", server: "freeradius-sql", method: "pap", concurrency: 64},
+	{name: "crypto-pap-mixed", title: "floor: the bare cryptography of PAP, NASes in turn", server: "floor pap", method: "pap", mixed: true},
+	{name: "radiusd-pap-mixed", title: "radiusd, PAP, NASes in turn", server: "radiusd", method: "pap", mixed: true, floor: "crypto-pap-mixed"},
+	{name: "radiusd-pap-2", title: "radiusd, PAP, two cores", server: "radiusd-2", method: "pap", floor: "radiusd-pap", rivals: []string{"radiusd-pap"}},
 
 	{name: "crypto-chap", title: "floor: the bare cryptography of CHAP", server: "floor chap", method: "chap"},
 	{name: "radiusd-chap", title: "radiusd, CHAP", server: "radiusd", method: "chap", latency: true,
@@ -56,6 +94,12 @@ var contestants = []*contestant{
 		floor: "acct-floor", rivals: []string{"freeradius-acct", "freeradius-sql-acct"}},
 	{name: "freeradius-acct", title: "FreeRADIUS, accounting to a detail file, not synced", server: "freeradius", method: "acct", concurrency: 128},
 	{name: "freeradius-sql-acct", title: "FreeRADIUS, accounting on Postgres", server: "freeradius-sql", method: "acct", concurrency: 64},
+
+	{name: "users-1000", title: "radiusd, PAP, 1,000 users", server: "radiusd-users-1000", method: "pap", special: true},
+	{name: "users-100000", title: "radiusd, PAP, 100,000 users", server: "radiusd-users-100000", method: "pap", special: true, floor: "users-1000"},
+	{name: "users-1000000", title: "radiusd, PAP, 1,000,000 users", server: "radiusd-users-1000000", method: "pap", special: true, floor: "users-1000"},
+	{name: "nases-10", title: "radiusd, PAP, 10 NASes in turn, each with its secret", server: "radiusd-nases-10", method: "pap", mixed: true, special: true},
+	{name: "nases-10000", title: "radiusd, PAP, 10,000 NASes in turn, each with its secret", server: "radiusd-nases-10000", method: "pap", mixed: true, special: true, floor: "nases-10"},
 }
 
 // A server runs and is measured.
@@ -64,6 +108,10 @@ type server struct {
 	auth    string
 	acct    string
 	metrics string // address; empty: it has none
+	users   int
+	nases   int           // as an instance has them
+	loaded  time.Duration // from its start until it was ready
+	memory  int64         // bytes, then
 }
 
 // bench is one run.
@@ -98,13 +146,19 @@ func (b *bench) startAll(ctx context.Context) error {
 			}
 		}
 	}
-	if b.needs("radiusd") || b.needs("freeradius-sql") {
+	var needed []instance
+	for _, i := range b.instances() {
+		if b.needs(i.name) || i.name == "radiusd" && b.needs("radiusd-2") {
+			needed = append(needed, i)
+		}
+	}
+	if len(needed) > 0 || b.needs("freeradius-sql") {
 		if err := b.startPostgres(); err != nil {
 			return err
 		}
 	}
-	if b.needs("radiusd") {
-		if err := b.startRadiusd(ctx); err != nil {
+	for _, i := range needed {
+		if err := b.startRadiusd(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -118,9 +172,16 @@ func (b *bench) startAll(ctx context.Context) error {
 	return nil
 }
 
+// startPostgres starts Postgres with a database for each radiusd and for FreeRADIUS.
 func (b *bench) startPostgres() (err error) {
 	say("starting Postgres")
-	b.postgres, err = b.bed.StartPostgres([]string{"radiusd", "radius"}, front(b.places.stores)...)
+	databases := []string{"radius"}
+	for _, i := range b.instances() {
+		if (b.needs(i.name) || i.name == "radiusd") && !i.shared {
+			databases = append(databases, i.database)
+		}
+	}
+	b.postgres, err = b.bed.StartPostgres(databases, front(b.places.stores)...)
 	return err
 }
 
@@ -135,7 +196,7 @@ func (b *bench) startFloor(name, kind string) error {
 	if err != nil {
 		return err
 	}
-	s := &server{process: process}
+	s := &server{process: process, users: b.users}
 	b.servers[name] = s
 	return process.Await(func() error {
 		log, err := os.Open(filepath.Join(b.bed.Dir, "floor-"+kind+".log"))

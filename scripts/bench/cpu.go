@@ -61,23 +61,24 @@ func cores() []int {
 }
 
 // places are where processes run, as taskset has them.
-type places struct{ server, generator, stores string }
+type places struct{ server, two, generator, stores string }
 
-// placesOf distributes the cores: one for the server, one for the generator, and the
-// rest for the stores, which share the generator's if there is none.
+// placesOf distributes the cores: one for the server, one more for the server that has
+// two, one for the load generator, and the rest for the stores. Where there are too few,
+// the second, the generator and the stores share the last one.
 func placesOf(cores []int) (p places, err error) {
 	if len(cores) < 2 {
 		return p, fmt.Errorf("this machine has one core; the server and the load generator need one each")
 	}
-	p.server, p.generator, p.stores = strconv.Itoa(cores[0]), strconv.Itoa(cores[1]), strconv.Itoa(cores[1])
-	if rest := cores[2:]; len(rest) > 0 {
+	place := func(from, to int) string {
+		last := len(cores) - 1
 		var names []string
-		for _, cpu := range rest[:min(len(rest), 4)] {
-			names = append(names, strconv.Itoa(cpu))
+		for i := min(from, last); i <= min(to, last); i++ {
+			names = append(names, strconv.Itoa(cores[i]))
 		}
-		p.stores = strings.Join(names, ",")
+		return strings.Join(names, ",")
 	}
-	return p, nil
+	return places{server: place(0, 0), two: place(0, 1), generator: place(2, 2), stores: place(3, 6)}, nil
 }
 
 // front is the command before one that is to run in a place.

@@ -183,7 +183,7 @@ func (b *bench) startFreeRADIUS(name string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	s := new(server)
+	s := &server{users: b.users}
 	var ports [2]int
 	for i, address := range []*string{&s.auth, &s.acct} {
 		if ports[i], err = testbed.FreeUDPPort(); err != nil {
@@ -237,7 +237,7 @@ func probe(address string) error {
 	if _, err := rand.Read(random); err != nil {
 		return err
 	}
-	request, err := appendRequest(nil, "pap", 1, 1, 0, random)
+	request, err := appendRequest(nil, "pap", 1, newNASKeys(1, false), 0, random)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func probe(address string) error {
 	switch {
 	case err != nil:
 		return err
-	case n < headerLength || !b.responseAuthentic(n, request):
+	case n < headerLength || !b.responseAuthentic(n, request, &newNASKeys(1, false)[0]):
 		return errors.New("the answer has the wrong signature")
 	case b.packet()[0] != accessAccept:
 		return fmt.Errorf("the answer has code %d", b.packet()[0])

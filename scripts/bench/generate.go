@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -26,6 +27,7 @@ import (
 type generator struct {
 	source      source
 	sockets     []*genSocket
+	mixed       bool // any socket sends for any NAS
 	concurrency int
 	interval    float64 // ns between requests; 0: as fast as answers come
 	due         float64 // when the next request is, in ns since start
@@ -104,8 +106,8 @@ type genSlot struct {
 // generate is the command that the benchmark starts for each load.
 func generate(ctx context.Context, args []string, w io.Writer) error {
 	var server, method string
-	var concurrency, sockets, users, watch int
-	var unsigned bool
+	var concurrency, sockets, nases, users, watch int
+	var unsigned, mixed, distinct bool
 	var rate float64
 	var warmup, duration time.Duration
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
@@ -114,6 +116,9 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	flags.BoolVar(&unsigned, "unsigned", false, "take answers without Message-Authenticator")
 	flags.IntVar(&concurrency, "concurrency", 128, "requests under way")
 	flags.IntVar(&sockets, "sockets", 8, "sockets")
+	flags.IntVar(&nases, "nases", 8, "NASes")
+	flags.BoolVar(&mixed, "mixed", false, "the packets of all NASes leave in turn, from any socket; otherwise each socket is a NAS and sends in runs")
+	flags.BoolVar(&distinct, "distinct", false, "each NAS has its own secret")
 	flags.IntVar(&users, "users", 100_000, "users")
 	flags.IntVar(&watch, "watch", 0, "process of the server")
 	flags.Float64Var(&rate, "rate", 0, "requests a second; 0: as fast as answers come")
@@ -126,11 +131,11 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	g := &generator{concurrency: concurrency, in: newBatch(false), out: newBatch(false)}
+	g := &generator{concurrency: concurrency, in: newBatch(false), out: newBatch(mixed), mixed: mixed}
 	if rate > 0 {
 		g.interval, g.concurrency = 1e9/rate, sockets*256
 	}
-	if g.source, err = newSource(method, sockets, users, unsigned); err != nil {
+	if g.source, err = newSource(method, sockets, users, newNASKeys(nases, distinct), unsigned); err != nil {
 		return err
 	}
 	debug.SetGCPercent(-1) // nothing allocates from here on
@@ -144,17 +149,17 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	return json.NewEncoder(w).Encode(report)
 }
 
-func newSource(method string, sockets, users int, unsigned bool) (source, error) {
+func newSource(method string, sockets, users int, keys []nasKey, unsigned bool) (source, error) {
 	if method == "acct" {
-		return newAcctSource(sockets, users), nil
+		return newAcctSource(sockets, users, keys), nil
 	}
 	logins := &poolSource{turn: make([]uint16, sockets*256), unsigned: unsigned}
 	var err error
 	if method == "echo" {
-		logins.pool, err = newPool("pap", sockets, users)
+		logins.pool, err = newPool("pap", sockets, users, keys)
 		return &echoSource{logins}, err
 	}
-	logins.pool, err = newPool(method, sockets, users)
+	logins.pool, err = newPool(method, sockets, users, keys)
 	return logins, err
 }
 
@@ -165,10 +170,16 @@ func (g *generator) open(to netip.AddrPort, sockets int) error {
 			return err
 		}
 		growBuffers(fd, 1<<20)
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: nasAddress(i)}); err != nil {
+		local := &unix.SockaddrInet4{Addr: nasAddress(i)}
+		if g.mixed {
+			local.Addr = [4]byte{}
+		}
+		if err := unix.Bind(fd, local); err != nil {
 			return fmt.Errorf("bind: %w", err)
 		}
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
+		if g.mixed {
+			// Not connected: it has many addresses.
+		} else if err := unix.Connect(fd, &unix.SockaddrInet4{Addr: to.Addr().As4(), Port: int(to.Port())}); err != nil {
 			return fmt.Errorf("connect: %w", err)
 		}
 		s := &genSocket{fd: fd, free: make([]uint8, 0, 512)}
@@ -179,10 +190,15 @@ func (g *generator) open(to netip.AddrPort, sockets int) error {
 		g.polled = append(g.polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	}
 	for i := range g.buffers {
-		g.buffers[i].init()
 		g.in.set(i, g.buffers[i].packet())
+		g.out.names[i] = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: to.Addr().As4(), Port: networkOrder(to.Port())}
 	}
 	return nil
+}
+
+// networkOrder is a port as raw addresses have it.
+func networkOrder(port uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, port))
 }
 
 func (g *generator) now() int64 { return int64(time.Since(g.start)) }
@@ -291,6 +307,9 @@ func (g *generator) sendFrom(socket, n int, now int64) error {
 			g.due += g.interval
 		}
 		g.out.set(i, slot.request)
+		if g.mixed {
+			g.out.from(i, sourceOf(slot.request))
+		}
 	}
 	for sent := 0; sent < n; {
 		k, errno := g.out.call(unix.SYS_SENDMMSG, uintptr(s.fd), sent, n)

@@ -99,8 +99,13 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 	if c.concurrency > 0 {
 		concurrency = c.concurrency
 	}
+	nases := s.nases
+	if nases == 0 {
+		nases = b.sockets
+	}
 	args := append(front(b.places.generator), self, "generate", "-server", address, "-method", c.method,
-		"-unsigned="+strconv.FormatBool(strings.HasPrefix(c.server, "freeradius")), "-concurrency", strconv.Itoa(concurrency), "-sockets", strconv.Itoa(b.sockets), "-users", strconv.Itoa(b.users),
+		"-unsigned="+strconv.FormatBool(strings.HasPrefix(c.server, "freeradius")), "-concurrency", strconv.Itoa(concurrency), "-sockets", strconv.Itoa(b.sockets), "-users", strconv.Itoa(s.users), "-nases", strconv.Itoa(nases),
+		"-distinct="+strconv.FormatBool(s.nases > 0), "-mixed="+strconv.FormatBool(c.mixed),
 		"-watch", strconv.Itoa(s.process.PID()), "-rate", strconv.FormatFloat(rate, 'f', 0, 64),
 		"-warmup", b.warmup.String(), "-duration", b.duration.String())
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)

@@ -69,6 +69,9 @@ const (
 // userName is the name of user n, of twelve octets whatever the number.
 func userName(n int) string { return fmt.Sprintf("user%08d", n) }
 
+// limited reports whether a user may have one session only; one in ten may.
+func limited(user int) bool { return user%10 == 0 }
+
 // appendPassword appends the password of a user: the name turned round, so that a floor
 // has something to compare with that it need not look up.
 func appendPassword(dst, name []byte) []byte {

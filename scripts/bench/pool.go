@@ -18,6 +18,7 @@ type pool struct {
 	sockets, variants int
 	data              []byte
 	ends              []uint32
+	keys              []nasKey // by NAS
 }
 
 // largestPool bounds the memory of a pool. With more users than that, the pool has some
@@ -26,9 +27,9 @@ const largestPool = 1 << 17
 
 // newPool makes a pool for a method, pap, chap, or mschapv2, that has every user at
 // least once if that fits.
-func newPool(method string, sockets, users int) (*pool, error) {
+func newPool(method string, sockets, users int, keys []nasKey) (*pool, error) {
 	slots := sockets * 256
-	p := &pool{sockets: sockets, variants: max(2, (min(users, largestPool)+slots-1)/slots)}
+	p := &pool{keys: keys, sockets: sockets, variants: max(2, (min(users, largestPool)+slots-1)/slots)}
 	total := slots * p.variants
 	random := make([]byte, 64)
 	p.data = make([]byte, 0, total*200)
@@ -42,7 +43,7 @@ func newPool(method string, sockets, users int) (*pool, error) {
 		}
 		start := len(p.data)
 		var err error
-		if p.data, err = appendRequest(p.data, method, user, sockets, byte(i), random); err != nil {
+		if p.data, err = appendRequest(p.data, method, user, keys, byte(i), random); err != nil {
 			return nil, err
 		}
 		if len(p.data)-start > slotSize {
@@ -64,16 +65,26 @@ func (p *pool) packet(variant, socket, identifier int) []byte {
 	return p.data[start:p.ends[i]]
 }
 
-// nasAddress is the address of the NAS that a socket is, on loopback.
-func nasAddress(socket int) [4]byte { return [4]byte{127, 0, 1 + byte(socket>>8), 1 + byte(socket)} }
+// nasAddress is the address of a NAS, on loopback.
+func nasAddress(nas int) [4]byte { return [4]byte{127, 0, 1 + byte((nas+1)>>8), byte(nas + 1)} }
+
+// sourceOf is the value of a request's NAS-IP-Address, which appendRequest has put before
+// Message-Authenticator.
+func sourceOf(request []byte) [4]byte { return [4]byte(request[len(request)-18-4:]) }
+
+// nasOf is the NAS that sends a request.
+func nasOf(request []byte) int {
+	address := sourceOf(request)
+	return int(address[2]-1)<<8 + int(address[3]) - 1
+}
 
 // appendRequest appends an Access-Request as a concentrator for PPPoE sends it. A user
 // always comes from the same device at the same port of the same NAS, by its
 // NAS-IP-Address, so that one who may have one session only is not refused a second one.
-func appendRequest(dst []byte, method string, user, nases int, identifier byte, random []byte) ([]byte, error) {
+func appendRequest(dst []byte, method string, user int, keys []nasKey, identifier byte, random []byte) ([]byte, error) {
 	start := len(dst)
 	authenticator := [16]byte(random)
-	address := nasAddress(user % nases)
+	address, secret := nasAddress(user%len(keys)), keys[user%len(keys)].secret[:]
 	name := userName(user)
 	dst = appendHeader(dst, accessRequest, identifier, &authenticator)
 	dst = appendInteger(dst, attrServiceType, 2)
@@ -87,7 +98,7 @@ func appendRequest(dst []byte, method string, user, nases int, identifier byte, 
 	password := appendPassword(nil, []byte(name))
 	switch method {
 	case "pap":
-		hidden := md5.Sum(append([]byte(secret), authenticator[:]...))
+		hidden := md5.Sum(append(secret[:len(secret):len(secret)], authenticator[:]...))
 		for i, octet := range password {
 			hidden[i] ^= octet
 		}
@@ -117,7 +128,7 @@ func appendRequest(dst []byte, method string, user, nases int, identifier byte, 
 	dst = appendAttribute(dst, attrMessageAuthenticator, make([]byte, 16))
 	p := dst[start:]
 	setLength(p)
-	mac := hmac.New(md5.New, []byte(secret))
+	mac := hmac.New(md5.New, secret)
 	mac.Write(p)
 	mac.Sum(p[:len(p)-16])
 	return dst, nil

@@ -6,15 +6,18 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/google/uuid"
 
 	"radiusd/scripts/internal/testbed"
+	"radiusd/store/seal"
 )
 
 // planFlags are the plan that all users have.
@@ -23,17 +26,16 @@ var planFlags = []string{
 	"--reply", "Service-Type := Framed-User", "--reply", "Framed-Protocol := PPP",
 }
 
-// startRadiusd sets up radiusd in its folder, unless that was done before, and starts it
-// with everything on.
-func (b *bench) startRadiusd(ctx context.Context) error {
+// startRadiusd sets up a radiusd in its folder, unless that was done before, and starts
+// it with everything on.
+func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 	if _, err := os.Stat(b.radiusd); err != nil {
 		return fmt.Errorf("%w: `make build` makes it", err)
 	}
-	dir := filepath.Join(b.bed.Dir, "radiusd")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(i.folder, 0o700); err != nil {
 		return err
 	}
-	s := &server{metrics: ""}
+	s := &server{users: i.users, nases: i.nases}
 	for _, address := range []*string{&s.auth, &s.acct, &s.metrics} {
 		port, err := testbed.FreePort()
 		if err != nil {
@@ -41,88 +43,124 @@ func (b *bench) startRadiusd(ctx context.Context) error {
 		}
 		*address = fmt.Sprintf("127.0.0.1:%d", port)
 	}
-	config := filepath.Join(dir, "radiusd.yaml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, `data_dir: %s
+	key := filepath.Join(b.bed.Dir, i.database, "data", "master.key")
+	config := filepath.Join(i.folder, "radiusd.yaml")
+	settings := fmt.Appendf(nil, `data_dir: %s
 auth: {listen: [%q]}
 acct: {listen: [%q]}
 metrics: {listen: %q}
 store: {url: %q}
-`, filepath.Join(dir, "data"), s.auth, s.acct, s.metrics, b.postgres.URL("radiusd")), 0o600); err != nil {
+`, filepath.Join(i.folder, "data"), s.auth, s.acct, s.metrics, b.postgres.URL(i.database))
+	if i.shared {
+		settings = fmt.Appendf(settings, "master_key_file: %s\n", key)
+	}
+	if err := os.WriteFile(config, settings, 0o600); err != nil {
 		return err
 	}
-	if err := b.setUpRadiusd(dir, config); err != nil {
-		return err
+	if !i.shared {
+		if err := b.setUpRadiusd(i, config); err != nil {
+			return err
+		}
 	}
 	if b.setup {
 		return nil
 	}
-	// As after a nightly job: the history is empty, and its space is free again.
-	if _, err := b.postgres.SQL("radiusd", "-c", "TRUNCATE auth_records"); err != nil {
-		return err
+	// Every run begins with an empty history.
+	for _, sql := range []string{"TRUNCATE auth_records, accounting_records, sessions, usage_daily", "CHECKPOINT"} {
+		if _, err := b.postgres.SQL(i.database, "-c", sql); err != nil {
+			return err
+		}
 	}
-	if _, err := b.postgres.SQL("radiusd", "-c", "CHECKPOINT"); err != nil {
-		return err
-	}
-	args := append(front(b.places.server), b.radiusd, "--config", config, "serve")
-	process, err := b.bed.Start("radiusd", syscall.SIGTERM, exec.Command(args[0], args[1:]...))
+	args := append(front(i.cpus), b.radiusd, "--config", config, "serve")
+	start := time.Now()
+	process, err := b.bed.Start(i.name, syscall.SIGTERM, exec.Command(args[0], args[1:]...))
 	if err != nil {
 		return err
 	}
 	s.process = process
-	b.servers["radiusd"] = s
-	return process.Await(func() error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.metrics+"/readyz", nil)
+	b.servers[i.name] = s
+	if err := process.Await(func() error {
+		body, err := get(ctx, "http://"+s.metrics+"/readyz")
 		if err != nil {
 			return err
 		}
-		response, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		response.Body.Close()
-		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("/readyz: %s", response.Status)
-		}
-		return nil
-	})
+		return body.Close()
+	}); err != nil {
+		return err
+	}
+	s.loaded, s.memory = time.Since(start), process.Resident()
+	return nil
 }
 
 // setUpRadiusd makes the tables, NASes, the plan and the users.
-func (b *bench) setUpRadiusd(dir, config string) error {
-	marker := filepath.Join(dir, "users")
-	want := fmt.Sprintf("%d users, %d NASes", b.users, b.sockets)
+func (b *bench) setUpRadiusd(i instance, config string) error {
+	marker := filepath.Join(i.folder, "users")
+	nases := i.nases
+	if nases == 0 {
+		nases = b.sockets
+	}
+	want := fmt.Sprintf("%d users, %d NASes", i.users, nases)
 	switch have, err := os.ReadFile(marker); {
 	case err == nil && string(have) == want:
 		return b.command(config, "migrate", "up") // this radiusd may be newer
 	case err == nil:
 		return fmt.Errorf("%s was set up for %s, not %s: remove it or take another one", b.bed.Dir, have, want)
 	}
-	say("radiusd: importing %d users", b.users)
+	say("%s: importing %d users", i.name, i.users)
 	if err := b.command(config, "migrate", "up"); err != nil {
 		return err
 	}
-	for i := range b.sockets {
-		a := nasAddress(i)
-		if err := b.command(config, "nas", "add", fmt.Sprintf("%d.%d.%d.%d", a[0], a[1], a[2], a[3]),
-			"--secret", secret, "--vendor", "mikrotik", "--name", "bras"+strconv.Itoa(i+1)); err != nil {
-			return err
-		}
+	if err := b.addNASes(i, config, nases); err != nil {
+		return err
 	}
 	if err := b.command(config, append([]string{"plan", "add", "home"}, planFlags...)...); err != nil {
 		return err
 	}
-	users := filepath.Join(dir, "users.csv")
-	if err := b.writeUsers(users); err != nil {
+	users := filepath.Join(i.folder, "users.csv")
+	if err := writeUsers(users, i.users); err != nil {
 		return err
 	}
 	if err := b.command(config, "user", "import", users); err != nil {
 		return err
 	}
-	if _, err := b.postgres.SQL("radiusd", "-c", "VACUUM ANALYZE"); err != nil {
+	if _, err := b.postgres.SQL(i.database, "-c", "VACUUM ANALYZE"); err != nil {
 		return err
 	}
 	return os.WriteFile(marker, []byte(want), 0o600)
 }
+
+// addNASes adds the first one with the command, which makes the master key as well, and
+// the others by SQL, since thousands of commands take their time.
+func (b *bench) addNASes(i instance, config string, nases int) error {
+	distinct := i.nases > 0
+	first := nasSecret(0, distinct)
+	if err := b.command(config, "nas", "add", addressText(0), "--secret", string(first[:]), "--vendor", "mikrotik", "--name", "bras0"); err != nil {
+		return err
+	}
+	key, err := seal.LoadKey(filepath.Join(i.folder, "data", "master.key"))
+	if err != nil {
+		return err
+	}
+	sealer := seal.New(key)
+	var sql strings.Builder
+	for n := 1; n < nases; n++ {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		own := nasSecret(n, distinct)
+		fmt.Fprintf(&sql, "INSERT INTO nas (id, name, address, secret, vendor, coa_port) VALUES ('%s', 'bras%d', '%s', '\\x%x', 'mikrotik', 3799);\n",
+			id, n, addressText(n), sealer.Seal(own[:], "nas.secret."+id.String()))
+	}
+	file := filepath.Join(i.folder, "nas.sql")
+	if err := os.WriteFile(file, []byte(sql.String()), 0o600); err != nil {
+		return err
+	}
+	_, err = b.postgres.SQL(i.database, "-1", "-f", file)
+	return err
+}
+
+func addressText(nas int) string { return netip.AddrFrom4(nasAddress(nas)).String() }
 
 // command runs radiusd once.
 func (b *bench) command(config string, args ...string) error {
@@ -133,9 +171,8 @@ func (b *bench) command(config string, args ...string) error {
 	return nil
 }
 
-// writeUsers writes the users to import. One in ten may have one session only; the
-// others may have any number.
-func (b *bench) writeUsers(path string) error {
+// writeUsers writes the users to import.
+func writeUsers(path string, users int) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -143,9 +180,9 @@ func (b *bench) writeUsers(path string) error {
 	defer file.Close()
 	w := bufio.NewWriter(file)
 	fmt.Fprintln(w, "username,password,plan,simultaneous_use")
-	for n := 1; n <= b.users; n++ {
+	for n := 1; n <= users; n++ {
 		name, limit := userName(n), ""
-		if n%10 == 0 {
+		if limited(n) {
 			limit = "1"
 		}
 		fmt.Fprintf(w, "%s,%s,home,%s\n", name, appendPassword(nil, []byte(name)), limit)

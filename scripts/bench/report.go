@@ -145,12 +145,13 @@ func (b *bench) printLatency(p func(string, ...any)) {
 func (b *bench) printRadiusd(p func(string, ...any)) {
 	head := false
 	for _, c := range b.chosen {
-		if c.server != "radiusd" {
+		s := b.servers[c.server]
+		if s.metrics == "" {
 			continue
 		}
 		if !head {
 			head = true
-			p("| radiusd | allocations an answer | octets allocated | collections a second | their CPU | auth records written, dropped | CPU µs an answer until all is done | Postgres's CPU µs an answer |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+			p("| radiusd | allocations an answer | octets allocated | collections a second | their CPU | auth records written, dropped | CPU µs an answer until all is done | Postgres's CPU µs an answer | ready after | memory then |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
 		}
 		each := func(name string) []float64 {
 			return b.over(c.name, func(r *result) float64 { return r.counters[name] / float64(max(1, r.Total)) })
@@ -162,14 +163,15 @@ func (b *bench) printRadiusd(p func(string, ...any)) {
 				dropped += r.counters["radiusd_auth_records_dropped_total"]
 			}
 		}
-		p("| %s | %s | %s | %s | %s | %.0f, %.0f | %s | %s |", c.name, spread("%.2f", each("go_memstats_mallocs_total")), spread("%.0f", each("go_memstats_alloc_bytes_total")),
+		p("| %s | %s | %s | %s | %s | %.0f, %.0f | %s | %s | %.1f s | %d MiB |", c.name, spread("%.2f", each("go_memstats_mallocs_total")), spread("%.0f", each("go_memstats_alloc_bytes_total")),
 			spread("%.1f", b.over(c.name, func(r *result) float64 { return r.counters["go_gc_duration_seconds_count"] / r.whole.Seconds() })),
 			spread("%.2f %%", b.over(c.name, func(r *result) float64 {
 				return 100 * r.counters["go_cpu_classes_gc_total_cpu_seconds_total"] / r.whole.Seconds()
 			})),
 			written, dropped,
 			spread("%.2f", b.over(c.name, func(r *result) float64 { return float64(r.followed.Nanoseconds()) / 1000 / float64(max(1, r.Total)) })),
-			spread("%.1f", b.over(c.name, func(r *result) float64 { return float64(r.postgres.Microseconds()) / float64(max(1, r.Total)) })))
+			spread("%.1f", b.over(c.name, func(r *result) float64 { return float64(r.postgres.Microseconds()) / float64(max(1, r.Total)) })),
+			s.loaded.Seconds(), s.memory>>20)
 	}
 	if head {
 		p("")
@@ -179,7 +181,7 @@ func (b *bench) printRadiusd(p func(string, ...any)) {
 // versions names what was measured.
 func (b *bench) versions() []string {
 	var list []string
-	if b.servers["radiusd"] != nil {
+	if _, err := os.Stat(b.radiusd); err == nil {
 		list = append(list, "radiusd "+strings.TrimSpace(strings.TrimPrefix(testbed.FirstLine(b.radiusd, "version"), "version")))
 	}
 	if bin, err := testbed.PostgresPrograms(); err == nil && b.postgres != nil {
