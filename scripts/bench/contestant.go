@@ -71,7 +71,7 @@ var contestants = []*contestant{
 	{name: "crypto-pap-bare", title: "floor: the same, without reply items", server: "floor pap-bare", method: "pap"},
 	{name: "radiusd-pap", title: "radiusd, PAP", server: "radiusd", method: "pap", latency: true,
 		floor: "crypto-pap", rivals: []string{"freeradius-pap", "freeradius-sql-pap"}},
-	{name: "freeradius-pap", title: "FreeRADIUS, users in memory, PAP", server: "freeradius", method: "pap", latency: true},
+	{name: "freeradius-pap", title: "FreeRADIUS, users in memory, PAP", server: "freeradius", method: "pap", concurrency: 128, latency: true},
 	{name: "freeradius-sql-pap", title: "FreeRADIUS on Postgres, PAP", server: "freeradius-sql", method: "pap", concurrency: 64},
 	{name: "crypto-pap-mixed", title: "floor: the bare cryptography of PAP, NASes in turn", server: "floor pap", method: "pap", mixed: true},
 	{name: "radiusd-pap-mixed", title: "radiusd, PAP, NASes in turn", server: "radiusd", method: "pap", mixed: true, floor: "crypto-pap-mixed"},
@@ -80,12 +80,12 @@ var contestants = []*contestant{
 	{name: "crypto-chap", title: "floor: the bare cryptography of CHAP", server: "floor chap", method: "chap"},
 	{name: "radiusd-chap", title: "radiusd, CHAP", server: "radiusd", method: "chap", latency: true,
 		floor: "crypto-chap", rivals: []string{"freeradius-chap"}},
-	{name: "freeradius-chap", title: "FreeRADIUS, users in memory, CHAP", server: "freeradius", method: "chap"},
+	{name: "freeradius-chap", title: "FreeRADIUS, users in memory, CHAP", server: "freeradius", method: "chap", concurrency: 128},
 
 	{name: "crypto-mschapv2", title: "floor: the bare cryptography of MS-CHAPv2", server: "floor mschapv2", method: "mschapv2"},
 	{name: "radiusd-mschapv2", title: "radiusd, MS-CHAPv2", server: "radiusd", method: "mschapv2", latency: true,
 		floor: "crypto-mschapv2", rivals: []string{"freeradius-mschapv2"}},
-	{name: "freeradius-mschapv2", title: "FreeRADIUS, users in memory, MS-CHAPv2", server: "freeradius", method: "mschapv2"},
+	{name: "freeradius-mschapv2", title: "FreeRADIUS, users in memory, MS-CHAPv2", server: "freeradius", method: "mschapv2", concurrency: 128},
 
 	{name: "acct-floor", title: "floor: accounting, synced in groups", server: "floor acct", method: "acct"},
 	{name: "radiusd-acct-ack", title: "radiusd, accounting up to the acknowledgement, Postgres standing still", server: "radiusd", method: "acct", stopped: true,

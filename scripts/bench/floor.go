@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -26,19 +25,35 @@ type floor struct {
 	end     int
 }
 
-// runFloor listens on a port of loopback and serves until it is killed.
+// runFloor listens on a port of loopback, prints its address, and serves until it is
+// killed.
 func runFloor(kind, path string) error {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return err
 	}
-	debug.SetGCPercent(400)
-	f := &floor{in: newBatch(true), out: newBatch(true)}
-	if f.raw, err = conn.SyscallConn(); err != nil {
+	f, err := newFloor(conn)
+	if err != nil {
 		return err
 	}
-	if err := f.raw.Control(func(fd uintptr) { growBuffers(int(fd), 8<<20) }); err != nil {
+	fmt.Fprintln(os.Stdout, conn.LocalAddr())
+	if kind == "acct" {
+		return f.runAccounting(path)
+	}
+	answer, err := floorAnswer(kind)
+	if err != nil {
 		return err
+	}
+	return f.run(answer)
+}
+
+func newFloor(conn *net.UDPConn) (f *floor, err error) {
+	f = &floor{in: newBatch(true), out: newBatch(true)}
+	if f.raw, err = conn.SyscallConn(); err != nil {
+		return nil, err
+	}
+	if err := f.raw.Control(func(fd uintptr) { growBuffers(int(fd), 8<<20) }); err != nil {
+		return nil, err
 	}
 	for i := range batchSize {
 		f.in.set(i, f.buffers[0][i][:])
@@ -51,15 +66,7 @@ func runFloor(kind, path string) error {
 		f.n, f.errno = f.out.call(unix.SYS_SENDMMSG, fd, f.first, f.end)
 		return f.errno != unix.EAGAIN
 	}
-	fmt.Fprintln(os.Stdout, conn.LocalAddr())
-	if kind == "acct" {
-		return f.runAccounting(path)
-	}
-	answer, err := floorAnswer(kind)
-	if err != nil {
-		return err
-	}
-	return f.run(answer)
+	return f, nil
 }
 
 // growBuffers asks for large buffers: beyond the system's limit where that is allowed.

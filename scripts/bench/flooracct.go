@@ -52,6 +52,7 @@ func (f *floor) runAccounting(path string) error {
 	log := &acctLog{filling: newAcctGroup(), wake: make(chan struct{}, 1), swapped: make(chan struct{}, 1)}
 	failed := make(chan error, 1)
 	go func() { failed <- f.commit(file, log) }()
+	defer close(log.wake)
 	sum := md5.New()
 	for {
 		n, err := f.read()

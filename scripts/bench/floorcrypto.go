@@ -11,6 +11,7 @@ import (
 	"encoding/hex"
 	"hash"
 
+	//lint:ignore SA1019 MS-CHAP has it
 	"golang.org/x/crypto/md4"
 )
 

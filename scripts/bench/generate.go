@@ -5,13 +5,9 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -45,122 +41,17 @@ type generator struct {
 	firstFail error
 }
 
-// counts are what the answers were.
-type counts struct {
-	Requests   uint64 `json:"requests"`
-	Answers    uint64 `json:"answers"`
-	Wrong      uint64 `json:"wrong"`      // the right signature and the wrong code
-	Unverified uint64 `json:"unverified"` // not signed by the server, or not for this request
-	Unexpected uint64 `json:"unexpected"` // nothing was asked under that Identifier, or not any more
-	Lost       uint64 `json:"lost"`
-}
-
-// A load is the report of a generator.
-type load struct {
-	counts
-	Total      uint64        `json:"total"` // answers, those before and after the time that is measured included
-	Elapsed    time.Duration `json:"elapsed"`
-	ServerCPU  time.Duration `json:"server_cpu"`
-	OwnCPU     time.Duration `json:"own_cpu"`
-	P50        time.Duration `json:"p50"`
-	P99        time.Duration `json:"p99"`
-	Max        time.Duration `json:"max"`
-	BatchSize  float64       `json:"batch"` // answers that came at once
-	FirstError string        `json:"first_error,omitempty"`
-}
-
-// A source makes requests and judges answers.
-type source interface {
-	// request returns the next packet for a socket and an Identifier, which is not
-	// changed before it was answered or lost.
-	request(socket, identifier int) []byte
-	// verify judges the answer, of which authenticator is the request's.
-	verify(b *answerBuffer, n int, request []byte) verdict
-}
-
-type verdict uint8
-
-const (
-	right verdict = iota
-	wrongCode
-	unverified
-)
-
-// waitForAnswer is when a request is lost.
-const waitForAnswer = time.Second
-
 // genSocket is a socket and what is under way on it.
 type genSocket struct {
-	fd      int
-	slots   [256]genSlot
-	free    []uint8 // Identifiers, the one that rests longest first
-	arrived int     // answers since the last requests
+	fd    int
+	slots [256]genSlot
+	free  []uint8 // Identifiers, the one that rests longest first
 }
 
 type genSlot struct {
 	request []byte
 	since   int64 // when it was due, ns since start
 	busy    bool
-}
-
-// generate is the command that the benchmark starts for each load.
-func generate(ctx context.Context, args []string, w io.Writer) error {
-	var server, method string
-	var concurrency, sockets, nases, users, watch int
-	var unsigned, mixed, distinct bool
-	var rate float64
-	var warmup, duration time.Duration
-	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
-	flags.StringVar(&server, "server", "", "address and port")
-	flags.StringVar(&method, "method", "pap", "echo, pap, chap, mschapv2, acct")
-	flags.BoolVar(&unsigned, "unsigned", false, "take answers without Message-Authenticator")
-	flags.IntVar(&concurrency, "concurrency", 128, "requests under way")
-	flags.IntVar(&sockets, "sockets", 8, "sockets")
-	flags.IntVar(&nases, "nases", 8, "NASes")
-	flags.BoolVar(&mixed, "mixed", false, "the packets of all NASes leave in turn, from any socket; otherwise each socket is a NAS and sends in runs")
-	flags.BoolVar(&distinct, "distinct", false, "each NAS has its own secret")
-	flags.IntVar(&users, "users", 100_000, "users")
-	flags.IntVar(&watch, "watch", 0, "process of the server")
-	flags.Float64Var(&rate, "rate", 0, "requests a second; 0: as fast as answers come")
-	flags.DurationVar(&warmup, "warmup", 500*time.Millisecond, "before it counts")
-	flags.DurationVar(&duration, "duration", 3*time.Second, "how long it counts")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	to, err := netip.ParseAddrPort(server)
-	if err != nil {
-		return err
-	}
-	g := &generator{concurrency: concurrency, in: newBatch(false), out: newBatch(mixed), mixed: mixed}
-	if rate > 0 {
-		g.interval, g.concurrency = 1e9/rate, sockets*256
-	}
-	if g.source, err = newSource(method, sockets, users, newNASKeys(nases, distinct), unsigned); err != nil {
-		return err
-	}
-	debug.SetGCPercent(-1) // nothing allocates from here on
-	if err := g.open(to, sockets); err != nil {
-		return err
-	}
-	report, err := g.run(ctx, warmup, duration, watch)
-	if err != nil {
-		return err
-	}
-	return json.NewEncoder(w).Encode(report)
-}
-
-func newSource(method string, sockets, users int, keys []nasKey, unsigned bool) (source, error) {
-	if method == "acct" {
-		return newAcctSource(sockets, users, keys), nil
-	}
-	logins := &poolSource{turn: make([]uint16, sockets*256), unsigned: unsigned}
-	var err error
-	if method == "echo" {
-		logins.pool, err = newPool("pap", sockets, users, keys)
-		return &echoSource{logins}, err
-	}
-	logins.pool, err = newPool(method, sockets, users, keys)
-	return logins, err
 }
 
 func (g *generator) open(to netip.AddrPort, sockets int) error {
@@ -170,6 +61,7 @@ func (g *generator) open(to netip.AddrPort, sockets int) error {
 			return err
 		}
 		growBuffers(fd, 1<<20)
+		g.polled = append(g.polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 		local := &unix.SockaddrInet4{Addr: nasAddress(i)}
 		if g.mixed {
 			local.Addr = [4]byte{}
@@ -187,13 +79,18 @@ func (g *generator) open(to netip.AddrPort, sockets int) error {
 			s.free = append(s.free, uint8(id))
 		}
 		g.sockets = append(g.sockets, s)
-		g.polled = append(g.polled, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	}
 	for i := range g.buffers {
 		g.in.set(i, g.buffers[i].packet())
 		g.out.names[i] = unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: to.Addr().As4(), Port: networkOrder(to.Port())}
 	}
 	return nil
+}
+
+func (g *generator) close() {
+	for _, p := range g.polled {
+		unix.Close(int(p.Fd))
+	}
 }
 
 // networkOrder is a port as raw addresses have it.
@@ -262,11 +159,6 @@ func (g *generator) run(ctx context.Context, warmup, duration time.Duration, wat
 		report.FirstError = g.firstFail.Error()
 	}
 	return report, ctx.Err()
-}
-
-func (c counts) since(b counts) counts {
-	return counts{c.Requests - b.Requests, c.Answers - b.Answers, c.Wrong - b.Wrong, c.Unverified - b.Unverified,
-		c.Unexpected - b.Unexpected, c.Lost - b.Lost}
 }
 
 // send sends what is due, from one socket after the other.

@@ -41,6 +41,7 @@ type options struct {
 	latency         bool
 	scale           bool
 	cpuprofile      string
+	write           string
 	serverCPUs      string
 	generatorCPUs   string
 	storeCPUs       string
@@ -73,7 +74,7 @@ func command(ctx context.Context) error {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured, in turn")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long at a time")
 	flag.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before it counts")
-	flag.IntVar(&o.concurrency, "concurrency", 128, "logins under way at a time")
+	flag.IntVar(&o.concurrency, "concurrency", 256, "logins under way at a time")
 	flag.IntVar(&o.acctConcurrency, "acct-concurrency", 1024, "accounting records under way at a time, at a server that syncs them")
 	flag.IntVar(&o.sockets, "sockets", 8, "sockets of the load generator, each of them a NAS (1 to 64)")
 	flag.IntVar(&o.users, "users", 100_000, "users")
@@ -82,6 +83,7 @@ func command(ctx context.Context) error {
 	flag.BoolVar(&o.latency, "latency", true, "measure latency at half the rate as well")
 	flag.BoolVar(&o.scale, "scale", false, "measure radiusd with up to a million users and ten thousand NASes as well (setting up takes minutes)")
 	flag.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile of radiusd, from the middle of its load, to `FILE`")
+	flag.StringVar(&o.write, "write", "", "put the result into the Markdown `FILE`, between the comments that mark its place, rather than on standard output")
 	flag.StringVar(&o.serverCPUs, "server-cpus", "", "CPU of the server that is measured, as taskset -c takes it (default the first)")
 	flag.StringVar(&o.generatorCPUs, "generator-cpus", "", "CPU of the load generator (default the third core's, or the second's)")
 	flag.StringVar(&o.storeCPUs, "store-cpus", "", "CPUs of Postgres (default the next four cores', or the generator's)")
@@ -144,6 +146,9 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	if err := b.measureAll(ctx); err != nil {
 		return err
+	}
+	if o.write != "" {
+		return b.writeInto(o.write)
 	}
 	return b.print(os.Stdout)
 }

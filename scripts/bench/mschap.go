@@ -6,6 +6,7 @@ import (
 	"crypto/des"
 	"crypto/sha1"
 
+	//lint:ignore SA1019 MS-CHAP has it
 	"golang.org/x/crypto/md4"
 )
 

@@ -28,7 +28,7 @@ func (b *bench) print(w io.Writer) error {
 
 func (b *bench) printSustained(p func(string, ...any)) {
 	l := &b.sustained
-	p("### %d records a second for %v\n", b.rate, b.duration)
+	p("#### %d records a second for %v\n", b.rate, b.duration)
 	p("| | |\n| --- | ---: |")
 	p("| acknowledged, after the sync | %d records, %d a second |", l.Answers, l.Rate)
 	p("| answer p50, p90, p99, max | %s, %s, %s, %s |", micros(l.P50), micros(l.P90), micros(l.P99), micros(l.Max))
@@ -51,7 +51,7 @@ func (b *bench) printStages(p func(string, ...any)) {
 	if b.profiled[""] == 0 {
 		return
 	}
-	p("### Stages of radiusd\n")
+	p("#### Stages of radiusd\n")
 	p("CPU by stage, from a profile in the middle of the load, by the records that the stage has seen meanwhile.\n")
 	p("| stage | records | CPU a record |\n| --- | ---: | ---: |")
 	for i := len(stages) - 1; i >= 0; i-- {
@@ -64,7 +64,7 @@ func (b *bench) printStages(p func(string, ...any)) {
 // printLag prints how far the stores were behind at the start, in the middle and at the
 // end of the load.
 func (b *bench) printLag(p func(string, ...any)) {
-	p("### Lag\n")
+	p("#### Lag\n")
 	p("| after | Postgres | ClickHouse | journal on disk |\n| ---: | ---: | ---: | ---: |")
 	for _, part := range []float64{0.05, 0.25, 0.5, 0.75, 1} {
 		at := time.Duration(part * float64(b.duration))
@@ -89,7 +89,7 @@ func (b *bench) printComparison(p func(string, ...any)) {
 	if b.closedLoop.Answers == 0 {
 		return
 	}
-	p("### Closed loop, %d requests under way\n", b.concurrency)
+	p("#### Closed loop, %d requests under way\n", b.concurrency)
 	p("| | acknowledged a second | p50 | p99 |\n| --- | ---: | ---: | ---: |")
 	p("| radiusd, Postgres and ClickHouse | %d | %s | %s |", b.closedLoop.Rate, micros(b.closedLoop.P50), micros(b.closedLoop.P99))
 	if f := &b.freeradiusLoop; f.Answers > 0 {

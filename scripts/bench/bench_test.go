@@ -1,0 +1,316 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"radiusd/radius"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The floors and the judge of answers have a RADIUS of their own; package radius says
+// whether it is the same one.
+
+func TestRequestsAreValid(t *testing.T) {
+	for _, method := range []string{"pap", "chap", "mschapv2"} {
+		t.Run(method, func(t *testing.T) {
+			for _, distinct := range []bool{false, true} {
+				keys := newNASKeys(3, distinct)
+				p, err := newPool(method, 2, 1500, keys)
+				require.NoError(t, err)
+				for identifier := range 256 {
+					raw := p.packet(1, 1, identifier)
+					packet, discard := radius.Parse(raw)
+					require.Zero(t, discard)
+					key := keys[nasOf(raw)]
+					require.Equal(t, radius.MessageAuthenticatorValid, radius.NewHasher(key.secret[:]).VerifyMessageAuthenticator(packet, nil))
+					require.Equal(t, uint8(identifier), packet.Identifier())
+					source, ok := packet.Attributes().Addr(radius.TypeNASIPAddress)
+					require.True(t, ok)
+					require.Equal(t, netip.AddrFrom4(sourceOf(raw)), source)
+				}
+				assert.NotEqual(t, p.packet(0, 1, 7)[4:20], p.packet(1, 1, 7)[4:20], "two in a row must differ")
+			}
+		})
+	}
+}
+
+// TestPoolHasEveryUser also holds that a user always comes from the same NAS.
+func TestPoolHasEveryUser(t *testing.T) {
+	for _, users := range []int{10, 1000, 5000, 1_000_000} {
+		p, err := newPool("pap", 8, users, newNASKeys(8, false))
+		require.NoError(t, err)
+		nas := map[string]int{}
+		for variant := range p.variants {
+			for slot := range 8 * 256 {
+				raw := p.packet(variant, slot/256, slot%256)
+				packet, _ := radius.Parse(raw)
+				name, _ := packet.Attributes().Get(radius.TypeUserName)
+				if at, seen := nas[string(name)]; seen {
+					require.Equal(t, at, nasOf(raw))
+				}
+				nas[string(name)] = nasOf(raw)
+			}
+		}
+		if users < largestPool {
+			assert.Len(t, nas, users)
+		} else {
+			assert.GreaterOrEqual(t, len(nas), largestPool)
+		}
+	}
+}
+
+func TestAccountingRecordsDiffer(t *testing.T) {
+	s := newAcctSource(8, 1000, newNASKeys(8, false))
+	hasher := radius.NewHasher([]byte(secret))
+	seen := map[string]bool{}
+	kinds := map[uint32]int{}
+	for i := range 3 * openSessions {
+		raw := s.request(i/256%8, i%256)
+		packet, discard := radius.Parse(raw)
+		require.Zero(t, discard)
+		require.True(t, hasher.VerifyRequestAuthenticator(packet))
+		require.False(t, seen[string(raw[headerLength:])])
+		seen[string(raw[headerLength:])] = true
+		status, _ := packet.Attributes().Uint32(radius.TypeAcctStatusType)
+		kinds[status]++
+	}
+	assert.InDelta(t, 3*openSessions/14, kinds[radius.AcctStart], openSessions/100)
+	assert.InDelta(t, 3*openSessions/14, kinds[radius.AcctStop], openSessions/100)
+}
+
+// TestFloorsAnswerWithValidSignatures lets every floor answer, lets package radius check
+// the answer, and lets the generator's own check refuse it once it was changed.
+func TestFloorsAnswerWithValidSignatures(t *testing.T) {
+	hasher := radius.NewHasher([]byte(secret))
+	keys := newNASKeys(1, false)
+	judge := &poolSource{pool: &pool{keys: keys}}
+	for kind, method := range map[string]string{"pap": "pap", "pap-bare": "pap", "chap": "chap", "mschapv2": "mschapv2"} {
+		t.Run(kind, func(t *testing.T) {
+			random := bytes.Repeat([]byte{1, 2, 3, 4}, 16)
+			request, err := appendRequest(nil, method, 42, keys, 9, random)
+			require.NoError(t, err)
+			answer, err := floorAnswer(kind)
+			require.NoError(t, err)
+			raw := answer(request, nil)
+			packet, discard := radius.Parse(raw)
+			require.Zero(t, discard)
+			authenticator := [16]byte(request[4:20])
+			require.Equal(t, radius.AccessAccept, packet.Code())
+			require.True(t, hasher.VerifyResponse(packet, &authenticator))
+			require.Equal(t, radius.MessageAuthenticatorValid, hasher.VerifyMessageAuthenticator(packet, &authenticator))
+			verdictOf := func(raw []byte) verdict {
+				var b answerBuffer
+				return judge.verify(&b, copy(b.packet(), raw), request)
+			}
+			require.Equal(t, right, verdictOf(raw))
+			for i := range raw {
+				changed := bytes.Clone(raw)
+				changed[i] ^= 1
+				require.Equal(t, unverified, verdictOf(changed), "octet %d", i)
+			}
+			for _, i := range []int{30, len(request) - 1} { // something of what is signed, and the signature
+				changed := bytes.Clone(request)
+				changed[i] ^= 1
+				require.Nil(t, answer(changed, nil), "octet %d", i)
+			}
+			require.Nil(t, answer(request[:len(request)-1], nil))
+			other, err := appendRequest(nil, method, 42, newNASKeys(1, true), 9, random)
+			require.NoError(t, err)
+			require.Nil(t, answer(other, nil), "another secret")
+		})
+	}
+}
+
+// TestFloorRefusesWrongPassword changes the user's name and signs anew.
+func TestFloorRefusesWrongPassword(t *testing.T) {
+	for _, method := range []string{"pap", "chap", "mschapv2"} {
+		keys := newNASKeys(1, false)
+		request, err := appendRequest(nil, method, 42, keys, 9, make([]byte, 64))
+		require.NoError(t, err)
+		request = bytes.Replace(request, []byte(userName(42)), []byte(userName(43)), 1)
+		radius.NewHasher([]byte(secret)).SignMessageAuthenticator(radius.Packet(request), len(request)-18, nil)
+		answer, err := floorAnswer(method)
+		require.NoError(t, err)
+		require.Nil(t, answer(request, nil), method)
+	}
+}
+
+// TestMSCHAPv2 is the example of RFC 2759 section 9.2.
+func TestMSCHAPv2(t *testing.T) {
+	challenge := []byte("\x5B\x5D\x7C\x7D\x7B\x3F\x2F\x3E\x3C\x2C\x60\x21\x32\x26\x26\x28")
+	peer := []byte("\x21\x40\x23\x24\x25\x5E\x26\x2A\x28\x29\x5F\x2B\x3A\x33\x7C\x7E")
+	response, err := ntResponse(challenge, peer, []byte("User"), []byte("clientPass"))
+	require.NoError(t, err)
+	require.Equal(t, []byte("\x82\x30\x9E\xCD\x8D\x70\x8B\x5E\xA0\x8F\xAA\x39\x81\xCD\x83\x54\x42\x33\x11\x4A\x3D\x85\xD6\xDF"), response[:])
+}
+
+// serveFloor runs a floor in this process on a socket of its own.
+func serveFloor(t *testing.T, answer func(request, dst []byte) []byte) netip.AddrPort {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	f, err := newFloor(conn)
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = f.run(answer) }()
+	t.Cleanup(func() { conn.Close(); <-done })
+	return conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+func TestGenerator(t *testing.T) {
+	pap, err := floorAnswer("pap")
+	require.NoError(t, err)
+	n := 0
+	cases := []struct {
+		name   string
+		answer func(request, dst []byte) []byte
+		args   []string
+		check  func(t *testing.T, l *load)
+	}{
+		{"right", pap, nil, func(t *testing.T, l *load) {
+			assert.Zero(t, l.Wrong+l.Unverified+l.Unexpected+l.Lost)
+			assert.Greater(t, l.Answers, uint64(100))
+			assert.Positive(t, l.OwnCPU)
+		}},
+		{"NASes in turn", pap, []string{"-mixed", "-nases", "300"}, func(t *testing.T, l *load) {
+			assert.Zero(t, l.Wrong+l.Unverified+l.Unexpected+l.Lost)
+			assert.Greater(t, l.Answers, uint64(100))
+		}},
+		{"at a rate", pap, []string{"-rate", "1000"}, func(t *testing.T, l *load) {
+			assert.Zero(t, l.Wrong+l.Unverified+l.Unexpected+l.Lost)
+			assert.InDelta(t, 1000, float64(l.Requests)/l.Elapsed.Seconds(), 200)
+			assert.Positive(t, l.P99)
+		}},
+		{"wrong code", func(request, dst []byte) []byte {
+			raw := pap(request, dst)
+			raw[0] = byte(radius.AccessReject)
+			h := radius.NewHasher([]byte(secret))
+			authenticator := [16]byte(request[4:20])
+			h.SignMessageAuthenticator(raw, headerLength, &authenticator)
+			h.SignResponse(raw, &authenticator)
+			return raw
+		}, nil, func(t *testing.T, l *load) { assert.Equal(t, l.Answers, l.Wrong); assert.Positive(t, l.Wrong) }},
+		{"wrong signature", func(request, dst []byte) []byte {
+			raw := pap(request, dst)
+			raw[5] ^= 1
+			return raw
+		}, nil, func(t *testing.T, l *load) {
+			assert.Zero(t, l.Answers)
+			assert.NotEmpty(t, l.FirstError)
+		}},
+		{"some lost", func(request, dst []byte) []byte {
+			if n++; n%3 == 0 {
+				return nil
+			}
+			return pap(request, dst)
+		}, []string{"-rate", "100", "-duration", "1300ms"}, func(t *testing.T, l *load) {
+			assert.Positive(t, l.Lost)
+			assert.Zero(t, l.Wrong+l.Unverified)
+		}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			var out bytes.Buffer
+			args := append([]string{"-server", serveFloor(t, c.answer).String(), "-users", "1000", "-sockets", "2",
+				"-warmup", "20ms", "-duration", "200ms", "-concurrency", "32"}, c.args...)
+			require.NoError(t, generate(context.Background(), args, &out))
+			var l load
+			require.NoError(t, json.Unmarshal(out.Bytes(), &l))
+			c.check(t, &l)
+		})
+	}
+}
+
+func TestGeneratorWithoutServer(t *testing.T) {
+	err := generate(context.Background(), []string{"-server", "127.0.0.1:9", "-users", "10", "-duration", "100ms"}, new(bytes.Buffer))
+	require.ErrorContains(t, err, "nothing listens")
+}
+
+func TestAccountingFloorAnswersAfterSync(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	f, err := newFloor(conn)
+	require.NoError(t, err)
+	path := t.TempDir() + "/records"
+	done := make(chan error, 1)
+	go func() { done <- f.runAccounting(path) }()
+	var out bytes.Buffer
+	require.NoError(t, generate(context.Background(), []string{"-server", conn.LocalAddr().String(), "-method", "acct",
+		"-sockets", "2", "-warmup", "20ms", "-duration", "200ms"}, &out))
+	var l load
+	require.NoError(t, json.Unmarshal(out.Bytes(), &l))
+	assert.Zero(t, l.Wrong+l.Unverified+l.Unexpected+l.Lost)
+	assert.Positive(t, l.Answers)
+	require.FileExists(t, path)
+	conn.Close()
+	<-done
+}
+
+func TestHistogram(t *testing.T) {
+	var h histogram
+	for n := range 100_000 {
+		h.add(int64(n) * 1000)
+	}
+	assert.InEpsilon(t, 50_000_000, int64(h.quantile(0.5)), 0.035)
+	assert.InEpsilon(t, 99_000_000, int64(h.quantile(0.99)), 0.035)
+	h.add(int64(time.Hour))
+	assert.InEpsilon(t, int64(time.Hour), int64(h.quantile(1)), 0.035)
+	assert.Zero(t, new(histogram).quantile(0.5))
+}
+
+func TestPlaces(t *testing.T) {
+	for _, c := range []struct {
+		cores []int
+		want  places
+	}{
+		{[]int{0, 1}, places{"0", "0,1", "1", "1"}},
+		{[]int{0, 2, 4}, places{"0", "0,2", "4", "4"}},
+		{[]int{0, 1, 2, 3, 4, 5, 6, 7}, places{"0", "0,1", "2", "3,4,5,6"}},
+	} {
+		got, err := placesOf(c.cores)
+		require.NoError(t, err)
+		assert.Equal(t, c.want, got)
+	}
+	_, err := placesOf([]int{0})
+	require.Error(t, err)
+}
+
+func TestChoose(t *testing.T) {
+	all, err := choose("", false)
+	require.NoError(t, err)
+	scaled, err := choose("", true)
+	require.NoError(t, err)
+	assert.Greater(t, len(scaled), len(all))
+	some, err := choose("echo, crypto-pap*", false)
+	require.NoError(t, err)
+	assert.Len(t, some, 4)
+	_, err = choose("nobody", false)
+	require.ErrorContains(t, err, "nobody")
+}
+
+// TestContestantsNameEachOther keeps the table in order.
+func TestContestantsNameEachOther(t *testing.T) {
+	names := map[string]bool{"": true}
+	for _, c := range contestants {
+		assert.False(t, names[c.name], c.name)
+		names[c.name] = true
+	}
+	for _, c := range contestants {
+		assert.True(t, names[c.floor], c.floor)
+		for _, rival := range c.rivals {
+			assert.True(t, names[rival], rival)
+		}
+	}
+}
