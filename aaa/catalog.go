@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -34,20 +35,23 @@ type groupEntry struct {
 	policy policy
 }
 
-// places gives out places to ids.
+// places gives out places to ids. Any number of goroutines may use it.
 type places struct {
+	mu   sync.RWMutex
 	byID map[uuid.UUID]uint32
 	ids  []uuid.UUID // by place; place zero means none
 }
 
-func newPlaces() places {
-	return places{byID: map[uuid.UUID]uint32{}, ids: make([]uuid.UUID, 1)}
+func newPlaces() *places {
+	return &places{byID: map[uuid.UUID]uint32{}, ids: make([]uuid.UUID, 1)}
 }
 
 func (p *places) of(id uuid.UUID) uint32 {
 	if id == uuid.Nil {
 		return 0
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	place, ok := p.byID[id]
 	if !ok {
 		place = uint32(len(p.ids))
@@ -55,6 +59,13 @@ func (p *places) of(id uuid.UUID) uint32 {
 		p.byID[id] = place
 	}
 	return place
+}
+
+// id returns the id that has the place.
+func (p *places) id(place uint32) uuid.UUID {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.ids[place]
 }
 
 // plan returns the plan at a place, and nil if there is none.

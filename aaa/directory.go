@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"radiusd/dictionary"
@@ -50,10 +51,14 @@ type Directory struct {
 	catalog atomic.Pointer[catalog]
 	kick    chan struct{}
 
-	mu       sync.Mutex // one change at a time
-	cursor   ChangeCursor
-	planIDs  places
-	groupIDs places
+	mu           sync.Mutex // one change at a time
+	cursor       ChangeCursor
+	pending      []uuid.UUID // users that have changed, the latest last, and are to be read
+	catalogStale bool        // it has changed and is to be read
+	catalogNext  *catalog    // to be published when no users are pending
+
+	planIDs  *places
+	groupIDs *places
 
 	changed      atomic.Bool  // since the last snapshot was saved
 	fromSnapshot atomic.Bool  // the store has not been reached since the start
@@ -92,7 +97,7 @@ func NewDirectory(options DirectoryOptions) (*Directory, error) {
 		groupIDs: newPlaces(),
 	}
 	d.users.Store(newUserTable())
-	d.catalog.Store(&catalog{nas: newNASTable(nil, nil)})
+	d.catalog.Store(&catalog{nas: newNASTable(nil, nil, nil)})
 	return d, d.register(options.Registerer)
 }
 
@@ -109,8 +114,6 @@ func (d *Directory) User(name string) (User, bool) {
 	if !d.users.Load().get([]byte(name), &a) {
 		return User{}, false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	return d.user(&a), true
 }
 
@@ -190,8 +193,10 @@ func (d *Directory) loadStore(ctx context.Context) error {
 		return err
 	}
 	users := newUserTable()
+	pace := PaceOf(ctx)
 	err = d.options.Store.EachUser(ctx, func(u *User) error {
 		d.putUser(users, u)
+		pace.Step()
 		return nil
 	})
 	if err != nil {
@@ -202,6 +207,7 @@ func (d *Directory) loadStore(ctx context.Context) error {
 	d.catalog.Store(c)
 	d.users.Store(users)
 	d.cursor = cursor
+	d.pending, d.catalogStale, d.catalogNext = nil, false, nil
 	d.changed.Store(true)
 	d.fromSnapshot.Store(false)
 	d.polledAt.Store(d.options.Now().UnixNano())
@@ -224,13 +230,13 @@ func (d *Directory) readCatalog(ctx context.Context) (*catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read NASes: %w", err)
 	}
-	return d.buildCatalog(plans, groups, nases), nil
+	return d.buildCatalog(PaceOf(ctx), plans, groups, nases), nil
 }
 
 // buildCatalog compiles a catalog, keeping what is unchanged.
-func (d *Directory) buildCatalog(plans []Plan, groups []Group, nases []NAS) *catalog {
+func (d *Directory) buildCatalog(pace *Pace, plans []Plan, groups []Group, nases []NAS) *catalog {
 	before := d.catalog.Load()
-	c := &catalog{nas: newNASTable(nases, before.nas)}
+	c := &catalog{nas: newNASTable(pace, nases, before.nas)}
 	c.counts.plans, c.counts.groups = len(plans), len(groups)
 	for _, plan := range plans {
 		place := d.planIDs.of(plan.ID)
@@ -240,6 +246,7 @@ func (d *Directory) buildCatalog(plans []Plan, groups []Group, nases []NAS) *cat
 			d.log.Error("plan cannot be used: its users are refused", "plan", plan.Name, "error", entry.policy.err)
 		}
 		c.plans = setPlace(c.plans, place, entry)
+		pace.Step()
 	}
 	for _, group := range groups {
 		place := d.groupIDs.of(group.ID)
@@ -249,6 +256,7 @@ func (d *Directory) buildCatalog(plans []Plan, groups []Group, nases []NAS) *cat
 			d.log.Error("group cannot be used: its members are refused", "group", group.Name, "error", entry.policy.err)
 		}
 		c.groups = setPlace(c.groups, place, entry)
+		pace.Step()
 	}
 	return c
 }
@@ -301,12 +309,12 @@ func (d *Directory) compileRules(u *User) *accountRules {
 	return rules
 }
 
-// user is the inverse of putUser. The caller holds d.mu.
+// user is the inverse of putUser.
 func (d *Directory) user(a *account) User {
 	u := User{
 		ID: a.id, Name: strings.Clone(a.name()), Status: a.status,
 		Credential:      Credential{Scheme: a.scheme},
-		PlanID:          d.planIDs.ids[a.plan],
+		PlanID:          d.planIDs.id(a.plan),
 		ExpiresAt:       a.expiresAt(),
 		SimultaneousUse: int(a.simultaneous),
 	}
@@ -316,7 +324,7 @@ func (d *Directory) user(a *account) User {
 	if a.rules != nil {
 		u.Items = a.rules.policy.items
 		for i, place := range a.rules.groups {
-			u.Groups = append(u.Groups, Membership{GroupID: d.groupIDs.ids[place], Priority: i})
+			u.Groups = append(u.Groups, Membership{GroupID: d.groupIDs.id(place), Priority: i})
 		}
 	}
 	return u

@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// usersPerRead bounds how many users are read from the store at once.
-const usersPerRead = 1000
+const (
+	// usersPerRead bounds how many users are read from the store at once.
+	usersPerRead = 500
+	// pollWhileBusy is how often the feed is read while users wait to be read.
+	pollWhileBusy = 250 * time.Millisecond
+	// maxPending is how many users wait at most; beyond, everything is read again.
+	maxPending = 1_000_000
+)
 
 // Kick makes Run read the change feed now rather than at its next turn. It does
 // not block; whoever changes the store in this process calls it.
@@ -44,7 +51,7 @@ func (d *Directory) Run(ctx context.Context) {
 		case <-d.kick:
 		case <-timer.C:
 		}
-		if err := d.Refresh(ctx); err == nil {
+		if err := d.Refresh(WithPace(ctx)); err == nil {
 			if pause != d.options.PollInterval {
 				d.log.Info("the change feed can be read again")
 			}
@@ -61,7 +68,11 @@ func (d *Directory) Run(ctx context.Context) {
 }
 
 // Refresh reads the change feed and takes in what has changed; when it returns,
-// that is in force. If the directory came from a snapshot it is loaded anew.
+// that is in force. If the directory came from a snapshot it is loaded anew. With the
+// context of [WithPace] it leaves the processor to others.
+//
+// What has changed last is taken in first, so that one change does not wait for the
+// hundred thousand before it.
 func (d *Directory) Refresh(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -73,7 +84,7 @@ func (d *Directory) Refresh(ctx context.Context) error {
 		return nil
 	}
 	for {
-		changes, next, err := d.options.Store.Changes(ctx, d.cursor)
+		read, err := d.readChanges(ctx)
 		if errors.Is(err, ErrCursorExpired) {
 			d.log.Warn("the change feed has moved on: loading the directory anew")
 			return d.loadStore(ctx)
@@ -81,35 +92,47 @@ func (d *Directory) Refresh(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("read the change feed: %w", err)
 		}
-		if err := d.apply(ctx, changes); err != nil {
+		if err := d.apply(ctx); err != nil {
 			return err
 		}
-		done := len(changes) == 0 || next == d.cursor
-		d.cursor = next
-		if done {
-			d.polledAt.Store(d.options.Now().UnixNano())
+		if read == 0 && len(d.pending) == 0 {
 			return nil
 		}
 	}
 }
 
-// apply reads again what has changed. Nothing is taken in before everything that
-// belongs to the same changes could be read, except that users come in portions.
-func (d *Directory) apply(ctx context.Context, changes []Change) error {
-	if len(changes) == 0 {
-		return nil
-	}
-	catalogChanged := false
-	var users []uuid.UUID
-	for _, change := range changes {
-		switch change.Entity {
-		case EntityUser:
-			users = append(users, change.ID)
-		case EntityPlan, EntityGroup, EntityNAS:
-			catalogChanged = true
+// readChanges reads the feed to its present end and notes what is to be read again.
+func (d *Directory) readChanges(ctx context.Context) (read int, err error) {
+	for {
+		changes, next, err := d.options.Store.Changes(ctx, d.cursor)
+		if err != nil {
+			return read, err
+		}
+		for _, change := range changes {
+			switch change.Entity {
+			case EntityUser:
+				d.pending = append(d.pending, change.ID)
+			case EntityPlan, EntityGroup, EntityNAS:
+				d.catalogStale = true
+			}
+		}
+		read += len(changes)
+		if len(d.pending) > maxPending {
+			return read, fmt.Errorf("%w: %d users wait to be read", ErrCursorExpired, len(d.pending))
+		}
+		done := len(changes) == 0 || next == d.cursor
+		d.cursor = next
+		if done {
+			d.polledAt.Store(d.options.Now().UnixNano())
+			return read, nil
 		}
 	}
-	if catalogChanged {
+}
+
+// apply reads again what has changed, until all is in force or it is time to look for
+// changes that cannot wait. What fails stays to be read.
+func (d *Directory) apply(ctx context.Context) error {
+	if d.catalogStale {
 		c, err := d.readCatalog(ctx)
 		if err != nil {
 			return err
@@ -117,35 +140,46 @@ func (d *Directory) apply(ctx context.Context, changes []Change) error {
 		// Users that come with a new plan find it, and those that leave a
 		// deleted one still have it until they have left.
 		d.catalog.Store(c.with(d.catalog.Load()))
-		defer d.catalog.Store(c)
+		d.catalogNext, d.catalogStale = c, false
+		d.changed.Store(true)
 	}
-	slices.SortFunc(users, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	users = slices.Compact(users)
-	for ids := range slices.Chunk(users, usersPerRead) {
+	for began := time.Now(); len(d.pending) > 0 && time.Since(began) < pollWhileBusy; {
+		ids := slices.Clone(d.pending[max(0, len(d.pending)-usersPerRead):])
 		if err := d.applyUsers(ctx, ids); err != nil {
 			return err
 		}
+		d.pending = d.pending[:len(d.pending)-len(ids)]
+		d.changed.Store(true)
 	}
-	d.changed.Store(true)
+	if len(d.pending) > 0 {
+		return nil
+	}
+	d.pending = nil
+	if d.catalogNext != nil {
+		d.catalog.Store(d.catalogNext)
+		d.catalogNext = nil
+	}
 	return nil
 }
 
+// applyUsers reads the users anew; those that are not there any more have been deleted.
 func (d *Directory) applyUsers(ctx context.Context, ids []uuid.UUID) error {
-	found, err := d.options.Store.UsersByID(ctx, ids)
+	slices.SortFunc(ids, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	found, err := d.options.Store.UsersByID(ctx, slices.Compact(ids))
 	if err != nil {
 		return fmt.Errorf("read changed users: %w", err)
 	}
-	table := d.users.Load()
-	gone := make(map[uuid.UUID]struct{}, len(ids))
-	for _, id := range ids {
-		gone[id] = struct{}{}
-	}
+	pace, table := PaceOf(ctx), d.users.Load()
+	there := make(map[uuid.UUID]struct{}, len(found))
 	for i := range found {
+		there[found[i].ID] = struct{}{}
 		d.putUser(table, &found[i])
-		delete(gone, found[i].ID)
+		pace.Step()
 	}
-	for id := range gone {
-		table.remove(id)
+	for _, id := range ids {
+		if _, ok := there[id]; !ok {
+			table.remove(id)
+		}
 	}
 	return nil
 }

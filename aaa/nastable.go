@@ -2,6 +2,7 @@ package aaa
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync/atomic"
@@ -14,23 +15,56 @@ import (
 // nasTable finds the NAS with the longest prefix that holds an address. It never
 // changes.
 type nasTable struct {
-	hosts    map[netip.Addr]*radius.NAS // prefixes of full length
-	prefixes map[netip.Prefix]*radius.NAS
-	lengths4 []int // lengths of prefixes in use, longest first
-	lengths6 []int
-	byID     map[uuid.UUID]*radius.NAS
+	ipv4 []nasLevel[uint32] // by length of prefix, the longest first
+	ipv6 []nasLevel[ipv6]
+	byID map[uuid.UUID]*radius.NAS
+}
+
+// ipv6 is an address in two halves.
+type ipv6 struct{ high, low uint64 }
+
+// nasLevel is the NASes of all prefixes of one length.
+type nasLevel[A comparable] struct {
+	bits  int
+	mask  A
+	nases map[A]*radius.NAS
+}
+
+func ipv4Mask(bits int) uint32 { return ^uint32(0) << (32 - bits) }
+
+func ipv6Mask(bits int) ipv6 {
+	return ipv6{^uint64(0) << max(64-bits, 0), ^uint64(0) << min(128-bits, 64)}
+}
+
+func ipv4Of(a netip.Addr) uint32 {
+	octets := a.As4()
+	return binary.BigEndian.Uint32(octets[:])
+}
+
+func ipv6Of(a netip.Addr) ipv6 {
+	octets := a.As16()
+	return ipv6{binary.BigEndian.Uint64(octets[:8]), binary.BigEndian.Uint64(octets[8:])}
+}
+
+// putNAS adds a NAS to the level of its prefix.
+func putNAS[A comparable](levels []nasLevel[A], bits int, mask func(int) A, address A, n *radius.NAS) []nasLevel[A] {
+	i, ok := slices.BinarySearchFunc(levels, bits, func(l nasLevel[A], bits int) int { return bits - l.bits })
+	if !ok {
+		levels = slices.Insert(levels, i, nasLevel[A]{bits, mask(bits), map[A]*radius.NAS{}})
+	}
+	levels[i].nases[address] = n
+	return levels
 }
 
 // newNASTable keeps what is unchanged since the table before: a NAS that is the
 // same stays the same pointer, and one whose other settings changed keeps what
 // was learned about it.
-func newNASTable(nases []NAS, before *nasTable) *nasTable {
+func newNASTable(pace *Pace, nases []NAS, before *nasTable) *nasTable {
 	t := &nasTable{
-		hosts:    make(map[netip.Addr]*radius.NAS, len(nases)),
-		prefixes: map[netip.Prefix]*radius.NAS{},
-		byID:     make(map[uuid.UUID]*radius.NAS, len(nases)),
+		byID: make(map[uuid.UUID]*radius.NAS, len(nases)),
 	}
 	for i := range nases {
+		pace.Step()
 		n := nases[i]
 		n.Prefix = unmapPrefix(n.Prefix)
 		if !n.Prefix.IsValid() || len(n.Secret) == 0 {
@@ -42,42 +76,32 @@ func newNASTable(nases []NAS, before *nasTable) *nasTable {
 		}
 		entry := publishNAS(&n, old)
 		t.byID[n.ID] = entry
-		if n.Prefix.IsSingleIP() {
-			t.hosts[n.Prefix.Addr()] = entry
-			continue
-		}
-		t.prefixes[n.Prefix] = entry
-		lengths := &t.lengths4
-		if n.Prefix.Addr().Is6() {
-			lengths = &t.lengths6
-		}
-		if !slices.Contains(*lengths, n.Prefix.Bits()) {
-			*lengths = append(*lengths, n.Prefix.Bits())
+		if addr, bits := n.Prefix.Addr(), n.Prefix.Bits(); addr.Is4() {
+			t.ipv4 = putNAS(t.ipv4, bits, ipv4Mask, ipv4Of(addr), entry)
+		} else {
+			t.ipv6 = putNAS(t.ipv6, bits, ipv6Mask, ipv6Of(addr), entry)
 		}
 	}
-	descending := func(a, b int) int { return b - a }
-	slices.SortFunc(t.lengths4, descending)
-	slices.SortFunc(t.lengths6, descending)
 	return t
 }
 
 // lookup returns nil for an address that no NAS has.
 func (t *nasTable) lookup(source netip.Addr) *radius.NAS {
-	source = source.Unmap().WithZone("")
-	if n := t.hosts[source]; n != nil {
-		return n
-	}
-	lengths := t.lengths4
-	if source.Is6() {
-		lengths = t.lengths6
-	}
-	for _, bits := range lengths {
-		prefix, err := source.Prefix(bits)
-		if err != nil {
-			return nil
+	switch {
+	case source.Is4() || source.Is4In6():
+		address := ipv4Of(source)
+		for i := range t.ipv4 {
+			if n := t.ipv4[i].nases[address&t.ipv4[i].mask]; n != nil {
+				return n
+			}
 		}
-		if n := t.prefixes[prefix]; n != nil {
-			return n
+	case source.Is6():
+		address := ipv6Of(source)
+		for i := range t.ipv6 {
+			mask := t.ipv6[i].mask
+			if n := t.ipv6[i].nases[ipv6{address.high & mask.high, address.low & mask.low}]; n != nil {
+				return n
+			}
 		}
 	}
 	return nil

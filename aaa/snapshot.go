@@ -24,6 +24,7 @@ type Sealer interface {
 const (
 	snapshotMagic = "radiusd directory snapshot 1\n"
 	snapshotChunk = 256 << 10 // octets of plain text that are sealed at once
+	snapshotBatch = 50        // users that are encoded at once
 )
 
 // snapshotHeader is the first value of a snapshot; users follow in batches, the last
@@ -43,31 +44,32 @@ func (d *Directory) saveSnapshots(ctx context.Context) {
 	ticker := time.NewTicker(d.options.SnapshotInterval)
 	defer ticker.Stop()
 	// The first one soon, so that a server that is new has one.
-	d.saveChanged()
+	d.saveChanged(WithPace(ctx))
 	for {
 		select {
 		case <-ticker.C:
-			d.saveChanged()
+			d.saveChanged(WithPace(ctx))
 		case <-ctx.Done():
-			d.saveChanged()
+			d.saveChanged(ctx) // no packets are waiting any more
 			return
 		}
 	}
 }
 
-func (d *Directory) saveChanged() {
+func (d *Directory) saveChanged(ctx context.Context) {
 	if d.fromSnapshot.Load() || !d.changed.Swap(false) {
 		return
 	}
-	if err := d.SaveSnapshot(); err != nil {
+	if err := d.SaveSnapshot(ctx); err != nil {
 		d.changed.Store(true)
 		d.log.Error("the directory's snapshot was not saved", "error", err)
 	}
 }
 
 // SaveSnapshot writes the directory to SnapshotFile, sealed. The file is replaced
-// whole or not at all. Lookups and changes go on meanwhile.
-func (d *Directory) SaveSnapshot() (err error) {
+// whole or not at all. Lookups and changes go on meanwhile; with the context of
+// [WithPace] it leaves the processor to others. It goes on when the context is done.
+func (d *Directory) SaveSnapshot(ctx context.Context) (err error) {
 	// One name for all attempts: a crash leaves one file at most.
 	file, err := os.OpenFile(d.options.SnapshotFile+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -80,7 +82,7 @@ func (d *Directory) SaveSnapshot() (err error) {
 			err = fmt.Errorf("save snapshot: %w", err)
 		}
 	}()
-	if err := d.writeSnapshot(file); err != nil {
+	if err := d.writeSnapshot(ctx, file); err != nil {
 		return err
 	}
 	if err := file.Sync(); err != nil {
@@ -92,11 +94,9 @@ func (d *Directory) SaveSnapshot() (err error) {
 	return os.Rename(file.Name(), d.options.SnapshotFile)
 }
 
-func (d *Directory) writeSnapshot(w io.Writer) error {
-	d.mu.Lock()
+func (d *Directory) writeSnapshot(ctx context.Context, w io.Writer) error {
 	users, c := d.users.Load(), d.catalog.Load()
 	header := snapshotHeader{SavedAt: d.options.Now().UTC()}
-	d.mu.Unlock()
 	for _, p := range c.plans {
 		if p != nil {
 			header.Plans = append(header.Plans, p.plan)
@@ -119,21 +119,21 @@ func (d *Directory) writeSnapshot(w io.Writer) error {
 	if err := encoder.Encode(header); err != nil {
 		return err
 	}
-	batch := make([]User, 0, usersPerRead)
+	pace, batch := PaceOf(ctx), make([]User, 0, snapshotBatch)
 	flush := func() error {
 		err := encoder.Encode(batch)
+		pace.Step()
 		clear(batch)
 		batch = batch[:0]
 		return err
 	}
 	err = users.each(func(a *account) error {
-		d.mu.Lock()
 		batch = append(batch, d.user(a))
-		d.mu.Unlock()
-		if len(batch) == cap(batch) {
-			return flush()
+		if len(batch) < cap(batch) {
+			return nil
 		}
-		return nil
+		pace.Step()
+		return flush()
 	})
 	if err != nil {
 		return err
@@ -181,7 +181,7 @@ func (d *Directory) loadSnapshot() (savedAt time.Time, err error) {
 			d.putUser(users, &batch[i])
 		}
 	}
-	d.catalog.Store(d.buildCatalog(header.Plans, header.Groups, header.NASes))
+	d.catalog.Store(d.buildCatalog(nil, header.Plans, header.Groups, header.NASes))
 	d.users.Store(users)
 	return header.SavedAt, nil
 }

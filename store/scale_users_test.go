@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -125,6 +126,33 @@ func measured(t testing.TB, what string, fn func()) time.Duration {
 	return took
 }
 
+// delays measures how much later than it should a goroutine runs that has something
+// to do every 200 µs, as a listener has, with one processor for all. The function that
+// it returns tells.
+func delays(t testing.TB) (stop func()) {
+	const every = 200 * time.Microsecond
+	processors := runtime.GOMAXPROCS(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan []time.Duration)
+	go func() {
+		var late []time.Duration
+		for ctx.Err() == nil {
+			began := time.Now()
+			time.Sleep(every)
+			late = append(late, time.Since(began)-every)
+		}
+		done <- late
+	}()
+	return func() {
+		cancel()
+		late := <-done
+		runtime.GOMAXPROCS(processors)
+		slices.Sort(late)
+		t.Logf("beside it a goroutine is late by %v in the middle, by %v at the 99th hundredth, by %v at most",
+			late[len(late)/2], late[len(late)*99/100], late[len(late)-1])
+	}
+}
+
 // away is a store that cannot be reached.
 type away struct{ *store.Store }
 
@@ -161,10 +189,25 @@ func TestDirectoryOfManyUsers(t *testing.T) {
 	runtime.GC()
 	t.Logf("one garbage collection: %v", time.Since(began))
 
-	measured(t, "save snapshot", func() { require.NoError(t, d.SaveSnapshot()) })
-	_, err = db.ExecContext(t.Context(), "UPDATE users SET simultaneous_use = 7 WHERE id IN (SELECT id FROM users ORDER BY md5(username) LIMIT $1)", n/10)
-	require.NoError(t, err)
-	measured(t, fmt.Sprintf("%d users changed", n/10), func() { require.NoError(t, d.Refresh(t.Context())) })
+	measured(t, "save snapshot", func() { require.NoError(t, d.SaveSnapshot(t.Context())) })
+	measured(t, "the same beside others", func() {
+		defer delays(t)()
+		require.NoError(t, d.SaveSnapshot(aaa.WithPace(t.Context())))
+	})
+	change := func(to int) {
+		_, err = db.ExecContext(t.Context(), "UPDATE users SET simultaneous_use = $2 WHERE id IN (SELECT id FROM users ORDER BY md5(username) LIMIT $1)", n/10, to)
+		require.NoError(t, err)
+	}
+	change(6)
+	measured(t, fmt.Sprintf("%d users changed", n/10), func() {
+		defer delays(t)()
+		require.NoError(t, d.Refresh(t.Context()))
+	})
+	change(7)
+	measured(t, "the same beside others", func() {
+		defer delays(t)()
+		require.NoError(t, d.Refresh(aaa.WithPace(t.Context())))
+	})
 	changed := 0
 	for i := range n {
 		u, ok := d.User(scaleName(i))

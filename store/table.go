@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"radiusd/aaa"
 )
 
 // field is a column of a table, bound to a Go variable.
@@ -83,13 +85,15 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// eachRow runs a query and calls fn after each row was scanned into dest.
+// eachRow runs a query and calls fn after each row was scanned into dest. It rests
+// between rows if the context has an aaa.Pace.
 func eachRow(ctx context.Context, q querier, query string, args []any, dest []any, fn func() error) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	pace := aaa.PaceOf(ctx)
 	for rows.Next() {
 		if err := rows.Scan(dest...); err != nil {
 			return err
@@ -97,6 +101,7 @@ func eachRow(ctx context.Context, q querier, query string, args []any, dest []an
 		if err := fn(); err != nil {
 			return err
 		}
+		pace.Step()
 	}
 	return rows.Err()
 }

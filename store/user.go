@@ -118,7 +118,7 @@ func (s *Store) ListUsers(ctx context.Context, filter UserFilter) (list []aaa.Us
 		if list, err = users.list(ctx, s, tx, rest, c.args, s.logDamage); err != nil {
 			return err
 		}
-		return completeUsersByID(ctx, tx, list)
+		return s.completeUsersByID(ctx, tx, list)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list users: %w", s.explain(err))
@@ -140,11 +140,12 @@ func (s *Store) CountUsers(ctx context.Context, filter UserFilter) (n int, err e
 func (s *Store) UsersByID(ctx context.Context, ids []uuid.UUID) (list []aaa.User, err error) {
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		for chunk := range slices.Chunk(ids, inListSize) {
-			found, err := users.list(ctx, s, tx, "WHERE id IN ("+placeholders(1, len(chunk))+")", arguments(texts(chunk)), s.logDamage)
+			which, args := s.isOneOf(chunk)
+			found, err := users.list(ctx, s, tx, "WHERE id "+which, args, s.logDamage)
 			if err != nil {
 				return err
 			}
-			if err := completeUsersByID(ctx, tx, found); err != nil {
+			if err := completeUsers(ctx, tx, found, which, args); err != nil {
 				return err
 			}
 			list = append(list, found...)
@@ -196,13 +197,14 @@ func (s *Store) EachUser(ctx context.Context, fn func(*aaa.User) error) error {
 // inListSize is how many values an IN list holds at most.
 const inListSize = 500
 
-func completeUsersByID(ctx context.Context, q querier, list []aaa.User) error {
+func (s *Store) completeUsersByID(ctx context.Context, q querier, list []aaa.User) error {
 	for chunk := range slices.Chunk(list, inListSize) {
-		ids := make([]any, len(chunk))
+		ids := make([]uuid.UUID, len(chunk))
 		for i := range chunk {
-			ids[i] = chunk[i].ID.String()
+			ids[i] = chunk[i].ID
 		}
-		if err := completeUsers(ctx, q, chunk, "IN ("+placeholders(1, len(ids))+")", ids); err != nil {
+		which, args := s.isOneOf(ids)
+		if err := completeUsers(ctx, q, chunk, which, args); err != nil {
 			return err
 		}
 	}
@@ -254,6 +256,15 @@ func membershipFields(userID *uuid.UUID, m *aaa.Membership) []field {
 		{"group_id", id{&m.GroupID}},
 		{"priority", whole[int]{&m.Priority}},
 	}
+}
+
+// isOneOf returns a condition for a column of ids, and its arguments: one array in
+// Postgres, so that the statement is the same for any number.
+func (s *Store) isOneOf(ids []uuid.UUID) (which string, args []any) {
+	if s.pool != nil {
+		return "= ANY ($1::text[]::uuid[])", []any{texts(ids)}
+	}
+	return "IN (" + placeholders(1, len(ids)) + ")", arguments(texts(ids))
 }
 
 func texts(ids []uuid.UUID) []string {

@@ -1,0 +1,140 @@
+package aaa
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPaceRestsAfterALittleWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		pace := PaceOf(WithPace(ctx))
+		step := func(work time.Duration) (rested time.Duration) {
+			time.Sleep(work) // of the bubble's clock
+			began := time.Now()
+			pace.Step()
+			return time.Since(began)
+		}
+		require.Zero(t, step(paceWork-1))
+		require.Equal(t, paceRest, step(1))
+		require.Zero(t, step(paceWork-1), "it begins anew")
+		require.Equal(t, paceRest, step(time.Second))
+		cancel()
+		require.Zero(t, step(time.Second), "whoever waits for the end is not kept waiting")
+
+		pace = PaceOf(t.Context())
+		require.Nil(t, pace)
+		require.Zero(t, step(time.Second), "without a pace nothing rests")
+	})
+}
+
+// busyStore takes a while for each user, and rests as a store does.
+type busyStore struct {
+	*fakeStore
+	perUser time.Duration
+	working time.Duration // the longest time without a rest
+	atOnce  int           // the most users read at once
+}
+
+func (s *busyStore) UsersByID(ctx context.Context, ids []uuid.UUID) ([]User, error) {
+	s.atOnce = max(s.atOnce, len(ids))
+	pace := PaceOf(ctx)
+	began := time.Now()
+	for range ids {
+		time.Sleep(s.perUser) // work
+		ended := time.Now()
+		pace.Step()
+		if rested := time.Since(ended); rested > 0 || pace == nil {
+			s.working = max(s.working, ended.Sub(began))
+			began = time.Now()
+		}
+	}
+	return s.fakeStore.UsersByID(ctx, ids)
+}
+
+// Very many users that change at once are taken in little by little, and one that
+// changes after them does not wait for them.
+func TestDirectoryTakesManyChangesInPieces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 20_000
+		store := &busyStore{fakeStore: newFakeStore(), perUser: 100 * time.Microsecond}
+		d := newDirectory(t, store)
+		require.NoError(t, d.Load(t.Context()))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { d.Run(ctx); close(ended) }()
+
+		for i := range many {
+			store.putUser(User{Name: fmt.Sprint("user ", i)})
+		}
+		time.Sleep(time.Second)
+		require.NotZero(t, d.Status().Users)
+		urgent := store.putUser(User{Name: "urgent"})
+		time.Sleep(time.Second)
+		_, ok := d.User("urgent")
+		require.True(t, ok, "in force within a second")
+		urgent.Status = UserDisabled
+		store.putUser(urgent)
+		time.Sleep(time.Second)
+		u, _ := d.User("urgent")
+		require.Equal(t, UserDisabled, u.Status)
+		require.Less(t, d.Status().Users, many, "while others still wait")
+
+		time.Sleep(time.Minute)
+		require.Equal(t, many+1, d.Status().Users)
+		require.LessOrEqual(t, store.working, paceWork+store.perUser)
+		require.LessOrEqual(t, store.atOnce, usersPerRead)
+		cancel()
+		<-ended
+	})
+}
+
+// What could not be read is read later: the feed does not tell again.
+func TestDirectoryForgetsNoChangeWhenTheStoreFails(t *testing.T) {
+	store := newFakeStore()
+	plan := store.putPlan(Plan{Name: "basic"})
+	d := newDirectory(t, store)
+	require.NoError(t, d.Load(t.Context()))
+	other := store.putPlan(Plan{Name: "other"})
+	user := store.putUser(User{Name: "alice", PlanID: other.ID})
+	failing := &failingStore{fakeStore: store}
+	d.options.Store = failing
+	for _, failing.method = range []string{"plans", "users"} {
+		require.ErrorIs(t, d.Refresh(t.Context()), errStoreDown, failing.method)
+		_, ok := d.User("alice")
+		require.False(t, ok)
+	}
+	user.PlanID = plan.ID
+	failing.method = ""
+	require.NoError(t, d.Refresh(t.Context()))
+	require.Equal(t, "other", d.PlanOf("alice"))
+	store.putUser(user)
+	require.NoError(t, d.Refresh(t.Context()))
+	require.Equal(t, "basic", d.PlanOf("alice"))
+}
+
+// failingStore fails in one method.
+type failingStore struct {
+	*fakeStore
+	method string
+}
+
+func (s *failingStore) Plans(ctx context.Context) ([]Plan, error) {
+	if s.method == "plans" {
+		return nil, errStoreDown
+	}
+	return s.fakeStore.Plans(ctx)
+}
+
+func (s *failingStore) UsersByID(ctx context.Context, ids []uuid.UUID) ([]User, error) {
+	if s.method == "users" {
+		return nil, errStoreDown
+	}
+	return s.fakeStore.UsersByID(ctx, ids)
+}
