@@ -89,7 +89,8 @@ func (c provenance) appendBinary(b []byte) []byte {
 	binary.BigEndian.PutUint32(b[at:], uint32(len(b)-at-4))
 	return b
 }
-func (c provenance) Scan(src any) error { return c.p.Scan(src) }
+func (c provenance) Scan(src any) error        { return c.p.Scan(src) }
+func (c provenance) scanBinary(b []byte) error { return c.p.Scan(b) }
 
 // version is a row's xmin, which an update changes.
 type version struct{ p *uint32 }
@@ -99,6 +100,13 @@ func (c version) appendBinary(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(append(b, 0, 0, 0, 4), *c.p)
 }
 func (c version) Scan(src any) error { return whole[uint32](c).Scan(src) }
+func (c version) scanBinary(b []byte) error {
+	if len(b) != 4 {
+		return mismatch(b, "xid")
+	}
+	*c.p = binary.BigEndian.Uint32(b)
+	return nil
+}
 
 // eachSession calls fn for the sessions that a query's rest, from WHERE on,
 // selects. The session belongs to fn only during the call.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,8 +31,18 @@ type Sink struct {
 	// boots are those that the database has, whichever node took them. They are read
 	// in the transactions of batches, and forgotten when one fails: a database that
 	// failed over may have lost some.
-	boots *aaa.Resolver
-	seen  bootCursor
+	boots  *aaa.Resolver
+	seen   bootCursor
+	memory sinkMemory
+}
+
+// sinkMemory is what a batch leaves behind for the next one to use again.
+type sinkMemory struct {
+	own      map[uuid.UUID]bool
+	stored   map[uuid.UUID]int
+	found    []aaa.Session
+	versions []uint32
+	ids      []uuid.UUID
 }
 
 // NewSink returns the sink of the store's node.
@@ -68,7 +79,7 @@ func (k *Sink) Write(ctx context.Context, batch *ingest.Batch) error {
 		}
 	})
 	err := k.store.write(ctx, func(tx *writeTx) error {
-		t := sinkTx{store: k.store, tx: tx}
+		t := sinkTx{store: k.store, tx: tx, memory: &k.memory}
 		if err := tx.takeTurns(ctx, nasesOf(batch.Records)); err != nil {
 			return err
 		}
@@ -116,6 +127,7 @@ func (k *Sink) moveCursor(ctx context.Context, tx *writeTx, start, end journal.P
 type sinkTx struct {
 	store    *Store
 	tx       *writeTx
+	memory   *sinkMemory
 	own      map[uuid.UUID]bool // the sessions that the batch may have records of
 	stored   map[uuid.UUID]int  // those of them that exist, and where in found
 	found    []aaa.Session
@@ -159,7 +171,11 @@ func (t *sinkTx) identify(ctx context.Context, k *Sink, records []aaa.Record) ([
 		k.seen = next
 	}
 	ids := k.boots.Identify(records)
-	t.own = make(map[uuid.UUID]bool, len(records))
+	if t.memory.own == nil {
+		t.memory.own = make(map[uuid.UUID]bool, len(records))
+	}
+	t.own = t.memory.own
+	clear(t.own)
 	ids.EachID(func(sessionID uuid.UUID) { t.own[sessionID] = true })
 	if err := t.load(ctx); err != nil {
 		return nil, err
@@ -174,21 +190,40 @@ func (t *sinkTx) identify(ctx context.Context, k *Sink, records []aaa.Record) ([
 
 // load reads the batch's own sessions.
 func (t *sinkTx) load(ctx context.Context) error {
-	ids := slices.SortedFunc(maps.Keys(t.own), compareIDs)
-	t.stored, t.found, t.versions = make(map[uuid.UUID]int, len(ids)), make([]aaa.Session, 0, len(ids)), t.versions[:0]
+	m := t.memory
+	m.ids = slices.AppendSeq(m.ids[:0], maps.Keys(t.own))
+	slices.SortFunc(m.ids, compareIDs)
+	if m.stored == nil {
+		m.stored = make(map[uuid.UUID]int, len(m.ids))
+	}
+	clear(m.stored)
+	clear(m.found)
+	m.found, m.versions = slices.Grow(m.found[:0], len(m.ids)), m.versions[:0]
+	err := t.eachOwn(ctx, m.ids, func(x *aaa.Session, v uint32) {
+		m.stored[x.ID] = len(m.found)
+		m.found, m.versions = append(m.found, *x), append(m.versions, v)
+	})
+	t.stored, t.found, t.versions = m.stored, m.found, m.versions
+	return err
+}
+
+// eachOwn calls fn for those of the sessions that exist, with the version of the row in
+// Postgres.
+func (t *sinkTx) eachOwn(ctx context.Context, ids []uuid.UUID, fn func(*aaa.Session, uint32)) error {
 	var x aaa.Session
 	var v uint32
+	each := func() error {
+		fn(&x, v)
+		return nil
+	}
 	fields := sessionFields(&x)
-	columns, dest := names(fields), targets(fields)
+	query := "SELECT " + names(fields)
 	if t.tx.postgres {
-		columns, dest = columns+", xmin", append(dest, version{&v})
+		return eachBinaryRow(ctx, t.tx, query+", xmin FROM sessions WHERE id = ANY ($1)", []parameter{idsParameter(ids)},
+			append(columns(fields), version{&v}), each)
 	}
 	return eachChunk(t.tx, "id", "uuid", texts(ids), func(which string, args []any) error {
-		return eachRow(ctx, t.tx, "SELECT "+columns+" FROM sessions WHERE "+which, args, dest, func() error {
-			t.stored[x.ID] = len(t.found)
-			t.found, t.versions = append(t.found, x), append(t.versions, v)
-			return nil
-		})
+		return eachRow(ctx, t.tx, query+" FROM sessions WHERE "+which, args, targets(fields), each)
 	})
 }
 
@@ -219,20 +254,11 @@ func (t *sinkTx) SessionsByID(ctx context.Context, ids []uuid.UUID) ([]aaa.Sessi
 // SessionsOfUsers implements aaa.SessionTx.
 func (t *sinkTx) SessionsOfUsers(ctx context.Context, usernames []string, nases []netip.Addr, since time.Time, limit int) ([]aaa.Session, error) {
 	var list []aaa.Session
-	err := eachChunk(t.tx, "username", "text", usernames, func(which string, args []any) error {
-		args = append(args, from(since))
-		which += fmt.Sprintf(" AND (stopped_at IS NULL OR stopped_at >= $%d)", len(args))
-		if t.tx.postgres { // SQLite need not leave alone what others write
-			args = append(args, addressTexts(nases))
-			which += fmt.Sprintf(" AND nas_ip = ANY ($%d::text[]::inet[])", len(args))
+	err := t.eachOfUsers(ctx, usernames, nases, since, limit, func(x *aaa.Session) error {
+		if slices.Contains(nases, x.NASAddr) {
+			list = append(list, *x)
 		}
-		return eachSession(ctx, t.tx, fmt.Sprintf("WHERE %s ORDER BY started_at DESC, id LIMIT %d%s", which, limit, t.tx.forUpdate()), args,
-			func(x *aaa.Session) error {
-				if slices.Contains(nases, x.NASAddr) {
-					list = append(list, *x)
-				}
-				return nil
-			})
+		return nil
 	})
 	slices.SortFunc(list, func(a, b aaa.Session) int {
 		return cmp.Or(b.StartedAt.Compare(a.StartedAt), compareIDs(a.ID, b.ID))
@@ -243,6 +269,24 @@ func (t *sinkTx) SessionsOfUsers(ctx context.Context, usernames []string, nases 
 		t.others[list[i].ID] = true
 	}
 	return list, err
+}
+
+func (t *sinkTx) eachOfUsers(ctx context.Context, usernames []string, nases []netip.Addr, since time.Time, limit int, fn func(*aaa.Session) error) error {
+	const recent = " AND (stopped_at IS NULL OR stopped_at >= $2)"
+	last := fmt.Sprintf(" ORDER BY started_at DESC, id LIMIT %d%s", limit, t.tx.forUpdate())
+	if t.tx.postgres {
+		var x aaa.Session
+		fields := sessionFields(&x)
+		return eachBinaryRow(ctx, t.tx, "SELECT "+names(fields)+" FROM sessions WHERE username = ANY ($1)"+recent+
+			" AND nas_ip = ANY ($3::text[]::inet[])"+last,
+			[]parameter{textsParameter(usernames), unknownParameter(from(since)), textsParameter(addressTexts(nases))},
+			columns(fields), func() error { return fn(&x) })
+	}
+	// SQLite need not leave alone what others write.
+	return eachChunk(t.tx, "username", "text", usernames, func(which string, args []any) error {
+		return eachSession(ctx, t.tx, "WHERE "+which+strings.Replace(recent, "$2", fmt.Sprintf("$%d", len(args)+1), 1)+last,
+			append(args, from(since)), fn)
+	})
 }
 
 // BootsOf implements aaa.SessionTx.

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"strings"
@@ -52,6 +53,14 @@ func (c text) Scan(src any) error {
 	return nil
 }
 
+// scanBinary keeps the string of the row before where it is the same: many are.
+func (c text) scanBinary(b []byte) error {
+	if string(b) != *c.p {
+		*c.p = string(b)
+	}
+	return nil
+}
+
 // octets is a byte string; nil is NULL.
 type octets struct{ p *[]byte }
 
@@ -79,12 +88,21 @@ func (c octets) Scan(src any) error {
 	return nil
 }
 
+func (c octets) scanBinary(b []byte) error {
+	*c.p = nil
+	if b != nil {
+		*c.p = append([]byte{}, b...)
+	}
+	return nil
+}
+
 // id is a UUID.
 type id struct{ p *uuid.UUID }
 
 func (c id) Value() (driver.Value, error) { return c.p.String(), nil }
 func (c id) appendBinary(b []byte) []byte { return appendText(b, c.p[:]) }
 func (c id) Scan(src any) error           { return scanUUID(c.p, src) }
+func (c id) scanBinary(b []byte) error    { return scanBinaryUUID(c.p, b) }
 
 // nullID is a UUID; the zero UUID is NULL.
 type nullID struct{ p *uuid.UUID }
@@ -101,7 +119,20 @@ func (c nullID) appendBinary(b []byte) []byte {
 	}
 	return appendText(b, c.p[:])
 }
-func (c nullID) Scan(src any) error { return scanUUID(c.p, src) }
+func (c nullID) Scan(src any) error        { return scanUUID(c.p, src) }
+func (c nullID) scanBinary(b []byte) error { return scanBinaryUUID(c.p, b) }
+
+func scanBinaryUUID(p *uuid.UUID, b []byte) error {
+	switch len(b) {
+	case len(p):
+		*p = uuid.UUID(b)
+	case 0:
+		*p = uuid.Nil
+	default:
+		return mismatch(b, "uuid")
+	}
+	return nil
+}
 
 func scanUUID(p *uuid.UUID, src any) error {
 	switch v := src.(type) {
@@ -141,6 +172,15 @@ func (c whole[T]) Scan(src any) error {
 	}
 	*c.p = T(v)
 	return nil
+}
+func (c whole[T]) scanBinary(b []byte) error {
+	switch len(b) {
+	case 8:
+		return c.Scan(int64(binary.BigEndian.Uint64(b)))
+	case 4:
+		return c.Scan(int64(int32(binary.BigEndian.Uint32(b))))
+	}
+	return mismatch(b, "integer")
 }
 
 // seconds is a duration in whole seconds.
@@ -197,6 +237,14 @@ func (c flag) Scan(src any) error {
 	default:
 		return mismatch(src, "boolean")
 	}
+	return nil
+}
+
+func (c flag) scanBinary(b []byte) error {
+	if len(b) != 1 {
+		return mismatch(b, "boolean")
+	}
+	*c.p = b[0] != 0
 	return nil
 }
 

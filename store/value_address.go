@@ -38,6 +38,28 @@ func (c address) Scan(src any) error {
 	return nil
 }
 
+func (c address) scanBinary(b []byte) error {
+	p, err := binaryInet(b)
+	if err == nil && p.Addr().BitLen() != p.Bits() && p.IsValid() {
+		err = mismatch(b, "address")
+	}
+	*c.p = p.Addr()
+	return err
+}
+
+// binaryInet reads what appendInet writes; NULL is the zero Prefix.
+func binaryInet(b []byte) (netip.Prefix, error) {
+	if b == nil {
+		return netip.Prefix{}, nil
+	}
+	if len(b) >= 4 {
+		if addr, ok := netip.AddrFromSlice(b[4:]); ok && int(b[1]) <= addr.BitLen() {
+			return netip.PrefixFrom(addr, int(b[1])), nil
+		}
+	}
+	return netip.Prefix{}, mismatch(b, "inet")
+}
+
 // addressTexts writes addresses as the databases do.
 func addressTexts(list []netip.Addr) []string {
 	texts := make([]string, len(list))
@@ -84,4 +106,8 @@ func (c network) Scan(src any) error {
 		return mismatch(src, "prefix")
 	}
 	return nil
+}
+func (c network) scanBinary(b []byte) (err error) {
+	*c.p, err = binaryInet(b)
+	return err
 }

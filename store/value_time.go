@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql/driver"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -44,6 +45,18 @@ func (c moment) Scan(src any) error {
 		*c.p = time.Time{}
 	default:
 		return mismatch(src, "time")
+	}
+	return nil
+}
+
+func (c moment) scanBinary(b []byte) error {
+	switch len(b) {
+	case 8:
+		*c.p = time.UnixMicro(int64(binary.BigEndian.Uint64(b)) + postgresEpoch.UnixMicro()).UTC()
+	case 0:
+		*c.p = time.Time{}
+	default:
+		return mismatch(b, "time")
 	}
 	return nil
 }
