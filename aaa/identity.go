@@ -68,20 +68,30 @@ func NewResolver() *Resolver { return &Resolver{boots: make(map[nasKey][]bootEpo
 // Resolve fills in the record's SessionID and ID. An Accounting-On or -Off that
 // is a late copy of one already known gets its time as well.
 func (v *Resolver) Resolve(r *Record) {
+	v.resolveSession(r)
+	if r.Status.boot() {
+		r.ID = bootRecordID(r)
+		return
+	}
+	r.ID = recordID(r)
+	if !r.Status.session() {
+		r.SessionID = uuid.Nil
+	}
+}
+
+// resolveSession fills in what Resolve does but for the ID; a record that belongs to no
+// session has the one it would belong to.
+func (v *Resolver) resolveSession(r *Record) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	if r.Status.boot() {
 		if i, ok := v.find(r); ok {
 			r.EventTime = v.boots[nasKey{r.NASID, r.NASAddr, r.NASIdentifier}][i].at
 		}
-		r.SessionID, r.ID = uuid.Nil, bootRecordID(r)
+		r.SessionID = uuid.Nil
 		return
 	}
 	r.SessionID = v.sessionID(r)
-	r.ID = recordID(r)
-	if !r.Status.session() {
-		r.SessionID = uuid.Nil
-	}
 }
 
 // add makes a boot known. The record is an Accounting-On or -Off; pins are the
@@ -93,7 +103,7 @@ func (v *Resolver) add(r *Record, pins []sessionKey) bool {
 	if _, known := v.find(r); known {
 		return false
 	}
-	key := nasKey{r.NASID, r.NASAddr, r.NASIdentifier}
+	key := nasKey{r.NASID, r.NASAddr, strings.Clone(r.NASIdentifier)}
 	epoch := bootEpoch{at: r.EventTime, status: r.Status}
 	if r.Status == AcctOn {
 		for _, pin := range pins {

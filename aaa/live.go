@@ -238,9 +238,16 @@ func (l *LiveSessions) loadSession(s *Session, now time.Time) {
 // Apply takes a record, which it resolves. It is to see the records in the order
 // of the journal; one that it has seen before changes nothing.
 func (l *LiveSessions) Apply(r *Record) {
+	l.Observe(r)
+	l.resolver.Resolve(r)
+}
+
+// Observe is Apply without the record's ID, which the live sessions do not need and
+// which is dear. It keeps nothing of the record.
+func (l *LiveSessions) Observe(r *Record) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
-	l.resolver.Resolve(r)
+	l.resolver.resolveSession(r)
 	switch {
 	case r.Status.boot():
 		l.applyBoot(r)
@@ -259,23 +266,28 @@ func (l *LiveSessions) applySession(r *Record) {
 		ls = &liveSession{id: r.SessionID}
 	}
 	unsettled := !known || s.StopInferred || r.Status == AcctStart
+	before := s
 	t := StepOf(&s, r)
 	if s.CounterWrapped && ls.nas != nil && !ls.nas.wrapped {
 		ls.nas.wrapped = true
 		l.opt.Logger.Warn("the NAS sends no gigawords although its octet counters wrap",
 			"nas", s.NASAddr, "nas_identifier", s.NASIdentifier)
 	}
-	l.hear(ls, r, known)
-	if unsettled {
+	now := l.opt.Now()
+	l.hear(ls, r, known, now)
+	switch {
+	case unsettled:
 		s.Settle(l.resolver.Boots(s.NASID, s.NASAddr, s.NASIdentifier), nil)
-	}
-	l.put(ls, &s, !known)
-	if unsettled {
+		l.put(ls, &s, !known)
 		l.supersede(ls, &s)
+	case s.SameButCounters(&before): // as nearly always: an interim
+		l.putCounters(ls, &s)
+	default:
+		l.put(ls, &s, false)
 	}
-	l.takeOver(s.Username, r, known)
+	l.takeOver(ls.user, r, known)
 	if known || !l.mayBeForgotten(r) {
-		t.byDay(l.opt.Location, func(day time.Time, u Usage) { l.addUsage(s.Username, day, u) })
+		l.addStep(ls.user, t, now)
 	}
 }
 
@@ -288,8 +300,7 @@ func (l *LiveSessions) mayBeForgotten(r *Record) bool {
 }
 
 // hear notes when the session was last heard of, and how often it is.
-func (l *LiveSessions) hear(ls *liveSession, r *Record, known bool) {
-	now := l.opt.Now()
+func (l *LiveSessions) hear(ls *liveSession, r *Record, known bool, now time.Time) {
 	seen := l.elapsed(now) - max(now.Sub(r.ReceivedAt), 0).Milliseconds()
 	if !known {
 		ls.seen = seen
@@ -393,6 +404,19 @@ func (l *LiveSessions) put(ls *liveSession, s *Session, fresh bool) {
 			name = left.name
 		}
 		l.changed(ls.id, name)
+	}
+}
+
+// putCounters is put for a session of which nothing changed that an index is about.
+func (l *LiveSessions) putCounters(ls *liveSession, s *Session) {
+	l.scratch = appendPacked(l.scratch[:0], s)
+	packed := string(l.scratch)
+	shard := l.sessionShard(ls.id)
+	shard.mu.Lock()
+	ls.packed = packed
+	shard.mu.Unlock()
+	if l.changed != nil {
+		l.changed(ls.id, "")
 	}
 }
 

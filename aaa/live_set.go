@@ -91,10 +91,13 @@ func (s *liveSet[K, T]) resize(n int) {
 }
 
 // all yields everything, in no order. Nothing may be added or removed meanwhile.
-func (s *liveSet[K, T]) all() iter.Seq[T] {
+func (s *liveSet[K, T]) all() iter.Seq[T] { return s.some(0, len(s.slots)) }
+
+// some yields what is in n slots; see all.
+func (s *liveSet[K, T]) some(from, n int) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		for i, v := range s.slots {
-			if s.tags[i] != 0 && !yield(v) {
+		for i := from; i < min(from+n, len(s.slots)); i++ {
+			if s.tags[i] != 0 && !yield(s.slots[i]) {
 				return
 			}
 		}

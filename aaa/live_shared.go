@@ -118,7 +118,7 @@ func (l *LiveSessions) endShared(ls *liveSession, end *SharedEnd) {
 		s.infer(end.StoppedAt, end.TerminateCause)
 	}
 	l.put(ls, &s, false)
-	t.byDay(l.opt.Location, func(day time.Time, u Usage) { l.addUsage(s.Username, day, u) })
+	l.addStep(ls.user, t, r.ReceivedAt)
 }
 
 // Hold notes a place that was given to the session of the nonce by a view that

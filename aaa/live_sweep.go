@@ -36,19 +36,36 @@ func (l *LiveSessions) Sweep() []Closing {
 	for _, ls := range forgotten {
 		l.forget(shard, ls)
 	}
-	users.mu.Lock()
-	defer users.mu.Unlock()
-	var gone []*liveUser
-	for u := range users.set.all() {
-		u.lapse(now)
-		if u.isEmpty() {
-			gone = append(gone, u)
+	users.sweep(now)
+	return closings
+}
+
+// sweepAtOnce is how many users an Access-Request waits for at most.
+const sweepAtOnce = 64
+
+// sweep drops reservations that nothing came of, and users of whom nothing is left.
+// Who moves within the set meanwhile may be passed over until the next time.
+func (u *userShard) sweep(now time.Time) {
+	for from, more := 0, true; more; from += sweepAtOnce {
+		more = u.sweepSome(from, now)
+	}
+}
+
+func (u *userShard) sweepSome(from int, now time.Time) (more bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var gone [sweepAtOnce]*liveUser
+	n := 0
+	for user := range u.set.some(from, sweepAtOnce) {
+		if user.lapse(now); user.isEmpty() {
+			gone[n] = user
+			n++
 		}
 	}
-	for _, u := range gone {
-		users.drop(u)
+	for _, user := range gone[:n] {
+		u.drop(user)
 	}
-	return closings
+	return from+sweepAtOnce < len(u.set.slots)
 }
 
 // timeout is how long the session may be silent.

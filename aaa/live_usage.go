@@ -61,11 +61,33 @@ func (l *LiveSessions) addUsage(username string, day time.Time, u Usage) {
 	if username == "" || u == (Usage{}) {
 		return
 	}
-	c := l.today(l.opt.Now())
 	shard := l.userShard(username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	user := shard.user(username)
+	shard.user(username).addUsage(l.today(l.opt.Now()), day, u)
+}
+
+// addStep puts what a record has added on the account of the user, who has sessions, or
+// is nil.
+func (l *LiveSessions) addStep(user *liveUser, t Step, now time.Time) {
+	if user == nil || t.Usage == (Usage{}) {
+		return
+	}
+	c := l.today(now)
+	add := func(day time.Time, u Usage) {
+		user.shard.mu.Lock()
+		defer user.shard.mu.Unlock()
+		user.addUsage(c, day, u)
+	}
+	if t.From.Unix() >= c.from && !t.To.Before(t.From) && t.To.Unix() < c.until {
+		add(time.Unix(c.from, 0), t.Usage) // all of it today, as nearly always
+		return
+	}
+	t.byDay(l.opt.Location, add)
+}
+
+// addUsage is for the caller who holds the lock.
+func (user *liveUser) addUsage(c *calendar, day time.Time, u Usage) {
 	if user.usage == nil {
 		user.usage = new(liveUsage)
 	}

@@ -19,9 +19,10 @@ type userShard struct {
 
 func (u *liveUser) key() string { return u.name }
 
-// liveUser is under the lock of its shard, its name aside.
+// liveUser is under the lock of its shard, its name and that aside.
 type liveUser struct {
 	name         string
+	shard        *userShard
 	sessions     []*liveSession // that are remembered, open or not
 	open         int32
 	reservations []reservation
@@ -47,7 +48,7 @@ func (u *userShard) user(name string) *liveUser {
 	found := u.set.get(name)
 	if found == nil {
 		name = strings.Clone(name)
-		found = &liveUser{name: name}
+		found = &liveUser{name: name, shard: u}
 		u.set.add(found)
 	}
 	return found
@@ -220,16 +221,14 @@ func (u *liveUser) lapse(now time.Time) {
 // takeOver gives the reservation up that a record of the session shows to be
 // used: the one of its nonce, or, when the NAS returns no Class and this is the
 // first record of the session, the oldest from the same NAS and station.
-func (l *LiveSessions) takeOver(username string, r *Record, known bool) {
+func (l *LiveSessions) takeOver(u *liveUser, r *Record, known bool) {
 	nonce, ok := ParseClass(r.Class)
-	if !ok && known || username == "" {
+	if !ok && known || u == nil {
 		return
 	}
-	shard := l.userShard(username)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
-	u := shard.set.get(username)
-	if u == nil || len(u.reservations) == 0 {
+	u.shard.mu.Lock()
+	defer u.shard.mu.Unlock()
+	if len(u.reservations) == 0 {
 		return
 	}
 	station := l.textHash([]byte(NormalizeStation(r.CallingStationID)))
@@ -289,9 +288,8 @@ func (l *LiveSessions) settleUser(u *liveUser, ls *liveSession, s *Session, join
 		device = l.device(s.NASAddr, l.textHash([]byte(d.port)), l.textHash([]byte(d.station)))
 	}
 	named := l.named(s.NASAddr, maphash.String(l.seed, s.AcctSessionID))
-	shard := l.userShard(u.name)
-	shard.mu.Lock()
-	defer shard.mu.Unlock()
+	u.shard.mu.Lock()
+	defer u.shard.mu.Unlock()
 	if join {
 		ls.slot = int32(len(u.sessions))
 		u.sessions = append(u.sessions, ls)
@@ -314,7 +312,7 @@ func (l *LiveSessions) settleUser(u *liveUser, ls *liveSession, s *Session, join
 
 // leave takes the session from a user, who is dropped when nothing is left.
 func (l *LiveSessions) leave(u *liveUser, ls *liveSession) {
-	shard := l.userShard(u.name)
+	shard := u.shard
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	last := len(u.sessions) - 1

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	"radiusd/dictionary"
 	"radiusd/radius"
@@ -55,6 +56,16 @@ func NewDecoder(d *dictionary.Dictionary) *Decoder {
 // were left out because their value is not what their type has. An error says that
 // the envelope tells of no record at all.
 func (d *Decoder) Decode(envelope []byte, r *Record) (malformed int, err error) {
+	return d.decode(envelope, r, false)
+}
+
+// DecodeView is Decode for a record that is looked at and not kept: its strings and
+// Class share memory with envelope, and change with it.
+func (d *Decoder) DecodeView(envelope []byte, r *Record) (malformed int, err error) {
+	return d.decode(envelope, r, true)
+}
+
+func (d *Decoder) decode(envelope []byte, r *Record, view bool) (malformed int, err error) {
 	e, err := ParseEnvelope(envelope)
 	if err != nil {
 		return 0, err
@@ -62,7 +73,12 @@ func (d *Decoder) Decode(envelope []byte, r *Record) (malformed int, err error) 
 	if e.Packet.Code() != radius.AccountingRequest {
 		return 0, fmt.Errorf("%w: %s", errEnvelope, e.Packet.Code())
 	}
-	f := recordFields{d: d, r: r, attributes: e.Packet.Attributes(), text: string(e.Packet.Attributes())}
+	f := recordFields{d: d, r: r, attributes: e.Packet.Attributes(), view: view}
+	if view {
+		f.text = unsafe.String(unsafe.SliceData(f.attributes), len(f.attributes))
+	} else {
+		f.text = string(f.attributes)
+	}
 	*r = Record{NASID: e.NASID, NASAddr: e.Source, ReceivedAt: e.Received}
 	f.read()
 	if r.Status == 0 {
@@ -80,6 +96,7 @@ type recordFields struct {
 	r          *Record
 	attributes radius.Attributes
 	text       string // the attributes as a string that the record's strings share
+	view       bool   // Class shares memory with the attributes
 	malformed  int
 
 	seen                            [4]uint64 // types of which the first one counted
@@ -146,7 +163,9 @@ func (f *recordFields) set(t radius.Type, value []byte, text string) bool {
 	case radius.TypeClass:
 		_, ours := ParseClass(value)
 		if _, had := ParseClass(r.Class); r.Class == nil || ours && !had {
-			r.Class = []byte(text)
+			if r.Class = value; !f.view {
+				r.Class = []byte(text)
+			}
 		}
 	case radius.TypeNASIPAddress:
 		return f.nasAddr(value, 4)

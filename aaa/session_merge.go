@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -226,6 +227,18 @@ func (s *Session) Port() string {
 		return s.NASPortID
 	}
 	return strconv.FormatUint(uint64(s.NASPort), 10)
+}
+
+// SameButCounters reports whether two states of a session differ in nothing but ID,
+// UpdatedAt, SessionSeconds, the octets and packets, and Provenance.
+func (s *Session) SameButCounters(o *Session) bool {
+	return s.AcctSessionID == o.AcctSessionID && s.AcctMultiSessionID == o.AcctMultiSessionID && s.Username == o.Username &&
+		s.NASID == o.NASID && s.NASAddr == o.NASAddr && s.NASIdentifier == o.NASIdentifier && s.NASPort == o.NASPort &&
+		s.NASPortID == o.NASPortID && s.FramedIP == o.FramedIP && s.FramedIPv6 == o.FramedIPv6 &&
+		s.FramedIPv6Prefix == o.FramedIPv6Prefix && s.DelegatedPrefix == o.DelegatedPrefix &&
+		s.CallingStationID == o.CallingStationID && s.CalledStationID == o.CalledStationID && bytes.Equal(s.Class, o.Class) &&
+		s.Plan == o.Plan && s.StartedAt.Equal(o.StartedAt) && s.StartInferred == o.StartInferred && s.StoppedAt.Equal(o.StoppedAt) &&
+		s.StopInferred == o.StopInferred && s.TerminateCause == o.TerminateCause && s.CounterWrapped == o.CounterWrapped
 }
 
 func later(a, b time.Time) time.Time {

@@ -67,6 +67,7 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 	}
 	defer r.Close()
 	i.applied.set(from)
+	var record aaa.Record
 	for count := 0; ; {
 		envelope, end, ok, err := r.TryNext()
 		if err == nil && !ok {
@@ -86,7 +87,7 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 		}
 		h.recovered()
 		tries.reset()
-		i.applyOne(envelope)
+		i.applyOne(envelope, &record)
 		from = end
 		if count++; count%liveChunk == 0 {
 			i.applied.set(from)
@@ -97,22 +98,31 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 	}
 }
 
-func (i *Ingest) applyOne(envelope []byte) {
-	var r aaa.Record
-	malformed, err := i.decode(envelope, &r)
-	i.metrics.malformed.Add(float64(malformed))
+// applyOne applies a record; r is any, for it to use.
+func (i *Ingest) applyOne(envelope []byte, r *aaa.Record) {
+	malformed, err := i.opt.Decoder.DecodeView(envelope, r)
+	if malformed > 0 {
+		i.metrics.malformed.Add(float64(malformed))
+	}
 	if err == nil {
-		i.opt.Live.Apply(&r)
+		i.complete(r)
+		i.opt.Live.Observe(r)
 	}
 }
 
 // decode reads a record from its envelope, and notes what the packet does not say.
-func (i *Ingest) decode(envelope []byte, r *aaa.Record) (malformed int, err error) {
-	malformed, err = i.opt.Decoder.Decode(envelope, r)
-	if err == nil && i.opt.PlanOf != nil && r.Username != "" {
+func (i *Ingest) decode(envelope []byte, r *aaa.Record) error {
+	_, err := i.opt.Decoder.Decode(envelope, r)
+	if err == nil {
+		i.complete(r)
+	}
+	return err
+}
+
+func (i *Ingest) complete(r *aaa.Record) {
+	if i.opt.PlanOf != nil && r.Username != "" {
 		r.Plan = i.opt.PlanOf(r.Username)
 	}
-	return malformed, err
 }
 
 // sweep ends sessions of which nothing is heard any more, a few at a time, and

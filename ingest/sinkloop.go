@@ -182,8 +182,14 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 
 // take puts one record into the batch in hand, or into quarantine.
 func (s *sinkLoop) take(envelope []byte, end journal.Position) error {
-	var r aaa.Record
-	if _, err := s.in.decode(envelope, &r); err != nil {
+	n := len(s.records)
+	if n == cap(s.records) {
+		s.records = slices.Grow(s.records, 1)
+	}
+	s.records = s.records[:n+1]
+	r := &s.records[n]
+	if err := s.in.decode(envelope, r); err != nil {
+		s.records = s.records[:n]
 		if s.first {
 			if err := s.isolate("", envelope, end, err); err != nil {
 				return err
@@ -192,11 +198,11 @@ func (s *sinkLoop) take(envelope []byte, end journal.Position) error {
 		s.passed = end
 		return nil
 	}
-	s.in.opt.Live.Resolver().Resolve(&r)
-	if len(s.records) == 0 {
+	s.in.opt.Live.Resolver().Resolve(r)
+	if n == 0 {
 		s.oldest.Store(r.ReceivedAt.UnixMicro())
 	}
-	s.records, s.ends = append(s.records, r), append(s.ends, end)
+	s.ends = append(s.ends, end)
 	s.raw = append(s.raw, envelope...)
 	s.offsets = append(s.offsets, len(s.raw))
 	s.passed = end

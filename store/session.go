@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -65,18 +64,6 @@ func counterFields(x *aaa.Session) []field {
 		{"output_packets", whole[uint64]{&x.OutputPackets}},
 		{"provenance", provenance{&x.Provenance}},
 	}
-}
-
-// onlyCounters reports whether two states of a session differ in nothing but what
-// counterFields has.
-func onlyCounters(x, y *aaa.Session) bool {
-	return x.AcctSessionID == y.AcctSessionID && x.AcctMultiSessionID == y.AcctMultiSessionID && x.Username == y.Username &&
-		x.NASID == y.NASID && x.NASAddr == y.NASAddr && x.NASIdentifier == y.NASIdentifier && x.NASPort == y.NASPort &&
-		x.NASPortID == y.NASPortID && x.FramedIP == y.FramedIP && x.FramedIPv6 == y.FramedIPv6 &&
-		x.FramedIPv6Prefix == y.FramedIPv6Prefix && x.DelegatedPrefix == y.DelegatedPrefix &&
-		x.CallingStationID == y.CallingStationID && x.CalledStationID == y.CalledStationID && bytes.Equal(x.Class, y.Class) &&
-		x.Plan == y.Plan && x.StartedAt.Equal(y.StartedAt) && x.StartInferred == y.StartInferred && x.StoppedAt.Equal(y.StoppedAt) &&
-		x.StopInferred == y.StopInferred && x.TerminateCause == y.TerminateCause && x.CounterWrapped == y.CounterWrapped
 }
 
 // provenance is what aaa keeps with a session for itself.

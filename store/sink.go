@@ -319,7 +319,7 @@ func (t *sinkTx) saveSessions(ctx context.Context, sessions []*aaa.Session) erro
 	for _, x := range sessions {
 		n, exists := t.stored[x.ID]
 		switch {
-		case exists && onlyCounters(&t.found[n], x):
+		case exists && t.found[n].SameButCounters(x):
 			counted = append(counted, x) // as nearly all are: an Interim
 		case exists:
 			present = append(present, x)
