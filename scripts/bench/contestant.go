@@ -67,7 +67,7 @@ func (b *bench) instances() []instance {
 var contestants = []*contestant{
 	{name: "echo", title: "floor: UDP echo in batches", server: "floor echo", method: "echo"},
 
-	{name: "crypto-pap", title: "floor: the bare cryptography of PAP", server: "floor pap", method: "pap"},
+	{name: "crypto-pap", title: "floor: the bare cryptography of PAP", server: "floor pap", method: "pap", latency: true},
 	{name: "crypto-pap-bare", title: "floor: the same, without reply items", server: "floor pap-bare", method: "pap"},
 	{name: "radiusd-pap", title: "radiusd, PAP", server: "radiusd", method: "pap", latency: true,
 		floor: "crypto-pap", rivals: []string{"freeradius-pap", "freeradius-sql-pap"}},

@@ -30,6 +30,7 @@ type generator struct {
 	busy        int
 	next        int // the socket whose turn it is
 	start       time.Time
+	from, to    int64 // what is measured, ns since start
 	polled      []unix.PollFd
 	out         *batch
 	in          *batch
@@ -104,6 +105,7 @@ func (g *generator) now() int64 { return int64(time.Since(g.start)) }
 func (g *generator) run(ctx context.Context, warmup, duration time.Duration, watch int) (*load, error) {
 	g.start = time.Now()
 	begin, end := int64(warmup), int64(warmup+duration)
+	g.from, g.to = begin, end
 	report := new(load)
 	var before counts
 	var readsBefore uint64
@@ -154,7 +156,7 @@ func (g *generator) run(ctx context.Context, warmup, duration time.Duration, wat
 			}
 		}
 	}
-	report.Total = g.Answers
+	report.Total, report.Lost = g.Answers, g.Lost // also what was lost after the end
 	if g.firstFail != nil {
 		report.FirstError = g.firstFail.Error()
 	}
@@ -293,7 +295,9 @@ func (g *generator) giveUp(now int64) {
 		}
 		for i := range s.slots {
 			if slot := &s.slots[i]; slot.busy && now-slot.since > int64(waitForAnswer) {
-				g.Lost++
+				if slot.since >= g.from && slot.since < g.to {
+					g.Lost++
+				}
 				g.release(s, uint8(i))
 			}
 		}

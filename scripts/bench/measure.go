@@ -40,10 +40,10 @@ func (r *result) busy() (server, generator float64) {
 	return r.ServerCPU.Seconds() / r.Elapsed.Seconds(), r.OwnCPU.Seconds() / r.Elapsed.Seconds()
 }
 
-// generatorLimited reports whether the generator, not the server, had no time left.
-func (r *result) generatorLimited() bool {
-	server, generator := r.busy()
-	return generator > 0.9 && server < 0.95
+// idle reports whether the server had time left.
+func (r *result) idle() bool {
+	server, _ := r.busy()
+	return server < 0.9
 }
 
 // measureAll loads each contestant in turn, the other way round in every second round.
@@ -153,6 +153,14 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 		return nil, err
 	}
 	r.counters = after.since(before)
+	if r.Lost > 0 {
+		say("%s: %d requests got no answer within %v", c.name, r.Lost, waitForAnswer)
+		for metric, n := range r.counters {
+			if name, labels, _ := strings.Cut(metric, "{"); n > 0 && labels != "" && slices.Contains(lossMetrics, name) {
+				say("    %s: %.0f", metric, n)
+			}
+		}
+	}
 	switch {
 	case r.Answers == 0:
 		return nil, fmt.Errorf("no answers; %d lost, %d wrong: %s", r.Lost, r.Unverified, r.FirstError)
@@ -238,7 +246,10 @@ func get(ctx context.Context, url string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// counters are metrics of radiusd by name, labels left out and summed.
+// lossMetrics are those of radiusd that tell what became of a request without an answer.
+var lossMetrics = []string{"radiusd_socket_drops_total", "radiusd_send_errors_total", "radiusd_discards_total", "radiusd_duplicates_total"}
+
+// counters are metrics of radiusd, by name and labels, and their sums by name alone.
 type counters map[string]float64
 
 // scrape reads the metrics of a server that has some.
@@ -256,8 +267,11 @@ func scrape(ctx context.Context, address string) (counters, error) {
 	for lines.Scan() {
 		metric, text, _ := strings.Cut(lines.Text(), " ")
 		if value, err := strconv.ParseFloat(text, 64); err == nil {
-			name, _, _ := strings.Cut(metric, "{")
+			name, _, labelled := strings.Cut(metric, "{")
 			c[name] += value
+			if labelled {
+				c[metric] = value
+			}
 		}
 	}
 	return c, lines.Err()

@@ -107,14 +107,14 @@ func (b *bench) printRates(p func(string, ...any)) {
 		p("| %s | %s | %s | %.0f %% | %.0f %% | %.0f |", c.title, spread("%.0f", b.over(c.name, (*result).perSecond)),
 			spread("%.2f", b.over(c.name, (*result).cpu)), s, g, lost)
 		for _, round := range b.results {
-			if r := round[c.name]; r != nil && r.generatorLimited() && c.server != "radiusd-2" {
+			if r := round[c.name]; r != nil && r.idle() && c.server != "radiusd-2" {
 				limited = append(limited, c.name)
 				break
 			}
 		}
 	}
 	if len(limited) > 0 {
-		p("\nThe load generator was the limit of %s: there, CPU an answer counts and the rate does not.", strings.Join(limited, ", "))
+		p("\nThe server had time left with %s: the load generator was the limit, or Postgres, or the disk. There, the rate could be higher.", strings.Join(limited, ", "))
 	}
 	p("")
 }
@@ -179,8 +179,17 @@ func (b *bench) printLatency(p func(string, ...any)) {
 			spread("%.2f", over(func(r *result) float64 { return r.P99.Seconds() * 1000 })),
 			spread("%.2f", over((*result).cpu)), lost)
 	}
-	if head {
-		p("")
+	if !head {
+		return
+	}
+	p("")
+	for _, round := range b.halves {
+		for _, r := range round {
+			if r.Preempted {
+				p("Without the right to real-time priority the load generator may have been late itself.\n")
+				return
+			}
+		}
 	}
 }
 
