@@ -328,7 +328,7 @@ func TestLoginsDoNotAllocate(t *testing.T) {
 			for range 2 * 256 {
 				login()
 			}
-			require.Zero(t, testing.AllocsPerRun(256, login))
+			require.LessOrEqual(t, testing.AllocsPerRun(256, login), float64(raceFactor-1))
 		})
 	}
 }
