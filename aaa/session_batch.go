@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"time"
 
@@ -62,6 +63,10 @@ type SessionChanges struct {
 // siblingLimit bounds how many sessions of the users in a batch are looked at for
 // superseding each other.
 const siblingLimit = 10000
+
+// yieldAfter is after how many records of a batch others get their turn on the
+// processor: a batch takes some ten milliseconds, and answers do not wait that long.
+const yieldAfter = 256
 
 // MergeBatch works out what a batch of records, resolved by a Resolver, means for
 // the stored sessions and the users' daily usage in loc. Records that were merged
@@ -163,7 +168,10 @@ func (b *batch) load(ctx context.Context, tx SessionTx, records []*Record) error
 }
 
 func (b *batch) merge(records []*Record) {
-	for _, r := range records {
+	for i, r := range records {
+		if i%yieldAfter == yieldAfter-1 {
+			runtime.Gosched()
+		}
 		s := b.sessions[r.SessionID]
 		// An interim of a session that goes on is what nearly all records are, and
 		// nothing beside it can matter then.

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"radiusd/aaa"
@@ -94,6 +95,7 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 			if work.Err() != nil {
 				return from, nil
 			}
+			runtime.Gosched() // a backlog must not keep answers waiting
 		}
 	}
 }

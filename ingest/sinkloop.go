@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -172,6 +173,9 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 		s.readBytes.Add(uint64(end - s.passed))
 		if err := s.take(envelope, end); err != nil {
 			return err
+		}
+		if len(s.records)%liveChunk == 0 {
+			runtime.Gosched()
 		}
 		if len(s.records) == 1 {
 			deadline = time.Now().Add(s.delay)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"runtime"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
@@ -18,6 +19,9 @@ import (
 type binaryScanner interface {
 	scanBinary(b []byte) error
 }
+
+// yieldAfter is after how many rows others get their turn on the processor.
+const yieldAfter = 256
 
 // parameter is an argument of a query in Postgres' binary or, for a string of unknown
 // type, text format.
@@ -67,7 +71,10 @@ func eachBinaryRow(ctx context.Context, tx *writeTx, query string, parameters []
 	return tx.conn.Raw(func(driverConn any) error {
 		rows := driverConn.(*stdlib.Conn).Conn().PgConn().ExecParams(ctx, query, values, oids, formats, []int16{pgtype.BinaryFormatCode})
 		err := error(nil)
-		for err == nil && rows.NextRow() {
+		for n := 1; err == nil && rows.NextRow(); n++ {
+			if n%yieldAfter == 0 {
+				runtime.Gosched()
+			}
 			for i, value := range rows.Values() {
 				if err = scanners[i].scanBinary(value); err != nil {
 					err = fmt.Errorf("column %s: %w", rows.FieldDescriptions()[i].Name, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
@@ -76,6 +77,7 @@ func (c *copyReader) fill() {
 		c.next++
 	}
 	c.buf, c.left = b, b
+	runtime.Gosched() // a chunk is some hundred rows
 }
 
 // What follows appends values as Postgres receives them in binary: the length, and
