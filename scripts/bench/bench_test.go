@@ -8,6 +8,9 @@ import (
 	"encoding/json"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -298,6 +301,24 @@ func TestChoose(t *testing.T) {
 	assert.Len(t, some, 4)
 	_, err = choose("nobody", false)
 	require.ErrorContains(t, err, "nobody")
+}
+
+func TestWriteInto(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "benchmarks.md")
+	require.NoError(t, os.WriteFile(path, []byte("before\n"+resultBegins+"\nold\n"+resultEnds+"\nafter\n"), 0o600))
+	c := &contestant{name: "a", title: "the one", server: "a"}
+	b := &bench{options: new(options), chosen: []*contestant{c}, servers: map[string]*server{"a": {}},
+		results: []map[string]*result{{"a": {load: load{counts: counts{Answers: 1000}, Elapsed: time.Second, ServerCPU: 2 * time.Millisecond}}}}}
+	require.NoError(t, b.writeInto(path))
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	text := string(content)
+	assert.True(t, strings.HasPrefix(text, "before\n"+resultBegins))
+	assert.True(t, strings.HasSuffix(text, resultEnds+"\nafter\n"))
+	assert.NotContains(t, text, "old")
+	assert.Contains(t, text, "| the one | 1000 | 2.00 |")
+	require.NoError(t, os.WriteFile(path, []byte("nothing"), 0o600))
+	require.ErrorContains(t, b.writeInto(path), "no place")
 }
 
 // TestContestantsNameEachOther keeps the table in order.

@@ -122,6 +122,11 @@ func run(ctx context.Context, o *options) (err error) {
 	case o.setup && o.keep == "":
 		return errors.New("-setup needs -keep")
 	}
+	if o.write != "" {
+		if _, _, err := place(o.write); err != nil { // rather now than after the measurement
+			return err
+		}
+	}
 	if _, err := exec.LookPath("taskset"); err != nil {
 		return errors.New("taskset is not installed (Debian: util-linux)")
 	}

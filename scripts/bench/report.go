@@ -55,22 +55,31 @@ const (
 	resultEnds   = "<!-- make bench: end -->"
 )
 
-// writeInto replaces the result in a document.
-func (b *bench) writeInto(path string) error {
+// place returns what a document has before and after the result.
+func place(path string) (before, after string, err error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	before, rest, begins := strings.Cut(string(content), resultBegins)
 	_, after, ends := strings.Cut(rest, resultEnds)
 	if !begins || !ends {
-		return fmt.Errorf("%s has no place for the result: the lines %q and %q", path, resultBegins, resultEnds)
+		return "", "", fmt.Errorf("%s has no place for the result: the lines %q and %q", path, resultBegins, resultEnds)
+	}
+	return before + resultBegins, resultEnds + after, nil
+}
+
+// writeInto replaces the result in a document.
+func (b *bench) writeInto(path string) error {
+	before, after, err := place(path)
+	if err != nil {
+		return err
 	}
 	var result strings.Builder
 	if err := b.print(&result); err != nil {
 		return err
 	}
-	return os.WriteFile(path, []byte(before+resultBegins+"\n\n"+strings.TrimSpace(result.String())+"\n\n"+resultEnds+after), 0o644)
+	return os.WriteFile(path, []byte(before+"\n\n"+strings.TrimSpace(result.String())+"\n\n"+after), 0o644)
 }
 
 // over collects a figure of a contestant over the rounds.
