@@ -24,7 +24,7 @@ const (
 
 // congested reports whether to go by the backlog, after a read of n datagrams.
 func (l *listener) congested(n int) bool {
-	if l.backlog.length > 0 {
+	if l.backlog.length > 0 || l.floods.filtered > 0 {
 		return true
 	}
 	if n < len(l.in) {
@@ -40,7 +40,11 @@ func (l *listener) congested(n int) bool {
 
 // read waits for datagrams, unless there is something to do meanwhile.
 func (l *listener) read() (int, error) {
-	if l.backlog.length > 0 {
+	switch {
+	case l.backlog.length > 0:
+		return l.reader.poll(l.in)
+	case l.floods.filtered > 0: // they may have ended
+		l.reader.wait(floodInterval)
 		return l.reader.poll(l.in)
 	}
 	return l.reader.read(l.in)
@@ -51,6 +55,7 @@ func (l *listener) read() (int, error) {
 func (l *listener) sort(n int) {
 	for reads := 1; ; reads++ {
 		for i := range l.in[:n] {
+			l.floods.arrive(l.in[i].way.peer.Addr())
 			l.postpone(&l.in[i])
 		}
 		if n < len(l.in) || reads == maxReads {
@@ -95,10 +100,24 @@ func (l *listener) work() {
 	}
 	for i, r := range l.taken {
 		l.now = r.received
+		l.floods.handle(r.way.peer.Addr())
 		l.handle(&l.arrivals[i])
 		l.observe()
 		l.backlog.release(r)
 	}
+}
+
+// filter has the kernel drop what floods.
+func (l *listener) filter() {
+	if l.floods.failed || !l.floods.adapt(l.now) {
+		return
+	}
+	err := l.server.attachFilter(l.conn, l.floods.sources[:])
+	l.server.logs.flooded(l.local, l.floods.sources[:], err, l.now)
+	if err != nil {
+		l.floods = floods{failed: true}
+	}
+	l.counters.floods.Store(int64(l.floods.filtered))
 }
 
 // finish handles all of the backlog.

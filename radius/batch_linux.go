@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,7 @@ type batchReader struct {
 	buffers [batchSize][MaxLength]byte
 	receive func(fd uintptr) bool // a field, so that a read allocates no closure
 	wanted  int
-	wait    bool
+	waits   bool
 	n       int
 	errno   syscall.Errno
 
@@ -72,7 +73,7 @@ func newBatchReader(c *net.UDPConn) *batchReader {
 			case unix.EINTR:
 				continue
 			case unix.EAGAIN:
-				return !r.wait // until it is readable
+				return !r.waits // until it is readable
 			}
 			r.n, r.errno = int(n), errno
 			return true
@@ -87,13 +88,19 @@ func newBatchReader(c *net.UDPConn) *batchReader {
 }
 
 func (r *batchReader) read(in []datagram) (int, error) {
-	r.wait = true
+	r.waits = true
 	return r.receiveBatch(in)
 }
 
 func (r *batchReader) poll(in []datagram) (int, error) {
-	r.wait = false
+	r.waits = false
 	return r.receiveBatch(in)
+}
+
+func (r *batchReader) wait(d time.Duration) {
+	_ = r.raw.Control(func(fd uintptr) {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(d.Milliseconds()))
+	})
 }
 
 func (r *batchReader) congested() bool {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 )
 
 // batchReader reads one datagram at a time. It does not know the address that a
@@ -36,6 +37,7 @@ func (r *batchReader) read(in []datagram) (int, error) {
 
 // Where only one datagram is read at a time a listener cannot see that it is behind.
 func (r *batchReader) congested() bool                 { return false }
+func (r *batchReader) wait(time.Duration)              {}
 func (r *batchReader) poll(in []datagram) (int, error) { return 0, nil }
 
 // batchWriter writes one datagram at a time.
@@ -74,5 +76,7 @@ func tuneSocket(c *net.UDPConn, buffer int) (granted int, err error) {
 	}
 	return buffer, c.SetWriteBuffer(buffer)
 }
+
+func attachFilter(*net.UDPConn, []flood) error { return errors.ErrUnsupported }
 
 func socketDrops(*net.UDPConn) uint64 { return 0 }

@@ -57,6 +57,7 @@ type listener struct {
 	turn     turn
 
 	backlog   *backlog // what waits while more comes than the listener can handle
+	floods    floods
 	taken     []*backlogRequest
 	fullReads int // in a row
 
@@ -99,6 +100,7 @@ func (l *listener) run() {
 		l.counters.received.Add(uint64(n))
 		if l.congested(n) {
 			l.sort(n)
+			l.filter()
 			l.work()
 		} else {
 			l.receive(l.in[:n])

@@ -74,6 +74,20 @@ func (g *logs) overloaded(nas *NAS, source netip.Addr, now time.Time) {
 	}
 }
 
+// flooded names the sources that the kernel drops, and says so when it does not.
+func (g *logs) flooded(local netip.AddrPort, sources []flood, err error, now time.Time) {
+	if err != nil {
+		g.logger.Warn("the kernel takes no filter against floods; what is shed must be read first", "address", local, "error", err)
+		return
+	}
+	for i := range sources {
+		if s := &sources[i]; s.filtered() && g.due("flood", s.addr.String(), now) {
+			g.logger.Warn("a source floods; the kernel drops a part of what it sends until that ends (not repeated for this source for a minute)",
+				"source", s.addr, "address", local, "percent", int(100*(1-s.keep)))
+		}
+	}
+}
+
 func (g *logs) unknown(source netip.Addr, now time.Time) {
 	if !pass(&g.nextUnknown, now) {
 		return

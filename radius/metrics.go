@@ -49,6 +49,7 @@ type counters struct {
 	sendErrors atomic.Uint64
 	repeated   atomic.Uint64 // duplicates that got the same reply again
 	panics     atomic.Uint64
+	floods     atomic.Int64 // sources that the kernel drops
 	discards   [discardCount]atomic.Uint64
 	discarded  [requestCodeCount]atomic.Uint64 // of those the ones that were requests, duplicates aside
 	answers    [requestCodeCount][replyCodeCount]atomic.Uint64
@@ -110,6 +111,7 @@ type Stats struct {
 	Queued   int                      // deferred functions that wait
 	Busy     int                      // deferred functions that run
 	Backlog  int                      // requests that were read and wait, because more comes than the listeners can handle
+	Floods   int                      // sources of which the kernel drops a part, for each listener
 	Entries  int                      // requests in the duplicate tables
 }
 
@@ -147,6 +149,7 @@ func (s *Server) Stats() Stats {
 			}
 		}
 		total.Backlog += int(l.backlog.size.Load())
+		total.Floods += int(c.floods.Load())
 		total.Entries += int(l.table.size.Load())
 		total.InFlight += l.inFlight.held()
 	}
@@ -168,7 +171,7 @@ var (
 	sendErrorsDesc = prometheus.NewDesc("radiusd_send_errors_total",
 		"Responses that the network did not take.", []string{"service"}, nil)
 	socketDropsDesc = prometheus.NewDesc("radiusd_socket_drops_total",
-		"Datagrams that the kernel threw away because a receive buffer was full.", []string{"service"}, nil)
+		"Datagrams that the kernel threw away because a receive buffer was full or a source floods.", []string{"service"}, nil)
 	discardsDesc = prometheus.NewDesc("radiusd_discards_total",
 		"Datagrams that got no answer, by reason.", []string{"service", "reason"}, nil)
 	durationDesc = prometheus.NewDesc("radiusd_request_duration_seconds",
@@ -177,6 +180,8 @@ var (
 		"Repeated requests: answered with the same reply again, or dropped because the first one is in progress.", []string{"service", "result"}, nil)
 	backlogDesc = prometheus.NewDesc("radiusd_backlog_requests",
 		"Requests that were read and wait, because more comes than the listeners can handle.", []string{"service"}, nil)
+	floodsDesc = prometheus.NewDesc("radiusd_flooding_sources",
+		"Sources that send so much that the kernel drops a part of it, counted for each socket.", []string{"service"}, nil)
 	tableEntriesDesc = prometheus.NewDesc("radiusd_duplicate_table_entries",
 		"Requests that the duplicate tables remember.", []string{"service"}, nil)
 	tableBytesDesc = prometheus.NewDesc("radiusd_duplicate_table_bytes",
@@ -199,7 +204,7 @@ var (
 func (collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		requestsDesc, receivedDesc, responsesDesc, sendErrorsDesc, socketDropsDesc, discardsDesc, durationDesc,
-		duplicatesDesc, backlogDesc, tableEntriesDesc, tableBytesDesc, inFlightDesc, panicsDesc,
+		duplicatesDesc, backlogDesc, floodsDesc, tableEntriesDesc, tableBytesDesc, inFlightDesc, panicsDesc,
 		queueLengthDesc, queueLimitDesc, busyDesc, delayedDesc,
 	} {
 		descs <- d
@@ -240,6 +245,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 			counter(discardsDesc, t.discards[reason], name, reason.String())
 		}
 		gauge(backlogDesc, t.backlog, name)
+		gauge(floodsDesc, t.floods, name)
 		gauge(tableEntriesDesc, t.entries, name)
 		gauge(tableBytesDesc, t.bytes, name)
 		gauge(inFlightDesc, t.inFlight, name)
@@ -273,17 +279,18 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 
 // serviceTotals sum the listeners of one service.
 type serviceTotals struct {
-	listeners, backlog, entries, bytes, inFlight  int
-	received, sent, sendErrors, dropped, repeated uint64
-	discards                                      [discardCount]uint64
-	discarded                                     [requestCodeCount]uint64
-	answers                                       [requestCodeCount][replyCodeCount]uint64
+	listeners, backlog, floods, entries, bytes, inFlight int
+	received, sent, sendErrors, dropped, repeated        uint64
+	discards                                             [discardCount]uint64
+	discarded                                            [requestCodeCount]uint64
+	answers                                              [requestCodeCount][replyCodeCount]uint64
 }
 
 func (t *serviceTotals) add(l *listener) {
 	c := l.counters
 	t.listeners++
 	t.backlog += int(l.backlog.size.Load())
+	t.floods += int(c.floods.Load())
 	t.entries += int(l.table.size.Load())
 	t.bytes += int(l.table.bytes.Load())
 	t.inFlight += l.inFlight.held()

@@ -46,6 +46,7 @@ func newOverload(t *testing.T, sources ...string) *overload {
 	o.testServer = serve(t, o, func(s *radius.Server) {
 		s.NASes = nases
 		s.SocketBuffer = 200_000 // what an unprivileged process may have
+		radius.WithoutFilter(s)
 	})
 	for _, source := range sources {
 		o.clients[netip.MustParseAddr(source)] = &overloader{peer: dialFrom(t, o.auth, source)}

@@ -94,6 +94,8 @@ type Server struct {
 	delays    *delays
 	pool      *pool
 	senders   sync.WaitGroup
+
+	attachFilter func(*net.UDPConn, []flood) error // tests have another
 }
 
 // ErrServerStarted is returned by Start when it is called a second time.
@@ -121,6 +123,9 @@ func (s *Server) Start() error {
 	}
 	s.listeners = listeners
 	s.serve = s.Handler.ServeRADIUS
+	if s.attachFilter == nil {
+		s.attachFilter = attachFilter
+	}
 	s.delays = newDelays(positive(s.DelayLength, defaultDelayLength))
 	s.pool = newPool(positive(s.QueueLength, defaultQueueLength), s.window())
 	if s.Registerer != nil {

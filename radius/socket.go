@@ -31,11 +31,13 @@ type way struct {
 //
 //	newBatchReader(*net.UDPConn).read(in []datagram) (n int, err error)
 //	newBatchReader(*net.UDPConn).poll(in []datagram) (n int, err error)
+//	newBatchReader(*net.UDPConn).wait(time.Duration)
 //	newBatchReader(*net.UDPConn).congested() bool
 //	newBatchWriter(*net.UDPConn).write(out []datagram) (failed int, err error)
 //
 // read blocks until there is at least one datagram, the read deadline passes or
-// the socket is closed; poll does not block and may return none. congested reports
+// the socket is closed; poll does not block and may return none; wait returns
+// when there is one, or after a while. congested reports
 // whether much waits in the socket. write sends all it is given; what the network refuses is
 // counted in failed, with the last error. A reader and any number of writers may
 // share a socket; none of them is safe for concurrent use by itself.
