@@ -276,3 +276,34 @@ func TestAuthRecorderDoesNotAllocate(t *testing.T) {
 	x.read()
 	require.Zero(t, testing.AllocsPerRun(100, func() { r.add(x, Decision{}) }))
 }
+
+// TestAuthRecorderListeners: several listeners and two writers at once.
+func TestAuthRecorderListeners(t *testing.T) {
+	first, second := newFakeStore(), newFakeStore()
+	list := stores(first, second)
+	list[0].Batch, list[1].Batch = 64, 1000
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: list, Memory: 1 << 17})
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	var listeners, writers sync.WaitGroup
+	writers.Go(func() { r.Run(ctx) })
+	for n := range 4 {
+		listeners.Go(func() {
+			for range 2000 {
+				recorded(r, fmt.Sprint("user", n), Decision{Reason: Reason(n % 2)})
+			}
+		})
+	}
+	listeners.Wait()
+	cancel()
+	writers.Wait()
+	for i, store := range []*fakeStore{first, second} {
+		q, ids := r.queues[i], make(map[uuid.UUID]bool)
+		for _, record := range store.records {
+			ids[record.ID] = true
+		}
+		require.Len(t, ids, len(store.records), "once each")
+		require.Equal(t, 8000.0, testutil.ToFloat64(q.written)+testutil.ToFloat64(q.dropped))
+		require.Equal(t, float64(len(store.records)), testutil.ToFloat64(q.written))
+	}
+}

@@ -92,3 +92,38 @@ func (s *Store) insertOfVersion2(t *testing.T, n int) (began time.Time) {
 	run("INSERT INTO nas_boots (nas_id, nas_ip, nas_identifier, status, at) VALUES ($1, '192.0.2.1', 'nas', 'on', $2)", uuid.Nil.String(), moment{&booted})
 	return began
 }
+
+// TestAuthRecordsKeyUpgrade migrates decisions, in partitions and in none, to their
+// new key, back, and forth again.
+func TestAuthRecordsKeyUpgrade(t *testing.T) {
+	engines(t, func(t *testing.T, options Options) {
+		ctx := t.Context()
+		s, err := connect(ctx, options)
+		require.NoError(t, err)
+		defer s.Close()
+		provider, err := s.migrations()
+		require.NoError(t, err)
+		_, err = provider.UpTo(ctx, 5)
+		require.NoError(t, err)
+		var records []aaa.AuthRecord
+		now := s.now().UTC().Truncate(time.Microsecond)
+		for _, age := range []int{-400, -2, -1, 0} { // the first is in the default partition
+			records = append(records, aaa.AuthRecord{ID: uuid.New(), At: now.AddDate(0, 0, age), Username: "alice", NASAddr: netip.MustParseAddr("192.0.2.1")})
+		}
+		require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(records...)))
+		for _, version := range []int64{6, 5, 6} {
+			if version == 5 {
+				_, err = provider.DownTo(ctx, version)
+			} else {
+				_, err = provider.UpTo(ctx, version)
+			}
+			require.NoError(t, err)
+			// Those that are there, and one more, in a partition that is new to Postgres.
+			records = append(records, aaa.AuthRecord{ID: uuid.New(), At: now.AddDate(0, 0, -2-len(records)), Username: "bob"})
+			require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(records...)))
+			list, err := s.ListAuthRecords(ctx, AuthFilter{})
+			require.NoError(t, err)
+			require.ElementsMatch(t, records, list)
+		}
+	})
+}
