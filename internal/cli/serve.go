@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -54,16 +53,6 @@ not start on that data.`,
 // the CPU that accounting takes (docs/benchmarks.md). GOGC, if set, decides instead.
 const serveGCPercent = 200
 
-// addProcessor gives Go's runtime one more processor than there are CPUs, and listeners.
-// While a batch is written to a store, the operating system sees to it that packets do
-// not wait, and it does that more finely than Go's scheduler. GOMAXPROCS, if set,
-// decides instead.
-func (a *app) addProcessor() {
-	if a.getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	}
-}
-
 // serve runs until ctx is done or a part fails.
 func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <-chan os.Signal) error {
 	level := new(slog.LevelVar)
@@ -87,7 +76,6 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <
 	if err := n.start(); err != nil {
 		return err
 	}
-	a.addProcessor()
 	n.logReady(demo)
 
 	for {
