@@ -32,11 +32,12 @@ func TestOrderAndEngineDoNotMatter(t *testing.T) {
 		t.Cleanup(func() { require.NoError(t, s.Close()) })
 		stores = append(stores, s)
 	}
+	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour) // yesterday's: nothing is received later than now
 	run := uint32(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		run++ // a NAS of its own for each run, so that the databases can stay
 		nas := netip.AddrFrom4([4]byte{10, byte(run >> 16), byte(run >> 8), byte(run)})
-		records := drawRecords(rt, nas)
+		records := drawRecords(rt, nas, noon)
 		users := map[string]bool{}
 		for _, r := range records {
 			users[r.Username] = true
@@ -56,14 +57,13 @@ func TestOrderAndEngineDoNotMatter(t *testing.T) {
 				order = order[size:]
 			}
 		}
-		require.Equal(rt, stateOf(rt, t, stores[0], nas, users), stateOf(rt, t, stores[1], nas, users))
+		require.Equal(rt, stateOf(rt, t, stores[0], nas, users, noon), stateOf(rt, t, stores[1], nas, users, noon))
 	})
 }
 
 // drawRecords draws the records of some sessions of one NAS: some are lost, some
 // sessions are of the same device on the same port, and the NAS may boot.
-func drawRecords(rt *rapid.T, nas netip.Addr) []aaa.Record {
-	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+func drawRecords(rt *rapid.T, nas netip.Addr, noon time.Time) []aaa.Record {
 	resolver := aaa.NewResolver()
 	var records []aaa.Record
 	add := func(r aaa.Record, after time.Duration) {
@@ -101,12 +101,12 @@ func drawRecords(rt *rapid.T, nas netip.Addr) []aaa.Record {
 	return records
 }
 
-func stateOf(rt *rapid.T, t *testing.T, s *store.Store, nas netip.Addr, users map[string]bool) string {
+func stateOf(rt *rapid.T, t *testing.T, s *store.Store, nas netip.Addr, users map[string]bool, day time.Time) string {
 	sessions, err := s.ListSessions(t.Context(), store.SessionFilter{NASAddr: nas})
 	require.NoError(rt, err)
 	state := fmt.Sprintf("%+v\n", sessions)
 	for _, user := range slices.Sorted(maps.Keys(users)) {
-		usage, err := s.UserUsage(t.Context(), user, time.Now().AddDate(0, 0, -1), time.Now().AddDate(0, 0, 1))
+		usage, err := s.UserUsage(t.Context(), user, day.AddDate(0, 0, -1), day.AddDate(0, 0, 1))
 		require.NoError(rt, err)
 		state += fmt.Sprintf("%+v\n", usage)
 	}

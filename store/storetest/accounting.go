@@ -20,8 +20,10 @@ import (
 	"radiusd/store"
 )
 
-// noon is when the suite's sessions begin: today, so that partitions exist.
-var noon = time.Now().UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+// noon is when the suite's sessions begin: yesterday's, so that partitions exist and
+// that all is past at any time of the day. The store tells by its own clock whether it
+// had a boot before a session began, so nothing can be received later than now.
+var noon = time.Now().UTC().Truncate(24 * time.Hour).Add(-12 * time.Hour)
 
 var nasAddr = netip.MustParseAddr("192.0.2.1")
 

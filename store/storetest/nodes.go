@@ -103,51 +103,61 @@ func testNodesBoots(t *testing.T, database Database) {
 			func(a, b func(...aaa.Record)) { b(interim("2", 6*m, m), interim("1", 10*m, 4*m)) },
 		}, []string{"1 from 10m0s, 240 s", "2 from 6m0s to 8m0s, 60 s"}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			first, options := openNode(t, database, "a")
-			options.NodeID = "b"
-			second := reopen(t, options)
-			nodes := [2]func(...aaa.Record){}
-			sent := map[aaa.AcctStatus]int{}
-			for n, s := range []*store.Store{first, second} {
-				sink, resolver := sinkOf(t, s), aaa.NewLiveSessions(aaa.LiveOptions{})
-				end := journal.Position(0)
-				nodes[n] = func(records ...aaa.Record) {
-					for i := range records {
-						resolver.Apply(&records[i])
-						sent[records[i].Status]++
-					}
-					require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, Start: end, End: end + 1}))
-					end++
-				}
-			}
-			for _, step := range tt.steps {
-				step(nodes[0], nodes[1])
-			}
-			list, err := first.ListSessions(t.Context(), store.SessionFilter{})
-			require.NoError(t, err)
-			var got []string
-			for _, x := range list {
-				to := ""
-				if !x.Open() {
-					to = fmt.Sprint(" to ", x.StoppedAt.Sub(noon))
-				}
-				got = append(got, fmt.Sprintf("%s from %v%s, %d s", x.AcctSessionID, x.StartedAt.Sub(noon), to, x.SessionSeconds))
-				records, err := first.SessionRecords(t.Context(), x.ID, 0)
-				require.NoError(t, err)
-				for _, r := range records {
-					require.Equal(t, x.ID, r.SessionID)
-				}
-			}
-			slices.Sort(got)
-			require.Equal(t, strings.Join(tt.want, "\n"), strings.Join(got, "\n"))
-
-			boots, err := second.NextBoots(t.Context())
-			require.NoError(t, err)
-			require.Len(t, boots, sent[aaa.AcctOn])
-			require.WithinDuration(t, time.Now(), boots[0].SeenAt, time.Minute)
-		})
+		for _, ahead := range []time.Duration{0, 48 * time.Hour} {
+			t.Run(fmt.Sprintf("%s, the NAS's clock %v ahead", name, ahead), func(t *testing.T) {
+				nodesBoots(t, database, tt.steps, tt.want, ahead)
+			})
+		}
 	}
+}
+
+// nodesBoots has two nodes take steps, and looks at the sessions that there are then. The
+// clock of the NAS is ahead: it dates what it sends later than it is received.
+func nodesBoots(t *testing.T, database Database, steps []func(a, b func(...aaa.Record)), want []string, ahead time.Duration) {
+	began := noon.Add(ahead)
+	first, options := openNode(t, database, "a")
+	options.NodeID = "b"
+	second := reopen(t, options)
+	nodes := [2]func(...aaa.Record){}
+	sent := map[aaa.AcctStatus]int{}
+	for n, s := range []*store.Store{first, second} {
+		sink, resolver := sinkOf(t, s), aaa.NewLiveSessions(aaa.LiveOptions{})
+		end := journal.Position(0)
+		nodes[n] = func(records ...aaa.Record) {
+			for i := range records {
+				records[i].EventTime = records[i].EventTime.Add(ahead)
+				resolver.Apply(&records[i])
+				sent[records[i].Status]++
+			}
+			require.NoError(t, sink.Write(t.Context(), &ingest.Batch{Records: records, Start: end, End: end + 1}))
+			end++
+		}
+	}
+	for _, step := range steps {
+		step(nodes[0], nodes[1])
+	}
+	list, err := first.ListSessions(t.Context(), store.SessionFilter{})
+	require.NoError(t, err)
+	var got []string
+	for _, x := range list {
+		to := ""
+		if !x.Open() {
+			to = fmt.Sprint(" to ", x.StoppedAt.Sub(began))
+		}
+		got = append(got, fmt.Sprintf("%s from %v%s, %d s", x.AcctSessionID, x.StartedAt.Sub(began), to, x.SessionSeconds))
+		records, err := first.SessionRecords(t.Context(), x.ID, 0)
+		require.NoError(t, err)
+		for _, r := range records {
+			require.Equal(t, x.ID, r.SessionID)
+		}
+	}
+	slices.Sort(got)
+	require.Equal(t, strings.Join(want, "\n"), strings.Join(got, "\n"))
+
+	boots, err := second.NextBoots(t.Context())
+	require.NoError(t, err)
+	require.Len(t, boots, sent[aaa.AcctOn])
+	require.WithinDuration(t, time.Now(), boots[0].SeenAt, time.Minute)
 }
 
 // shifted is a record of a session that began that much after noon.
