@@ -138,6 +138,24 @@ func (a *Access) register(r prometheus.Registerer) error {
 	return nil
 }
 
+// PrepareRADIUS implements [radius.Preparer]: the users of the batch are on their way
+// from memory while the first of them is decided upon.
+func (a *Access) PrepareRADIUS(packets []radius.Packet) {
+	users := a.options.Directory.users.Load()
+	var names [prefetchMost][]byte
+	n := 0
+	for _, p := range packets {
+		if p.Code() != radius.AccessRequest || n == len(names) {
+			continue
+		}
+		if name, ok := p.Attributes().Get(radius.TypeUserName); ok {
+			names[n] = name
+			n++
+		}
+	}
+	users.prefetch(names[:n])
+}
+
 // ServeRADIUS answers an Access-Request.
 func (a *Access) ServeRADIUS(w *radius.Reply, r *radius.Request) { a.serve(w, r, false) }
 

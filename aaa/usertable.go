@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/maphash"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -134,6 +135,34 @@ func (t *userTable) get(name []byte, a *account) bool {
 			}
 		}
 	}
+}
+
+// prefetchMost is how many names prefetch takes at most.
+const prefetchMost = 32
+
+// prefetch reads what get will read for each of the names. It does so in steps, so
+// that the processor waits for all of them at once and not for one after the other.
+func (t *userTable) prefetch(names [][]byte) {
+	var hashes [prefetchMost]uint64
+	var segments [prefetchMost]*userSegment
+	var offsets [prefetchMost]int
+	for i, name := range names {
+		hashes[i] = maphash.Bytes(t.seed, name)
+		segments[i] = t.segment(hashes[i]).Load()
+	}
+	for i := range names {
+		if s := segments[i]; s != nil {
+			offsets[i] = slotOffset(s.slots[hashes[i]&uint64(len(s.slots)-1)].Load())
+		}
+	}
+	var sum byte
+	for i := range names {
+		if s := segments[i]; s != nil {
+			// The record, and the cache line after its first: most end there.
+			sum += s.data[offsets[i]] + s.data[min(offsets[i]+63, len(s.data)-1)]
+		}
+	}
+	runtime.KeepAlive(sum)
 }
 
 // name returns the name in the record at the offset.

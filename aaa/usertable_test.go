@@ -217,3 +217,24 @@ func TestUserTableRefusesWhatItCannotHold(t *testing.T) {
 		require.True(t, bytes.Equal([]byte(secret), []byte(a.secret())))
 	}
 }
+
+// A prefetch reads nothing that is not there: of an empty table, of names that are
+// unknown, removed or as many as there may be.
+func TestUserTablePrefetch(t *testing.T) {
+	table := newUserTable()
+	names := make([][]byte, prefetchMost)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "user%d", i)
+	}
+	table.prefetch(names)
+	for i := range 1000 {
+		id := uuid.UUID{byte(i), byte(i >> 8)}
+		require.NoError(t, table.put(&account{id: id, text: fmt.Sprintf("user%d", i), nameLength: uint16(len(fmt.Sprint(i)) + 4)}))
+		if i%3 == 0 {
+			table.remove(id)
+		}
+		table.prefetch(names)
+		table.prefetch(nil)
+	}
+	require.Zero(t, testing.AllocsPerRun(10, func() { table.prefetch(names) }))
+}

@@ -95,9 +95,7 @@ func (l *listener) work() {
 		l.arrivals = append(l.arrivals, arrival{
 			datagram: &r.datagram, packet: Packet(r.data), nas: r.nas, hasher: l.hashers.of(r.nas), proof: -1})
 	}
-	if len(l.arrivals) >= laneFewest {
-		l.lanes.verify(l.arrivals)
-	}
+	l.prepare()
 	for i, r := range l.taken {
 		l.now = r.received
 		l.floods.handle(r.way.peer.Addr())

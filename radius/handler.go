@@ -19,6 +19,16 @@ type Handler interface {
 	ServeRADIUS(w *Reply, r *Request)
 }
 
+// A Preparer is a Handler that wants to see the requests of a batch before it is called
+// for each of them, to bring what it will need into the processor's caches: that takes
+// one access to memory for all of them in place of one each. Nothing is known of the
+// packets yet but that they are well-formed, and some may never come to ServeRADIUS.
+// PrepareRADIUS is called on the listener's goroutine, and must neither block nor keep
+// the packets.
+type Preparer interface {
+	PrepareRADIUS(packets []Packet)
+}
+
 // HandlerFunc is a function as a Handler.
 type HandlerFunc func(w *Reply, r *Request)
 

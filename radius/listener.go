@@ -47,6 +47,7 @@ type listener struct {
 	writer   *batchWriter
 	in       []datagram
 	arrivals []arrival  // what of in has been admitted
+	packets  []Packet   // of the arrivals
 	out      []datagram // the replies to this batch
 	unsigned []*Reply   // those in out that are still to be signed
 	lanes    lanes
@@ -126,12 +127,26 @@ func (l *listener) receive(in []datagram) {
 		}
 		l.arrivals = append(l.arrivals, arrival{datagram: d, packet: p, nas: nas, hasher: l.hashers.of(nas), proof: -1})
 	}
-	if len(l.arrivals) >= laneFewest {
-		l.lanes.verify(l.arrivals)
-	}
+	l.prepare()
 	for i := range l.arrivals {
 		l.handle(&l.arrivals[i])
 	}
+}
+
+// prepare does what is done for all arrivals at a time.
+func (l *listener) prepare() {
+	if len(l.arrivals) < laneFewest {
+		return
+	}
+	l.lanes.verify(l.arrivals)
+	if l.server.prepare == nil {
+		return
+	}
+	l.packets = l.packets[:0]
+	for i := range l.arrivals {
+		l.packets = append(l.packets, l.arrivals[i].packet)
+	}
+	l.server.prepare(l.packets)
 }
 
 // handle is the path of one request after its admission.

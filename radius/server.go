@@ -89,6 +89,7 @@ type Server struct {
 	stopping  chan struct{} // closed by the first Shutdown
 	stopped   chan struct{} // closed when it has ended
 	serve     func(*Reply, *Request)
+	prepare   func([]Packet) // nil: the Handler is no Preparer
 	logs      *logs
 	listeners []*listener
 	delays    *delays
@@ -123,6 +124,9 @@ func (s *Server) Start() error {
 	}
 	s.listeners = listeners
 	s.serve = s.Handler.ServeRADIUS
+	if p, ok := s.Handler.(Preparer); ok {
+		s.prepare = p.PrepareRADIUS
+	}
 	if s.attachFilter == nil {
 		s.attachFilter = attachFilter
 	}

@@ -223,6 +223,9 @@ func (n *node) makeHandlers(cfg *config.Config, dict *dictionary.Dictionary) err
 	return err
 }
 
+// PrepareRADIUS implements radius.Preparer.
+func (n *node) PrepareRADIUS(packets []radius.Packet) { n.access.PrepareRADIUS(packets) }
+
 // ServeRADIUS implements radius.Handler.
 func (n *node) ServeRADIUS(w *radius.Reply, r *radius.Request) {
 	if r.Packet.Code() == radius.AccountingRequest {
