@@ -13,7 +13,7 @@ BENCH ?= .
 COUNT ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: run build test lint vuln fuzz bench bench-accounting microbench clean help
+.PHONY: run build test lint vuln fuzz bench bench-accounting microbench instructions clean help
 
 run: build ## build and start on the embedded default in data/, on loopback, with demo data
 	exec $(BIN) serve --demo
@@ -43,6 +43,9 @@ bench: build ## requests a second and CPU, next to floors and FreeRADIUS (docs/b
 
 microbench: ## run the Go benchmarks, for benchstat (PKG=./radius BENCH=Admit COUNT=10)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG)
+
+instructions: ## count the packet path's instructions under valgrind, against a baseline (ARGS=-update)
+	$(GO) run ./scripts/instructions $(ARGS)
 
 bench-accounting: ## accounting at volume on this machine, next to FreeRADIUS (docs/benchmarks.md)
 	scripts/bench-accounting
