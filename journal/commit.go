@@ -20,8 +20,8 @@ func (j *Journal) run() {
 	defer close(j.done)
 	defer j.gathered.Stop()
 	for {
-		j.watchSpace()
 		j.gather()
+		j.watchSpace() // after it: what woke the committer meanwhile may be for this
 		g, closing := j.takeGroup()
 		switch {
 		case g != nil:

@@ -89,3 +89,35 @@ func TestWhoWaitsForAnswersIsNotWaitedFor(t *testing.T) {
 		require.NoError(t, j.Close())
 	})
 }
+
+// TestAlarmEndsWhileAGroupIsGathered: what wakes the committer while it lets a group
+// fill is not only for the group.
+func TestAlarmEndsWhileAGroupIsGathered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		opt := small(nil) // 32 KiB in segments of 4 KiB
+		opt.FS = slow{journaltest.New(1)}
+		j, err := journal.Open(opt)
+		require.NoError(t, err)
+		j.Retain("sql", 0)
+		add := func(n int) {
+			for range n {
+				require.NoError(t, j.Append(make([]byte, 1000), nil))
+			}
+			synctest.Wait()
+		}
+		for !j.Stats().NearlyFull {
+			add(1)
+			after(time.Second)
+		}
+		add(1) // while it is synced, a group of two fills
+		add(2)
+		after(2*syncTime + syncTime/2)
+		require.Equal(t, 2, j.Stats().LastGroup, "the committer waits for more")
+		for j.Stats().Bytes >= opt.MaxBytes*70/100 { // the last deletion wakes it
+			j.Retain("sql", j.Stats().Oldest+(4<<10))
+		}
+		after(time.Second)
+		require.False(t, j.Stats().NearlyFull)
+		require.NoError(t, j.Close())
+	})
+}
