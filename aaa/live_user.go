@@ -25,6 +25,7 @@ type liveUser struct {
 	shard        *userShard
 	sessions     []*liveSession // that are remembered, open or not
 	open         int32
+	joining      bool // the writer is about to add a session
 	reservations []reservation
 	usage        *liveUsage // nil: none
 }
@@ -260,7 +261,8 @@ func (l *LiveSessions) textHash(text []byte) uint64 {
 	return maphash.Bytes(l.seed, text) | 1
 }
 
-// userOf returns the user that the session is to belong to; nil without a name.
+// userOf returns the user that the session is to belong to; nil without a name. One
+// whom the session is to join is not dropped until it has.
 func (l *LiveSessions) userOf(ls *liveSession, s *Session) *liveUser {
 	if s.Username == "" {
 		return nil
@@ -271,7 +273,9 @@ func (l *LiveSessions) userOf(ls *liveSession, s *Session) *liveUser {
 	shard := l.userShard(s.Username)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	return shard.user(s.Username)
+	user := shard.user(s.Username)
+	user.joining = true
+	return user
 }
 
 // settleUser brings the user's view of a session up to date, and says whether it
@@ -293,6 +297,7 @@ func (l *LiveSessions) settleUser(u *liveUser, ls *liveSession, s *Session, join
 	if join {
 		ls.slot = int32(len(u.sessions))
 		u.sessions = append(u.sessions, ls)
+		u.joining = false
 		if ls.open {
 			u.open++
 		}
@@ -334,5 +339,5 @@ func (u *userShard) drop(user *liveUser) {
 }
 
 func (u *liveUser) isEmpty() bool {
-	return len(u.sessions) == 0 && len(u.reservations) == 0 && u.usage == nil
+	return !u.joining && len(u.sessions) == 0 && len(u.reservations) == 0 && u.usage == nil
 }
