@@ -263,20 +263,25 @@ func (q *authQueue) flush(ctx context.Context) error {
 	}
 }
 
-// take copies the oldest decisions to pending, a batch at most, those that were
-// refused first. The lock is held for some at a time, so that no listener waits for
-// long.
+// take copies the oldest decisions to pending, a batch at most: those that were
+// refused first, and each kind has a half of the batch if there are as many.
 func (q *authQueue) take() {
+	q.takeFrom(ringRefused, (q.Batch+1)/2)
+	q.takeFrom(ringAccepted, q.Batch)
+	q.takeFrom(ringRefused, q.Batch)
+}
+
+// takeFrom copies decisions of a ring until pending has so many. The lock is held for
+// some at a time, so that no listener waits for long.
+func (q *authQueue) takeFrom(ring, until int) {
 	r := q.recorder
-	for ring := range r.rings {
-		for q.pending.Len() < q.Batch {
-			q.pending.reserve(authCopy)
-			r.mu.Lock()
-			n := r.rings[ring].copyTo(&q.pending, &q.marks[ring], q.Batch-q.pending.Len(), authCopy)
-			r.mu.Unlock()
-			if n == 0 {
-				break
-			}
+	for q.pending.Len() < until {
+		q.pending.reserve(authCopy)
+		r.mu.Lock()
+		n := r.rings[ring].copyTo(&q.pending, &q.marks[ring], until-q.pending.Len(), authCopy)
+		r.mu.Unlock()
+		if n == 0 {
+			return
 		}
 	}
 }

@@ -124,6 +124,28 @@ func TestAuthRecorderKeepsRefusals(t *testing.T) {
 	require.Equal(t, float64(5000-len(store.records)), testutil.ToFloat64(q.dropped))
 }
 
+// When more is refused than a store takes, what was accepted still gets its turn.
+func TestAuthRecorderWritesBothKinds(t *testing.T) {
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore())})
+	require.NoError(t, err)
+	q := r.queues[0]
+	q.Batch = 10
+	written := map[string]int{}
+	for range 20 {
+		recorded(r, "accepted", Decision{})
+		for range q.Batch {
+			recorded(r, "refused", Decision{Reason: ReasonUnknownUser})
+		}
+		q.take()
+		require.Equal(t, q.Batch, q.pending.Len())
+		for _, name := range usernames(q.pending.Records()) {
+			written[name]++
+		}
+		q.pending.reset()
+	}
+	require.Equal(t, map[string]int{"accepted": 20, "refused": 180}, written)
+}
+
 // TestAuthRecorderRing: whatever sizes entries have and however the writer keeps up,
 // what comes out is what went in, without what was dropped.
 func TestAuthRecorderRing(t *testing.T) {
