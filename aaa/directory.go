@@ -269,10 +269,12 @@ func setPlace[T any](list []*T, place uint32, entry *T) []*T {
 	return list
 }
 
-// putUser publishes a user in compact form.
+// putUser publishes a user in compact form. One that cannot be held is not there any
+// more: what it was before is not to stay in force.
 func (d *Directory) putUser(table *userTable, u *User) {
 	if u.Name == "" || len(u.Name) > math.MaxUint16 || len(u.Credential.Secret) > math.MaxUint16 {
 		d.log.Error("user cannot be used: its name is empty or too long, or its credential is", "id", u.ID)
+		table.remove(u.ID)
 		return
 	}
 	a := account{
@@ -293,6 +295,7 @@ func (d *Directory) putUser(table *userTable, u *User) {
 	}
 	if err := table.put(&a); err != nil {
 		d.log.Error("user cannot be used", "id", u.ID, "error", err)
+		table.remove(u.ID)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -463,4 +464,24 @@ func TestDirectoryLookupsDoNotAllocate(t *testing.T) {
 			panic("not found")
 		}
 	}))
+}
+
+// A user who has become one that cannot be held is not there any more: what was in
+// force before is not.
+func TestDirectoryDropsUserThatCannotBeUsed(t *testing.T) {
+	store := newFakeStore()
+	alice := store.putUser(User{Name: "alice", Credential: cleartext("old")})
+	d := newDirectory(t, store)
+	require.NoError(t, d.Load(t.Context()))
+	alice.Credential = cleartext(strings.Repeat("x", math.MaxUint16+1))
+	store.putUser(alice)
+	require.NoError(t, d.Refresh(t.Context()))
+	_, ok := d.User("alice")
+	require.False(t, ok)
+	require.Zero(t, d.Status().Users)
+	alice.Credential = cleartext("new")
+	store.putUser(alice)
+	require.NoError(t, d.Refresh(t.Context()))
+	_, ok = d.User("alice")
+	require.True(t, ok)
 }

@@ -17,7 +17,8 @@ const (
 	usersPerRead = 500
 	// pollWhileBusy is how often the feed is read while users wait to be read.
 	pollWhileBusy = 250 * time.Millisecond
-	// maxPending is how many users wait at most; beyond, everything is read again.
+	// maxPending is how many users wait before more changes are read; beyond, everything
+	// is read again.
 	maxPending = 1_000_000
 )
 
@@ -104,6 +105,9 @@ func (d *Directory) Refresh(ctx context.Context) error {
 // readChanges reads the feed to its present end and notes what is to be read again.
 func (d *Directory) readChanges(ctx context.Context) (read int, err error) {
 	for {
+		if len(d.pending) > maxPending {
+			return read, fmt.Errorf("%w: %d users wait to be read", ErrCursorExpired, len(d.pending))
+		}
 		changes, next, err := d.options.Store.Changes(ctx, d.cursor)
 		if err != nil {
 			return read, err
@@ -117,9 +121,6 @@ func (d *Directory) readChanges(ctx context.Context) (read int, err error) {
 			}
 		}
 		read += len(changes)
-		if len(d.pending) > maxPending {
-			return read, fmt.Errorf("%w: %d users wait to be read", ErrCursorExpired, len(d.pending))
-		}
 		done := len(changes) == 0 || next == d.cursor
 		d.cursor = next
 		if done {

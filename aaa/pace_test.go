@@ -125,6 +125,13 @@ type failingStore struct {
 	method string
 }
 
+func (s *failingStore) EachUser(ctx context.Context, fn func(*User) error) error {
+	if s.method == "everything" {
+		return errStoreDown
+	}
+	return s.fakeStore.EachUser(ctx, fn)
+}
+
 func (s *failingStore) Plans(ctx context.Context) ([]Plan, error) {
 	if s.method == "plans" {
 		return nil, errStoreDown
@@ -137,4 +144,26 @@ func (s *failingStore) UsersByID(ctx context.Context, ids []uuid.UUID) ([]User, 
 		return nil, errStoreDown
 	}
 	return s.fakeStore.UsersByID(ctx, ids)
+}
+
+// As long as everything is to be read again and cannot be, no more users wait.
+func TestDirectoryBoundsWhatWaitsWhenTheStoreFails(t *testing.T) {
+	store := newFakeStore()
+	d := newDirectory(t, store)
+	require.NoError(t, d.Load(t.Context()))
+	user := store.putUser(User{Name: "alice"})
+	for len(store.changes) <= maxPending {
+		store.changes = append(store.changes, Change{Entity: EntityUser, ID: user.ID})
+	}
+	failing := &failingStore{fakeStore: store, method: "everything"}
+	d.options.Store = failing
+	for range 3 {
+		require.ErrorIs(t, d.Refresh(t.Context()), errStoreDown)
+		require.LessOrEqual(t, len(d.pending), len(store.changes))
+	}
+	failing.method = ""
+	require.NoError(t, d.Refresh(t.Context()))
+	require.Empty(t, d.pending)
+	_, ok := d.User("alice")
+	require.True(t, ok)
 }
