@@ -98,13 +98,3 @@ func Sum(messages []Message) {
 		}
 	}
 }
-
-// constants are those of MD5's 64 steps.
-var constants = sines()
-
-func sines() (t [64]uint32) {
-	for i := range t {
-		t[i] = uint32(math.Floor(math.Abs(math.Sin(float64(i+1))) * (1 << 32)))
-	}
-	return t
-}
