@@ -74,7 +74,7 @@ func TestReportSource(t *testing.T) {
 
 	asks := func(want string, args ...string) {
 		t.Helper()
-		rows := s.rows(append([]string{"report", "reject-reasons", "--by", "user"}, args...)...)
+		rows := s.rows(append([]string{"report", "reject-reasons", "--by", "user", "--from", "yesterday"}, args...)...) // a month may have begun since
 		require.Len(t, rows, 1)
 		assert.Equal(t, want, rows[0]["username"])
 		assert.Equal(t, "expired", rows[0]["reason"])
