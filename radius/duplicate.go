@@ -39,12 +39,18 @@ const (
 // belongs to the listener's goroutine and needs no lock; its entries' states are
 // what others touch. A client's source port stays with one socket, so that a
 // repeat of a request meets the table that knows it.
+//
+// A full one gives up the oldest entry of the source that has most, so that a flood
+// drives out its own answers and not those of others, whose requests would be executed
+// again if they were repeated. As long as nobody has more than an even share it is the
+// oldest of all.
 type duplicates struct {
 	window  time.Duration
 	maximum int // entries
 
 	entries map[requestKey]*Reply
 	order   Reply // the ring of entries: order.newer is the oldest one
+	sources *sources
 
 	free      *Reply // for reuse, linked by newer
 	freeCount int
@@ -55,7 +61,7 @@ type duplicates struct {
 }
 
 func newDuplicates(window time.Duration, maximum int) *duplicates {
-	t := &duplicates{window: window, maximum: maximum, entries: make(map[requestKey]*Reply)}
+	t := &duplicates{window: window, maximum: maximum, entries: make(map[requestKey]*Reply), sources: newSources(maximum)}
 	t.order.older, t.order.newer = &t.order, &t.order
 	return t
 }
@@ -63,16 +69,18 @@ func newDuplicates(window time.Duration, maximum int) *duplicates {
 // add takes a free entry into the table under a key that it does not have yet. It
 // returns nil if the table is full of requests that are being worked on.
 func (t *duplicates) add(key requestKey) *Reply {
+	source := t.sources.of(&key.addr)
 	for len(t.entries) >= t.maximum || t.bytes.Load() > int64(t.maximum)*meanReplyLength {
-		if !t.evict() {
+		if !t.evict(source) {
 			return nil
 		}
 	}
 	w := t.take()
-	w.key = key
+	w.key, w.source = key, source
 	t.entries[key] = w
 	t.size.Store(int64(len(t.entries)))
 	t.append(w)
+	t.sources.add(w)
 	return w
 }
 
@@ -81,6 +89,7 @@ func (t *duplicates) remove(w *Reply) {
 	delete(t.entries, w.key)
 	t.size.Store(int64(len(t.entries)))
 	w.unlink()
+	t.sources.remove(w)
 	for {
 		switch state := w.state.Load(); state {
 		case stateAnswered:
@@ -113,8 +122,24 @@ func (t *duplicates) expire(now time.Time, steps int) {
 	}
 }
 
-// evict gives up one of the oldest entries that are not being worked on.
-func (t *duplicates) evict() bool {
+// evict gives up an entry that is not being worked on, for one of the source: an old
+// one of the source that has most. If all that it finds there is being worked on, one
+// of the oldest of all goes, though not for a source that has more than its share.
+func (t *duplicates) evict(source *sourceEntries) bool {
+	if most := t.sources.most(); most != nil {
+		for range evictionSteps {
+			w := most.oldest
+			if w.ended() {
+				t.remove(w)
+				return true
+			}
+			most.unlink(w)
+			most.append(w)
+		}
+		if source.count >= t.sources.share {
+			return false
+		}
+	}
 	for range evictionSteps {
 		w := t.order.newer
 		if w == &t.order {

@@ -190,7 +190,7 @@ func TestDuplicatesBoundMemory(t *testing.T) {
 
 func TestDuplicatesKeepFewFreeOnes(t *testing.T) {
 	l := newTestListener()
-	l.table.maximum = 3 * maxFreeReplies
+	l.table = newDuplicates(l.server.window(), 3*maxFreeReplies)
 	began := time.Now()
 	for i := range 2 * maxFreeReplies {
 		l.answered(i, began)

@@ -38,6 +38,9 @@ type Reply struct {
 	hasKeystream bool
 
 	older, newer *Reply // the table's order by age; newer also links free ones
+
+	source                   *sourceEntries // that the table has it in
+	sourceOlder, sourceNewer *Reply
 }
 
 // The states of a Reply. Only the listener takes one out of the table. One that
