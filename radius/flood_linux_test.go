@@ -30,21 +30,36 @@ import (
 // from the write of a request to the kernel's time stamp on its answer, so that the
 // generator's own hurry is not in it. In "none" the flood goes to a socket that nobody
 // reads: everything else is equal. The first second, in which the flood begins, counts
-// separately.
+// separately. The ratios are to "none", if that has run.
+//
+// In "slow" the handler takes slowWork, and the flood is of slowRate, three times what
+// such a server can answer.
 //
 //	go test ./radius -run '^$' -bench Flood -benchtime 30000x
 //
 // The number of iterations is that of the victim's requests.
 func BenchmarkFlood(b *testing.B) {
+	var alone floodLatency
 	for _, kind := range []string{"none", "valid", "state", "repeated", "forged", "garbage", "unknown"} {
-		b.Run(kind, func(b *testing.B) { benchmarkFlood(b, kind) })
+		b.Run(kind, func(b *testing.B) { benchmarkFlood(b, kind, floodRate, 0, &alone) })
 	}
+	b.Run("slow", func(b *testing.B) {
+		var alone floodLatency
+		for _, kind := range []string{"none", "valid", "state"} {
+			b.Run(kind, func(b *testing.B) { benchmarkFlood(b, kind, slowRate, slowWork, &alone) })
+		}
+	})
 }
 
+// floodLatency is the victim's latency.
+type floodLatency struct{ p50, p99 time.Duration }
+
 const (
-	floodServerVariable = "RADIUSD_FLOOD_SERVER"
+	floodServerVariable = "RADIUSD_FLOOD_SERVER" // how long its handler takes
 
 	floodRate  = 700_000
+	slowRate   = 360_000
+	slowWork   = 5 * time.Microsecond
 	floodWrite = 64 // datagrams, the most that UDP_SEGMENT takes
 	floodPorts = 4
 	victimRate = 10_000
@@ -57,8 +72,8 @@ var (
 	strangeAddr = [4]byte{127, 0, 0, 4}
 )
 
-func benchmarkFlood(b *testing.B, kind string) {
-	server, stop := startFloodServer(b)
+func benchmarkFlood(b *testing.B, kind string, rate int, work time.Duration, alone *floodLatency) {
+	server, stop := startFloodServer(b, work)
 	pin(b, 1)
 	before := server.stats()
 
@@ -77,7 +92,7 @@ func benchmarkFlood(b *testing.B, kind string) {
 	var flooding sync.WaitGroup
 	var done atomic.Bool
 	var sent int
-	flooding.Go(func() { sent = sendFlood(b, source, target, floodPackets(kind), &done) })
+	flooding.Go(func() { sent = sendFlood(b, source, target, rate, floodPackets(kind), &done) })
 	v := newVictim(b, server.addr)
 	b.ResetTimer()
 	v.run(b.N, victimRate)
@@ -92,8 +107,15 @@ func benchmarkFlood(b *testing.B, kind string) {
 	onset, answered := v.latencies(0, first), v.latencies(first, b.N)
 	lost := b.N - len(onset) - len(answered)
 	b.ReportMetric(0, "ns/op")
-	b.ReportMetric(float64(percentile(answered, 50))/1e3, "p50-µs")
-	b.ReportMetric(float64(percentile(answered, 99))/1e3, "p99-µs")
+	latency := floodLatency{percentile(answered, 50), percentile(answered, 99)}
+	if kind == "none" {
+		*alone = latency
+	} else if alone.p50 > 0 {
+		b.ReportMetric(float64(latency.p50)/float64(alone.p50), "p50-ratio")
+		b.ReportMetric(float64(latency.p99)/float64(alone.p99), "p99-ratio")
+	}
+	b.ReportMetric(float64(latency.p50)/1e3, "p50-µs")
+	b.ReportMetric(float64(latency.p99)/1e3, "p99-µs")
 	b.ReportMetric(float64(percentile(onset, 99))/1e3, "onset-p99-µs")
 	b.ReportMetric(100*float64(lost)/float64(b.N), "lost-%")
 	b.ReportMetric(float64(sent)/elapsed.Seconds(), "flood/s")
@@ -101,6 +123,7 @@ func benchmarkFlood(b *testing.B, kind string) {
 	b.ReportMetric(float64(after.read-before.read)/elapsed.Seconds(), "read/s")
 	b.ReportMetric(float64(after.dropped-before.dropped)/elapsed.Seconds(), "kernel-drops/s")
 	b.ReportMetric(100*(after.cpu-before.cpu).Seconds()/elapsed.Seconds(), "cpu-%")
+	b.ReportMetric(100*(after.delay-before.delay).Seconds()/elapsed.Seconds(), "run-delay-%")
 }
 
 // floodPackets are what a flood consists of, all of one length. Fresh ones differ from
@@ -145,9 +168,9 @@ func floodPacket(h *Hasher, n uint32, state bool) Packet {
 	return p
 }
 
-// sendFlood sends the packets over and over at floodRate until done, many with each
+// sendFlood sends the packets over and over at the rate until done, many with each
 // write, which the kernel cuts up (UDP_SEGMENT).
-func sendFlood(b *testing.B, source [4]byte, to netip.AddrPort, packets []Packet, done *atomic.Bool) (sent int) {
+func sendFlood(b *testing.B, source [4]byte, to netip.AddrPort, rate int, packets []Packet, done *atomic.Bool) (sent int) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	length := len(packets[0])
@@ -169,7 +192,7 @@ func sendFlood(b *testing.B, source [4]byte, to netip.AddrPort, packets []Packet
 		first := i / floodPorts * floodWrite % len(packets)
 		_ = unix.Send(sockets[i%floodPorts], all[first*length:(first+floodWrite)*length], 0)
 		sent += floodWrite
-		sleepUntil(began.Add(time.Duration(sent) * time.Second / floodRate))
+		sleepUntil(began.Add(time.Duration(sent) * time.Second / time.Duration(rate)))
 	}
 	return sent
 }
@@ -309,14 +332,15 @@ type floodServer struct {
 type floodStats struct {
 	read, dropped, answers uint64
 	cpu                    time.Duration
+	delay                  time.Duration // its threads wanted to run and did not
 }
 
-func startFloodServer(b *testing.B) (s *floodServer, stop func()) {
+func startFloodServer(b *testing.B, work time.Duration) (s *floodServer, stop func()) {
 	if runtime.NumCPU() < 2 {
 		b.Skip("needs two cores")
 	}
 	c := exec.Command("/proc/self/exe", "-test.run", "^TestFloodServer$", "-test.v=false")
-	c.Env = append(os.Environ(), floodServerVariable+"=1", "GOMAXPROCS=2")
+	c.Env = append(os.Environ(), floodServerVariable+"="+work.String(), "GOMAXPROCS=1")
 	c.Stderr = os.Stderr
 	ask, err := c.StdinPipe()
 	if err != nil {
@@ -346,17 +370,21 @@ func startFloodServer(b *testing.B) (s *floodServer, stop func()) {
 func (s *floodServer) stats() (f floodStats) {
 	fmt.Fprintln(s.ask)
 	s.reply.Scan()
-	var cpu int64
-	_, _ = fmt.Sscan(s.reply.Text(), &f.read, &f.dropped, &f.answers, &cpu)
-	f.cpu = time.Duration(cpu)
+	_, _ = fmt.Sscan(s.reply.Text(), &f.read, &f.dropped, &f.answers, (*int64)(&f.cpu), (*int64)(&f.delay))
 	return f
 }
 
 // TestFloodServer is the server of BenchmarkFlood: it says where it listens, and its
 // counters for each line that it reads.
 func TestFloodServer(t *testing.T) {
-	if os.Getenv(floodServerVariable) == "" {
+	work, err := time.ParseDuration(os.Getenv(floodServerVariable))
+	if err != nil {
 		t.Skip("only for BenchmarkFlood")
+	}
+	handler := func(w *Reply, r *Request) {
+		for began := time.Now(); time.Since(began) < work; {
+		}
+		benchAccept(w, r)
 	}
 	var set unix.CPUSet
 	set.Set(0)
@@ -367,7 +395,7 @@ func TestFloodServer(t *testing.T) {
 		_ = unix.SchedSetaffinity(id, &set)
 	}
 	s := &Server{
-		Handler: HandlerFunc(benchAccept), NASes: floodNASes(),
+		Handler: HandlerFunc(handler), NASes: floodNASes(),
 		Auth: []string{"127.0.0.1:0"}, Listeners: 1,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
@@ -381,8 +409,20 @@ func TestFloodServer(t *testing.T) {
 		stats := s.Stats()
 		var usage syscall.Rusage
 		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
-		fmt.Println(stats.Received, stats.Dropped, stats.Sent, usage.Utime.Nano()+usage.Stime.Nano())
+		fmt.Println(stats.Received, stats.Dropped, stats.Sent, usage.Utime.Nano()+usage.Stime.Nano(), runDelay())
 	}
+}
+
+// runDelay is for how long threads of this process wanted to run and did not.
+func runDelay() (sum int64) {
+	threads, _ := os.ReadDir("/proc/self/task")
+	for _, thread := range threads {
+		var ran, waited int64
+		schedstat, _ := os.ReadFile("/proc/self/task/" + thread.Name() + "/schedstat")
+		_, _ = fmt.Sscan(string(schedstat), &ran, &waited)
+		sum += waited
+	}
+	return sum
 }
 
 // nasesByAddr is a NASLookup.
