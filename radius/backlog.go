@@ -1,7 +1,6 @@
 package radius
 
 import (
-	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -90,18 +89,19 @@ func (l *listener) work() {
 	l.arrivals = l.arrivals[:0]
 	l.taken = l.taken[:0]
 	for len(l.taken) < batchSize && l.backlog.length > 0 {
-		r := l.backlog.pop()
-		l.taken = append(l.taken, r)
+		item := l.backlog.pop()
+		r := &item.value
+		l.taken = append(l.taken, item)
 		l.arrivals = append(l.arrivals, arrival{
 			datagram: &r.datagram, packet: Packet(r.data), nas: r.nas, hasher: l.hashers.of(r.nas), proof: -1})
 	}
 	l.prepare()
-	for i, r := range l.taken {
-		l.now = r.received
-		l.floods.handle(r.way.peer.Addr())
+	for i, item := range l.taken {
+		l.now = item.value.received
+		l.floods.handle(item.value.way.peer.Addr())
 		l.handle(&l.arrivals[i])
 		l.observe()
-		l.backlog.release(r)
+		l.backlog.release(item)
 	}
 }
 
@@ -126,32 +126,11 @@ func (l *listener) finish() {
 	}
 }
 
-// A backlog is a bounded queue of requests in which the sources take turns. It belongs
-// to one goroutine.
-//
-// A source may have as much of it as is still free (Choudhury and Hahne, "Dynamic queue
-// length thresholds for shared-memory packet switches", 1998): one that floods gets
-// half, two get a third each, and there is room for one that has little in it, without
-// anybody being pushed out.
+// A backlog is the requests that wait, each of which is copied. It belongs to one
+// goroutine.
 type backlog struct {
-	maximum int
-	length  int
-	size    atomic.Int64 // length, for the metrics
-
-	sources map[netip.Addr]*backlogSource // those that have something in it
-	last    *backlogSource                // the end of their ring: the next one's turn it is
-
-	freeRequests *backlogRequest // linked by next
-	freeSources  *backlogSource  // linked by next
-}
-
-// A backlogSource is what one source has in a backlog.
-type backlogSource struct {
-	addr   netip.Addr
-	length int
-	first  backlogList // goes before the rest
-	rest   backlogList
-	next   *backlogSource
+	fairQueue[backlogRequest]
+	size atomic.Int64 // length, for the metrics
 }
 
 // A backlogRequest is a request that waits.
@@ -159,126 +138,42 @@ type backlogRequest struct {
 	datagram // a copy, which is a packet
 	nas      *NAS
 	received time.Time
-	next     *backlogRequest
 }
 
-// A backlogList has the oldest first.
-type backlogList struct{ head, tail *backlogRequest }
+type backlogItem = fairItem[backlogRequest]
 
 func newBacklog(maximum int) *backlog {
-	return &backlog{maximum: maximum, sources: make(map[netip.Addr]*backlogSource)}
+	return &backlog{fairQueue: newFairQueue[backlogRequest](maximum)}
 }
 
-// push adds a request, which is copied. If the source has its share already, something
-// is shed, and push returns the code of that: the request itself, or the source's
-// oldest one of the rest if this one goes first.
+// push adds a request. If the source has its share already, something is shed, and push
+// returns the code of that.
 func (b *backlog) push(p Packet, nas *NAS, way way, received time.Time, first bool) (shed Code) {
-	s := b.sources[way.peer.Addr()]
-	if s == nil {
-		if b.length >= b.maximum {
-			return p.Code()
-		}
-		s = b.enter(way.peer.Addr())
+	item, oldest := b.fairQueue.push(way.peer.Addr(), first)
+	if item == nil {
+		return p.Code()
 	}
-	if s.length >= b.maximum-b.length {
-		if !first || s.rest.head == nil {
-			return p.Code()
-		}
-		oldest := s.rest.shift()
-		shed = Packet(oldest.data).Code()
-		b.release(oldest)
-		b.count(s, -1)
-	}
-	r := b.freeRequests
-	if r == nil {
-		r = new(backlogRequest)
-	} else {
-		b.freeRequests = r.next
-	}
+	r := &item.value
 	r.data = append(r.data[:0], p...)
-	r.nas, r.way, r.received, r.next = nas, way, received, nil
-	if first {
-		s.first.append(r)
-	} else {
-		s.rest.append(r)
+	r.nas, r.way, r.received = nas, way, received
+	if oldest != nil {
+		shed = Packet(oldest.value.data).Code()
+		b.release(oldest)
 	}
-	b.count(s, 1)
+	b.size.Store(int64(b.length))
 	return shed
 }
 
 // pop takes a request of the source whose turn it is. There must be one. It goes back
 // by release.
-func (b *backlog) pop() *backlogRequest {
-	s := b.last.next
-	list := &s.first
-	if list.head == nil {
-		list = &s.rest
-	}
-	r := list.shift()
-	b.count(s, -1)
-	if s.length > 0 {
-		b.last = s
-	} else {
-		b.leave(s)
-	}
-	return r
-}
-
-// release gives a request back for reuse.
-func (b *backlog) release(r *backlogRequest) {
-	clear(r.data) // it may hold a password
-	r.nas = nil
-	r.next, b.freeRequests = b.freeRequests, r
-}
-
-// enter makes a source the last in the ring.
-func (b *backlog) enter(addr netip.Addr) *backlogSource {
-	s := b.freeSources
-	if s == nil {
-		s = new(backlogSource)
-	} else {
-		b.freeSources = s.next
-	}
-	s.addr = addr
-	b.sources[addr] = s
-	if b.last == nil {
-		s.next = s
-	} else {
-		s.next, b.last.next = b.last.next, s
-	}
-	b.last = s
-	return s
-}
-
-// leave takes the source out whose turn it is.
-func (b *backlog) leave(s *backlogSource) {
-	delete(b.sources, s.addr)
-	if b.last == s {
-		b.last = nil
-	} else {
-		b.last.next = s.next
-	}
-	s.next, b.freeSources = b.freeSources, s
-}
-
-func (b *backlog) count(s *backlogSource, n int) {
-	s.length += n
-	b.length += n
+func (b *backlog) pop() *backlogItem {
+	item := b.fairQueue.pop()
 	b.size.Store(int64(b.length))
+	return item
 }
 
-func (l *backlogList) append(r *backlogRequest) {
-	if l.head == nil {
-		l.head = r
-	} else {
-		l.tail.next = r
-	}
-	l.tail = r
-}
-
-// shift takes the oldest.
-func (l *backlogList) shift() *backlogRequest {
-	r := l.head
-	l.head = r.next
-	return r
+func (b *backlog) release(item *backlogItem) {
+	clear(item.value.data) // it may hold a password
+	item.value.nas = nil
+	b.fairQueue.release(item)
 }

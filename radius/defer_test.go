@@ -145,30 +145,27 @@ func TestOverload(t *testing.T) {
 		other.send(request(radius.AccessRequest, uint8(i), testSecret, signed))
 	}
 	other.silent()
-	require.Equal(t, 16, s.Stats().Queued)
-	// It is full. One that has nothing in it displaces the newest of another, and a
-	// login that has begun displaces a fresh one.
+	require.Equal(t, 12, s.Stats().Queued, "another one half of the rest")
 	late.send(request(radius.AccessRequest, 1, testSecret, signed))
 	late.send(request(radius.AccessRequest, 2, testSecret, with(radius.TypeState, "s"), signed))
+	// A login that has begun displaces a fresh one of the same source.
+	other.send(request(radius.AccessRequest, 9, testSecret, with(radius.TypeState, "s"), signed))
 	late.silent()
-	require.Equal(t, 16, s.Stats().Queued)
-	require.EqualValues(t, 42, s.Stats().Discards[radius.DiscardOverload])
+	require.Equal(t, 14, s.Stats().Queued)
+	require.EqualValues(t, 45, s.Stats().Discards[radius.DiscardOverload])
 
 	// What was shed was forgotten: a retransmission may have more luck.
 	close(stopper.pull)
 	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
 	require.Equal(t, []string{
-		"127.0.0.3/2",                               // has a State
-		"127.0.0.1/1", "127.0.0.2/1", "127.0.0.3/1", // then each in turn
-		"127.0.0.1/2", "127.0.0.2/2",
+		"127.0.0.1/1", "127.0.0.2/9", "127.0.0.3/2", // each in turn, State first
+		"127.0.0.1/2", "127.0.0.2/2", "127.0.0.3/1",
 		"127.0.0.1/3", "127.0.0.2/3",
 		"127.0.0.1/4", "127.0.0.2/4",
-		"127.0.0.1/5", "127.0.0.2/5",
-		"127.0.0.1/6", "127.0.0.2/6",
-		"127.0.0.1/7", "127.0.0.2/7",
+		"127.0.0.1/5", "127.0.0.1/6", "127.0.0.1/7", "127.0.0.1/8",
 	}, done.list())
 	shed := request(radius.AccessRequest, 48, testSecret, signed)
-	for range 1 + 7 {
+	for range 1 + 8 {
 		flood.receive()
 	}
 	flood.exchange(shed)
@@ -191,6 +188,33 @@ func TestOverloadOfBegunLogins(t *testing.T) {
 	close(stopper.pull)
 	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
 	require.Equal(t, []string{"127.0.0.1/1", "127.0.0.1/2", "127.0.0.1/3", "127.0.0.1/4"}, done.list())
+}
+
+// A flood with an invented State leaves others their turns.
+func TestOverloadWithInventedState(t *testing.T) {
+	var done order
+	stopper := plug{make(chan struct{}), make(chan struct{})}
+	s := serve(t, deferring(stopper, &done), func(s *radius.Server) {
+		s.Workers, s.QueueLength = 1, 16
+		nas := &radius.NAS{Name: "test", Secrets: [][]byte{testSecret}}
+		s.NASes = nasTable{netip.MustParseAddr("127.0.0.1"): nas, netip.MustParseAddr("127.0.0.2"): nas}
+	})
+	flood, other := dialFrom(t, s.auth, "127.0.0.1"), dialFrom(t, s.auth, "127.0.0.2")
+	flood.send(request(radius.AccessRequest, 0, testSecret, signed))
+	<-stopper.started
+	for i := 1; i <= 48; i++ {
+		flood.send(request(radius.AccessRequest, uint8(i), testSecret, with(radius.TypeState, "invented"), signed))
+	}
+	flood.silent()
+	other.send(request(radius.AccessRequest, 1, testSecret, signed))
+	other.send(request(radius.AccessRequest, 2, testSecret, signed))
+	other.silent()
+	close(stopper.pull)
+	require.Eventually(t, func() bool { return s.Stats().InFlight == 0 }, waitLimit, tick)
+	require.Equal(t, []string{
+		"127.0.0.1/1", "127.0.0.2/1", "127.0.0.1/2", "127.0.0.2/2",
+		"127.0.0.1/3", "127.0.0.1/4", "127.0.0.1/5", "127.0.0.1/6", "127.0.0.1/7", "127.0.0.1/8",
+	}, done.list())
 }
 
 // A request that has been replaced while it waited is not worked on.

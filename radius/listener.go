@@ -59,7 +59,7 @@ type listener struct {
 
 	backlog   *backlog // what waits while more comes than the listener can handle
 	floods    floods
-	taken     []*backlogRequest
+	taken     []*backlogItem
 	fullReads int // in a row
 
 	outbox   *outbox

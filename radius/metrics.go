@@ -272,7 +272,7 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	counter(panicsDesc, panics)
 	queued, busy := s.pool.stats()
 	gauge(queueLengthDesc, queued)
-	gauge(queueLimitDesc, s.pool.maximum)
+	gauge(queueLimitDesc, s.pool.queue.maximum)
 	gauge(busyDesc, busy)
 	gauge(delayedDesc, s.delays.len())
 }
