@@ -162,13 +162,14 @@ func (r *batchReader) way(i int) (w way) {
 	return w
 }
 
-// batchWriter writes with sendmmsg(2). Replies in a row that go the same way and are
-// of one length travel as a train: one message, which the kernel, or the network
-// interface, cuts into datagrams again (UDP_SEGMENT, udp(7)). That costs half of what
-// the datagrams cost one by one.
+// batchWriter writes with sendmmsg(2). Datagrams of one length that go the same way
+// travel as a train: one message, which the kernel, or the network interface, cuts into
+// datagrams again (UDP_SEGMENT, udp(7)). That costs half of what the datagrams cost one
+// by one.
 type batchWriter struct {
 	*messages
 	family int
+	order  [batchSize]int // of the batch's datagrams: those of a train in a row
 	trains [batchSize]train
 	send   func(fd uintptr) bool
 	first  int // the trains to send in this call
@@ -180,7 +181,7 @@ type batchWriter struct {
 	apart int
 }
 
-// train is the datagrams of one message: out[first:end], of length octets each.
+// train is the datagrams of one message, order[first:end], of length octets each.
 type train struct{ first, end, length int }
 
 const (
@@ -191,6 +192,9 @@ const (
 	maxTrain = 60_000
 	// apartAfterRefusal is for how many batches a refused train is remembered.
 	apartAfterRefusal = 1024
+	// sortedGroups is how many groups are looked through for one that a datagram can
+	// join. With more NASes than that in a batch there is little to join.
+	sortedGroups = 8
 )
 
 func newBatchWriter(c *net.UDPConn) *batchWriter {
@@ -222,6 +226,7 @@ func (w *batchWriter) write(out []datagram) (failed int, err error) {
 		batch := out[:min(len(out), batchSize)]
 		out = out[len(batch):]
 		w.apart = max(w.apart-1, 0)
+		w.sort(batch)
 		w.first, w.end = 0, w.couple(batch, 0)
 		for w.first < w.end {
 			if e := w.raw.Write(w.send); e != nil { // closed, or past the deadline
@@ -235,7 +240,7 @@ func (w *batchWriter) write(out []datagram) (failed int, err error) {
 			refused := w.trains[w.first]
 			if refused.end-refused.first > 1 {
 				w.apart = apartAfterRefusal
-				w.first, w.end = 0, w.couple(batch[refused.first:], refused.first)
+				w.first, w.end = 0, w.couple(batch, refused.first)
 				continue
 			}
 			failed, err = failed+1, w.errno
@@ -245,34 +250,67 @@ func (w *batchWriter) write(out []datagram) (failed int, err error) {
 	return failed, err
 }
 
-// couple prepares the messages for the rest of a batch, whose first datagram is at
-// the offset, and returns how many they are.
-func (w *batchWriter) couple(out []datagram, offset int) (n int) {
+// sort decides on the order of a batch: datagrams that can be of one train stand where
+// the first of them does.
+func (w *batchWriter) sort(out []datagram) {
+	var next, first, last [batchSize]int // of the groups, as linked lists
+	groups := 0
 	for i := range out {
-		d := &out[i]
-		w.vectors[i].Base = unsafe.SliceData(d.data)
-		w.vectors[i].SetLen(len(d.data))
-		if n > 0 && w.apart == 0 && w.trains[n-1].takes(d, &out[i-1]) {
-			w.trains[n-1].end++
+		g := groups - 1
+		for ; g >= max(groups-sortedGroups, 0); g-- {
+			if out[first[g]].couples(&out[i]) {
+				break
+			}
+		}
+		if g < max(groups-sortedGroups, 0) {
+			first[groups], last[groups] = i, i
+			groups++
 			continue
 		}
-		w.trains[n] = train{first: offset + i, end: offset + i + 1, length: len(d.data)}
+		next[last[g]], last[g] = i, i
+	}
+	n := 0
+	for g := range groups {
+		for i := first[g]; ; i = next[i] {
+			w.order[n] = i
+			n++
+			if i == last[g] {
+				break
+			}
+		}
+	}
+}
+
+// couples reports whether two datagrams can be of one train.
+func (d *datagram) couples(e *datagram) bool {
+	return len(d.data) == len(e.data) && len(d.data) <= maxTrainDatagram && d.way == e.way
+}
+
+// couple prepares the messages for the datagrams from a place in the order on, and
+// returns how many they are.
+func (w *batchWriter) couple(out []datagram, from int) (n int) {
+	for i := from; i < len(out); i++ {
+		d := &out[w.order[i]]
+		w.vectors[i].Base = unsafe.SliceData(d.data)
+		w.vectors[i].SetLen(len(d.data))
+		if n > 0 && w.apart == 0 {
+			t := &w.trains[n-1]
+			if (t.end-t.first+1)*t.length <= maxTrain && out[w.order[t.first]].couples(d) {
+				t.end++
+				continue
+			}
+		}
+		w.trains[n] = train{first: i, end: i + 1, length: len(d.data)}
 		n++
 	}
 	for i := range n {
 		t := &w.trains[i]
-		w.fill(i, &out[t.first-offset].way, t)
+		w.fill(i, &out[w.order[t.first]].way, t)
 		h := &w.headers[i].Hdr
-		h.Iov = &w.vectors[t.first-offset]
+		h.Iov = &w.vectors[t.first]
 		h.SetIovlen(t.end - t.first)
 	}
 	return n
-}
-
-// takes reports whether d, which follows the train's last datagram, can join it.
-func (t *train) takes(d, last *datagram) bool {
-	return len(d.data) == t.length && t.length <= maxTrainDatagram && (t.end-t.first+1)*t.length <= maxTrain &&
-		d.way == last.way
 }
 
 // fill prepares address and control data of message i.

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -98,8 +99,8 @@ func TestTuneSocket(t *testing.T) {
 	require.NotZero(t, socketDrops(c))
 }
 
-// Datagrams of one length in a row to one peer travel as one message and arrive as
-// they were, whatever stands between them.
+// Datagrams of one length to one peer travel as one message and arrive as they were,
+// whatever stands between them.
 func TestTrains(t *testing.T) {
 	for _, network := range []string{"udp4", "udp6", "udp"} {
 		t.Run(network, func(t *testing.T) {
@@ -125,24 +126,57 @@ func TestTrains(t *testing.T) {
 				out = append(out, datagram{data: data, way: peer})
 			}
 			w := newBatchWriter(from)
-			require.Equal(t, 9, w.couple(out, 0), "messages")
 			failed, err := w.write(out)
 			require.NoError(t, err)
 			require.Zero(t, failed)
 			require.Zero(t, w.apart, "a train was refused")
+			require.Equal(t, 6, w.end, "messages")
 
 			require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
-			r, in, got := newBatchReader(to), make([]datagram, batchSize), 0
-			for got < len(lengths) {
+			r, in, got := newBatchReader(to), make([]datagram, batchSize), make(map[int]int)
+			for len(got) < len(lengths) {
 				n, err := r.read(in)
 				require.NoError(t, err)
 				for _, d := range in[:n] {
-					require.Len(t, d.data, lengths[got])
-					require.Equal(t, byte(got), d.data[0])
-					got++
+					got[int(d.data[0])] = len(d.data)
 				}
 			}
+			for i, length := range lengths {
+				require.Equal(t, length, got[i])
+			}
 		})
+	}
+}
+
+// The order of a batch has each datagram once, those to one peer in their order, and
+// together unless there are many peers.
+func TestTrainOrder(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	w := newBatchWriter(listenUDP(t))
+	for range 500 {
+		peers := 1 + random.IntN(12)
+		out := make([]datagram, random.IntN(batchSize+1))
+		for i := range out {
+			out[i] = datagram{data: make([]byte, 20), way: way{peer: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(1+random.IntN(peers)))}}
+		}
+		w.sort(out)
+		seen, last, changes := make(map[int]bool), make(map[uint16]int), 0
+		for n, i := range w.order[:len(out)] {
+			require.False(t, seen[i])
+			seen[i] = true
+			port := out[i].way.peer.Port()
+			if before, ok := last[port]; ok && peers <= sortedGroups {
+				require.Greater(t, i, before)
+			}
+			last[port] = i
+			if n == 0 || out[w.order[n-1]].way != out[i].way {
+				changes++
+			}
+		}
+		require.Len(t, seen, len(out))
+		if peers <= sortedGroups {
+			require.Equal(t, len(last), changes)
+		}
 	}
 }
 

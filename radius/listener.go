@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 	"time"
 )
 
@@ -146,6 +147,12 @@ func (l *listener) prepare() {
 	for i := range l.arrivals {
 		l.packets = append(l.packets, l.arrivals[i].packet)
 	}
+	defer func() {
+		if value := recover(); value != nil {
+			l.counters.panics.Add(1)
+			l.server.logs.panicked(l.arrivals[0].nas, l.packets[0].Code(), value, debug.Stack())
+		}
+	}()
 	l.server.prepare(l.packets)
 }
 
