@@ -71,13 +71,32 @@ func TestResponsesLeaveAfterTheSync(t *testing.T) {
 var (
 	// tracedCall is a line of strace: process, call, and the rest, which is cut short
 	// when another process comes between.
-	tracedCall    = regexp.MustCompile(`^(\d+) +(\w+)\((.*)$`)
-	tracedReturn  = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>(.*)$`)
-	tracedFile    = regexp.MustCompile(`^(\d+<[^>]*>)`)
-	tracedMessage = regexp.MustCompile(`sin_port=htons\((\d+)\).*?iov_base="([^"]*)"`)
-	tracedOctet   = regexp.MustCompile(`\\x[0-9a-f]{2}`)
-	tracedText    = regexp.MustCompile(`"([^"]*)"`)
+	tracedCall   = regexp.MustCompile(`^(\d+) +(\w+)\((.*)$`)
+	tracedReturn = regexp.MustCompile(`^(\d+) +<\.\.\. (\w+) resumed>(.*)$`)
+	tracedFile   = regexp.MustCompile(`^(\d+<[^>]*>)`)
+	// tracedPart is the port of a message's peer, or after it a datagram of the message:
+	// several, which the kernel cuts apart, if they go to the same peer.
+	tracedPart  = regexp.MustCompile(`sin_port=htons\((\d+)\)|iov_base="([^"]*)"`)
+	tracedOctet = regexp.MustCompile(`\\x[0-9a-f]{2}`)
+	tracedText  = regexp.MustCompile(`"([^"]*)"`)
 )
+
+// tracedDatagram is one that was received or sent: the peer's port, and what it is
+// as strace writes it.
+type tracedDatagram struct{ port, octets string }
+
+// datagrams returns those of a call's messages.
+func datagrams(call string) (list []tracedDatagram) {
+	port := ""
+	for _, m := range tracedPart.FindAllStringSubmatch(call, -1) {
+		if m[1] != "" {
+			port = m[1]
+		} else {
+			list = append(list, tracedDatagram{port, m[2]})
+		}
+	}
+	return list
+}
 
 // unescape gives the text of a name that strace wrote as \x2f\x74…
 func unescape(name string) string {
@@ -117,16 +136,16 @@ func checkTrace(lines []string, port string) (responses int, err error) {
 		onSocket := strings.Contains(name, ":"+port+"]>")
 		switch {
 		case strings.HasPrefix(call, "recv") && returned && onSocket:
-			for _, m := range tracedMessage.FindAllStringSubmatch(rest, -1) {
-				requests[m[1]+m[2][:8]] = m[2]
+			for _, d := range datagrams(rest) {
+				requests[d.port+d.octets[:8]] = d.octets
 			}
 		case strings.HasPrefix(call, "send") && returned && onSocket:
-			for _, m := range tracedMessage.FindAllStringSubmatch(rest, -1) {
-				if !strings.HasPrefix(m[2], `\x05`) {
+			for _, d := range datagrams(rest) {
+				if !strings.HasPrefix(d.octets, `\x05`) {
 					continue
 				}
 				responses++
-				request := requests[m[1]+`\x04`+m[2][4:8]]
+				request := requests[d.port+`\x04`+d.octets[4:8]]
 				if request == "" {
 					return responses, fmt.Errorf("a response to nothing: %s", line)
 				}
