@@ -113,6 +113,7 @@ func (l *listener) filter() {
 	err := l.server.attachFilter(l.conn, l.floods.sources[:])
 	l.server.logs.flooded(l.local, l.floods.sources[:], err, l.now)
 	if err != nil {
+		_ = l.server.attachFilter(l.conn, nil) // the one before would stay
 		l.floods = floods{failed: true}
 	}
 	l.counters.floods.Store(int64(l.floods.filtered))

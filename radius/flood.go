@@ -8,8 +8,8 @@ import (
 // Floods. To read a datagram costs about half of what it costs to answer it, so that a
 // listener may get nothing done for reading what it sheds, or may not even keep up with
 // that. Then the kernel sheds for it: a filter on the socket drops a part of what comes
-// from the sources that flood, before it takes room in the buffer. Requests with State
-// pass it, unless there is a flood of them, too.
+// from the sources that flood, before it takes room in the buffer. What goes first in the
+// backlog passes it, unless there is a flood of that, too.
 const (
 	// maxFloods is how many sources are dealt with at once. What is spread over more
 	// is only shed after it was read.
@@ -21,6 +21,9 @@ const (
 	floodWaste = 1000
 	// floodRest of a flood that is nothing but garbage is let through in an interval.
 	floodRest = 100
+	// floodLeast is the least part that is let through. It takes 14 intervals from there
+	// until all is.
+	floodLeast = 1e-4
 )
 
 // floods are the sources of which a listener reads most while it goes by its backlog.
@@ -38,7 +41,7 @@ type flood struct {
 	handled int
 	keep    float64 // the part that the filter lets through; 0: there is no filter
 	set     float64 // what keep was when the filter was made
-	lets    bool    // State passes
+	lets    bool    // what goes first passes
 }
 
 func (f *flood) filtered() bool { return f.keep > 0 }
@@ -94,7 +97,7 @@ func (f *floods) adapt(now time.Time) (changed bool) {
 		wanted := float64(s.handled + s.handled/4 + floodRest)
 		switch {
 		case s.filtered():
-			s.keep *= min(wanted/float64(max(s.arrived, 1)), 2)
+			s.keep = max(s.keep*min(wanted/float64(max(s.arrived, 1)), 2), floodLeast)
 			if s.keep >= 1 {
 				s.keep = 0
 			}
@@ -104,7 +107,7 @@ func (f *floods) adapt(now time.Time) (changed bool) {
 			if s.keep < 0.9*s.set || s.keep > 1.1*s.set {
 				changed = true
 			}
-		case wasted > floodWaste && !late:
+		case wasted > floodWaste && wanted < float64(s.arrived) && !late:
 			s.keep, s.lets = wanted/float64(s.arrived), true
 			changed = true
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 // The kernel drops what the filter says, and nothing else.
@@ -51,6 +52,8 @@ func TestFloodFilter(t *testing.T) {
 			}
 			h := NewHasher(floodSecret)
 			fresh, begun := floodPacket(h, 1, false), floodPacket(h, 1, true)
+			status := Packet(AppendHeader(nil, StatusServer, 1, &zeroAuthenticator))
+			SetLength(status)
 			flooder := netip.MustParseAddr(family.flooder)
 			attach := func(f flood) {
 				decoy := flood{addr: netip.MustParseAddr("2001:db8::1"), keep: 0.001}
@@ -62,11 +65,13 @@ func TestFloodFilter(t *testing.T) {
 			require.Zero(t, pass(family.flooder, Packet("garbage")))
 			require.Zero(t, pass(family.flooder, nil))
 			require.Equal(t, 100, pass(family.flooder, begun), "State passes")
+			require.Equal(t, 100, pass(family.flooder, status), "Status-Server passes")
 			if family.name != "IPv6" {
 				require.Equal(t, 100, pass(family.other, fresh), "another source")
 			}
 			attach(flood{addr: flooder, keep: 1e-9})
 			require.Zero(t, pass(family.flooder, begun), "a flood of State")
+			require.Zero(t, pass(family.flooder, status), "a flood of what goes first")
 			attach(flood{addr: flooder, keep: 0.5})
 			n := 0
 			for range 10 {
@@ -87,7 +92,18 @@ func TestFloodFilterOfAllSourcesIsAccepted(t *testing.T) {
 	for i := range sources {
 		sources[i] = flood{addr: netip.AddrFrom16([16]byte{0x20, 0x01, 15: byte(i)}), keep: 0.5, lets: true}
 	}
-	require.NoError(t, attachFilter(c, sources[:]))
+	for range 2 { // while it is replaced both of them take memory
+		require.NoError(t, attachFilter(c, sources[:]))
+	}
+	// Old kernels allow 20 KiB (net.core.optmem_max) for a filter and its successor, and
+	// turn a load into up to ten instructions of eight octets.
+	loads := 0
+	for _, instruction := range floodFilter(sources[:]) {
+		if class := instruction.Code & 7; class == unix.BPF_LD {
+			loads++
+		}
+	}
+	require.Less(t, loads, 20480/2/10/8)
 }
 
 func TestFloodsAreFoundAndFollowed(t *testing.T) {

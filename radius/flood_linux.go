@@ -14,6 +14,7 @@ import (
 type filterProgram []unix.SockFilter
 
 const (
+	filterPacket  = 8          // from here on, what is in the datagram
 	filterNetwork = 0xfff00000 // SKF_NET_OFF: from here on, the IP header
 	filterRandom  = 0xfffff038 // SKF_AD_OFF + SKF_AD_RANDOM
 	filterAll     = 1<<32 - 1
@@ -42,24 +43,34 @@ func attachFilter(c *net.UDPConn, sources []flood) error {
 	return err
 }
 
-// floodFilter asks of each source in turn whether the datagram is from it.
+// floodFilter asks of each source in turn whether the datagram is from it. Whether it
+// goes first is asked at the end, once for all of them: the kernel bounds the memory of
+// filters.
 func floodFilter(sources []flood) (f filterProgram) {
+	var jumps []int // to the end
 	for i := range sources {
 		if s := &sources[i]; s.filtered() {
 			verdict := filterProgram{
 				{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: filterRandom},
 				{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: uint32(s.keep * filterAll), Jt: 1},
 				{Code: unix.BPF_RET | unix.BPF_K, K: filterAll},
+				{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 			}
-			if s.lets {
-				verdict = append(verdict, stateFilter()...)
-			}
-			verdict = append(verdict, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0})
 			f = append(f, sourceFilter(s.addr, len(verdict))...)
 			f = append(f, verdict...)
+			if s.lets {
+				jumps = append(jumps, len(f)-1)
+			}
 		}
 	}
-	return append(f, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: filterAll})
+	f = append(f, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: filterAll})
+	for _, i := range jumps {
+		f[i] = unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(len(f) - i - 1)}
+	}
+	if len(jumps) > 0 {
+		f = append(f, firstFilter()...)
+	}
+	return f
 }
 
 // sourceFilter goes on if the datagram is from the address, and otherwise jumps over
@@ -91,18 +102,24 @@ func sourceFilter(addr netip.Addr, over int) (f filterProgram) {
 	return f
 }
 
-// stateFilter keeps the datagram if one of its attributes is State, and goes on if not.
-// It has no loops.
-func stateFilter() (f filterProgram) {
-	f = append(f, unix.SockFilter{Code: unix.BPF_LDX | unix.BPF_W | unix.BPF_IMM, K: 8 + HeaderLength})
-	for range filterAttributes {
+// firstFilter keeps the datagram if it is a Status-Server or one of its attributes is
+// State, and drops it if not. It has no loops.
+func firstFilter() (f filterProgram) {
+	keepIf := func(k uint32) {
 		f = append(f,
-			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 0},
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(TypeState), Jf: 1},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: filterAll},
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: k, Jf: 1},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: filterAll})
+	}
+	f = append(f, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: filterPacket})
+	keepIf(uint32(StatusServer))
+	f = append(f, unix.SockFilter{Code: unix.BPF_LDX | unix.BPF_W | unix.BPF_IMM, K: filterPacket + HeaderLength})
+	for range filterAttributes {
+		f = append(f, unix.SockFilter{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 0})
+		keepIf(uint32(TypeState))
+		f = append(f,
 			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_IND, K: 1},
 			unix.SockFilter{Code: unix.BPF_ALU | unix.BPF_ADD | unix.BPF_X},
 			unix.SockFilter{Code: unix.BPF_MISC | unix.BPF_TAX})
 	}
-	return f
+	return append(f, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0})
 }
