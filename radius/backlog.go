@@ -119,11 +119,16 @@ func (l *listener) filter() {
 	l.counters.floods.Store(int64(l.floods.filtered))
 }
 
-// finish handles all of the backlog.
+// finish handles all of the backlog, unless Shutdown stops waiting for that.
 func (l *listener) finish() {
-	for l.backlog.length > 0 {
+	for l.backlog.length > 0 && !l.server.hurried.Load() {
 		l.work()
 		l.flush()
+	}
+	for l.backlog.length > 0 {
+		r := l.backlog.pop()
+		l.counters.discardRequest(Packet(r.data).Code(), DiscardShutdown)
+		l.backlog.release(r)
 	}
 }
 

@@ -1,6 +1,7 @@
 package radius
 
 import (
+	"math"
 	"net"
 	"net/netip"
 	"syscall"
@@ -202,6 +203,9 @@ func newBatchWriter(c *net.UDPConn) *batchWriter {
 	_ = w.raw.Control(func(fd uintptr) {
 		if family, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_DOMAIN); err == nil {
 			w.family = family
+		}
+		if _, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_UDP, unix.UDP_SEGMENT); err != nil {
+			w.apart = math.MaxInt // before Linux 4.18 a train would arrive uncut
 		}
 	})
 	w.send = func(fd uintptr) bool {

@@ -205,3 +205,37 @@ func TestTrainRefused(t *testing.T) {
 		got += n
 	}
 }
+
+// A kernel that knows no trains sends the datagrams of one as a single one. Sockets for
+// ICMP, whose echo replies show it, do that to this day.
+func TestNoTrainsWhereTheKernelKnowsNone(t *testing.T) {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMP)
+	if err != nil {
+		t.Skip("net.ipv4.ping_group_range does not let this process have one: ", err)
+	}
+	f := os.NewFile(uintptr(fd), "ping")
+	p, err := net.FilePacketConn(f)
+	require.NoError(t, f.Close())
+	require.NoError(t, err)
+	c := p.(*net.UDPConn)
+	defer c.Close()
+
+	var out []datagram
+	for i := range 4 {
+		echo := []byte{8, 7: byte(i), 19: 0}
+		out = append(out, datagram{data: echo, way: way{peer: netip.MustParseAddrPort("127.0.0.1:1")}})
+	}
+	failed, err := newBatchWriter(c).write(out)
+	require.NoError(t, err)
+	require.Zero(t, failed)
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	r, in := newBatchReader(c), make([]datagram, batchSize)
+	for got := 0; got < len(out); {
+		n, err := r.read(in)
+		require.NoError(t, err)
+		for _, d := range in[:n] {
+			require.Len(t, d.data, 20)
+			got++
+		}
+	}
+}

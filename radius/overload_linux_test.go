@@ -198,3 +198,32 @@ func TestShutdownEmptiesTheBacklog(t *testing.T) {
 	require.Equal(t, o.handled, stats.Sent)
 	require.Equal(t, o.handled+stats.Discards[radius.DiscardOverload], stats.Received, "nothing that was read is lost")
 }
+
+// When Shutdown gives up waiting, what waits in the backlog is dropped, not handled
+// after its return.
+func TestShutdownThatEndsDropsTheBacklog(t *testing.T) {
+	o := newOverload(t, "127.0.0.2")
+	reached, goOn := make(chan struct{}), make(chan struct{})
+	o.start(func() {
+		for range 3 {
+			o.send("127.0.0.2", false)
+		}
+		if o.handled == overloadLength/2 {
+			o.arrive = func() {}
+			close(reached)
+			<-goOn
+		}
+	})
+	<-reached
+	require.Greater(t, o.Stats().Backlog, 3*32)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	require.ErrorIs(t, o.Shutdown(ctx), context.Canceled)
+	close(goOn)
+	require.Eventually(t, func() bool { return o.Stats().Backlog == 0 }, waitLimit, tick)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	require.LessOrEqual(t, o.handled, uint64(overloadLength/2+32), "the batch that it was at")
+	stats := o.Stats()
+	require.Equal(t, stats.Received, o.handled+stats.Discards[radius.DiscardOverload]+stats.Discards[radius.DiscardShutdown])
+}

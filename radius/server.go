@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,6 +89,7 @@ type Server struct {
 	started   bool
 	stopping  chan struct{} // closed by the first Shutdown
 	stopped   chan struct{} // closed when it has ended
+	hurried   atomic.Bool   // it no longer waits
 	serve     func(*Reply, *Request)
 	prepare   func([]Packet) // nil: the Handler is no Preparer
 	logs      *logs
@@ -245,6 +247,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			break
 		}
 	}
+	s.hurried.Store(err != nil)
 	s.pool.close()
 	s.delays.close()
 	for _, l := range s.listeners {

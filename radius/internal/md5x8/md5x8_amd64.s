@@ -150,11 +150,5 @@ next:
 	DECQ    R12
 	JNZ     next
 
-	// The words may be of secrets.
-	VPXOR Y0, Y0, Y0
-	VMOVDQU Y0, 0(SP)
-	VMOVDQU Y0, 32(SP)
-	VMOVDQU Y0, 64(SP)
-	VMOVDQU Y0, 96(SP)
 	VZEROUPPER
 	RET
