@@ -126,9 +126,9 @@ func (l *listener) finish() {
 		l.flush()
 	}
 	for l.backlog.length > 0 {
-		r := l.backlog.pop()
-		l.counters.discardRequest(Packet(r.data).Code(), DiscardShutdown)
-		l.backlog.release(r)
+		item := l.backlog.pop()
+		l.counters.discardRequest(Packet(item.value.data).Code(), DiscardShutdown)
+		l.backlog.release(item)
 	}
 }
 
