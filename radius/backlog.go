@@ -19,6 +19,12 @@ const (
 	// backlogLength is how many requests wait at most. With more, all of them would
 	// wait longer and none more would be answered.
 	backlogLength = 1024
+	// workTime is about how long it works on the backlog before it writes the answers
+	// and reads again: what a source that is not in the backlog waits for.
+	workTime = 100 * time.Microsecond
+	// fewestWork is how many it handles in any case, so that the system calls around
+	// them do not take more time than they.
+	fewestWork = 8
 )
 
 // congested reports whether to go by the backlog, after a read of n datagrams.
@@ -84,11 +90,12 @@ func (l *listener) postpone(d *datagram) {
 	}
 }
 
-// work handles up to a batch of the backlog.
+// work handles a part of the backlog that takes about workTime, as the last part tells.
 func (l *listener) work() {
+	began := time.Now()
 	l.arrivals = l.arrivals[:0]
 	l.taken = l.taken[:0]
-	for len(l.taken) < batchSize && l.backlog.length > 0 {
+	for len(l.taken) < max(l.quota, fewestWork) && l.backlog.length > 0 {
 		item := l.backlog.pop()
 		r := &item.value
 		l.taken = append(l.taken, item)
@@ -102,6 +109,10 @@ func (l *listener) work() {
 		l.handle(&l.arrivals[i])
 		l.observe()
 		l.backlog.release(item)
+	}
+	if n := len(l.taken); n > 0 {
+		each := max(time.Since(began)/time.Duration(n), 1)
+		l.quota = min(int(workTime/each), batchSize)
 	}
 }
 

@@ -62,6 +62,7 @@ type listener struct {
 	floods    floods
 	taken     []*backlogItem
 	fullReads int // in a row
+	quota     int // of the backlog to be handled next
 
 	outbox   *outbox
 	inFlight *inFlight

@@ -88,7 +88,7 @@ var contestants = []*contestant{
 	{name: "freeradius-mschapv2", title: "FreeRADIUS, users in memory, MS-CHAPv2", server: "freeradius", method: "mschapv2", concurrency: 128},
 
 	{name: "acct-floor", title: "floor: accounting, synced in groups", server: "floor acct", method: "acct"},
-	{name: "radiusd-acct-ack", title: "radiusd, accounting up to the acknowledgement, Postgres standing still", server: "radiusd", method: "acct", stopped: true,
+	{name: "radiusd-acct-ack", title: "radiusd, accounting, Postgres standing still", server: "radiusd", method: "acct", stopped: true,
 		floor: "acct-floor", rivals: []string{"freeradius-acct", "freeradius-sql-acct"}},
 	{name: "radiusd-acct", title: "radiusd, accounting with all that follows, into Postgres", server: "radiusd", method: "acct", latency: true,
 		floor: "acct-floor", rivals: []string{"freeradius-acct", "freeradius-sql-acct"}},

@@ -6,11 +6,14 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +28,7 @@ type result struct {
 	whole    time.Duration // warm-up and end included, as the counters below
 	counters counters      // of radiusd
 	followed time.Duration // CPU of radiusd from the beginning until it is at rest again
+	live     float64       // the part of the server's CPU that its live view of sessions took, if measured
 }
 
 // perSecond is the rate of answers.
@@ -34,6 +38,9 @@ func (r *result) perSecond() float64 { return float64(r.Answers) / r.Elapsed.Sec
 func (r *result) cpu() float64 {
 	return float64(r.ServerCPU.Nanoseconds()) / 1000 / max(1, float64(r.Answers))
 }
+
+// cpuToAnswer is cpu without what follows the acknowledgement.
+func (r *result) cpuToAnswer() float64 { return r.cpu() * (1 - r.live) }
 
 // busy is the part of a core that the server used, and of its own the generator.
 func (r *result) busy() (server, generator float64) {
@@ -111,9 +118,16 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
 	profiled := make(chan error, 1)
-	if profile && s.metrics != "" {
+	switch {
+	case c.stopped: // what still follows the acknowledgement is told from the rest
+		go func() {
+			var err error
+			r.live, err = b.liveShare(ctx, s)
+			profiled <- err
+		}()
+	case profile && s.metrics != "":
 		go func() { profiled <- b.takeProfile(ctx, c, s) }()
-	} else {
+	default:
 		profiled <- nil
 	}
 	if c.stopped {
@@ -201,12 +215,21 @@ func (b *bench) allCPU() (total time.Duration) {
 	return total + b.postgresCPU()
 }
 
-// takeProfile profiles radiusd in the middle of the load.
+// takeProfile profiles radiusd in the middle of the load into the file of the option.
 func (b *bench) takeProfile(ctx context.Context, c *contestant, s *server) error {
 	path := b.cpuprofile
 	if first := slices.IndexFunc(b.chosen, func(o *contestant) bool { return b.servers[o.server].metrics != "" }); b.chosen[first] != c {
 		path += "." + c.name
 	}
+	if err := b.profile(ctx, s, path); err != nil {
+		return err
+	}
+	say("profile of %s: %s", c.name, path)
+	return nil
+}
+
+// profile writes a CPU profile of the middle of the load.
+func (b *bench) profile(ctx context.Context, s *server, path string) error {
 	select {
 	case <-time.After(b.warmup + time.Second): // the generator takes a moment to sign its requests
 	case <-ctx.Done():
@@ -226,8 +249,29 @@ func (b *bench) takeProfile(ctx context.Context, c *contestant, s *server) error
 	if _, err := io.Copy(file, body); err != nil {
 		return err
 	}
-	say("profile of %s: %s", c.name, path)
 	return file.Close()
+}
+
+// liveView is a line of pprof -top with the part of the time that the live view of
+// sessions took, which follows the journal on its own.
+var liveView = regexp.MustCompile(`([0-9.]+)%\s+radiusd/ingest\.\(\*Ingest\)\.runLive`)
+
+// liveShare profiles radiusd and returns the part of its CPU that the live view took.
+func (b *bench) liveShare(ctx context.Context, s *server) (float64, error) {
+	path := filepath.Join(b.bed.Dir, "live.pprof")
+	if err := b.profile(ctx, s, path); err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-top", "-cum", "-nodefraction=0", path).Output()
+	if err != nil {
+		return 0, fmt.Errorf("go tool pprof: %w", err)
+	}
+	m := liveView.FindSubmatch(out)
+	if m == nil {
+		return 0, errors.New("the profile has nothing of the live view")
+	}
+	percent, err := strconv.ParseFloat(string(m[1]), 64)
+	return percent / 100, err
 }
 
 func get(ctx context.Context, url string) (io.ReadCloser, error) {

@@ -147,10 +147,19 @@ func (b *bench) printRatios(p func(string, ...any)) {
 	}
 	for _, c := range b.chosen {
 		row(c.name, c.floor, "CPU an answer", "%.2f", (*result).cpu)
+		if c.stopped {
+			row(c.name, c.floor, "CPU up to the acknowledgement", "%.2f", (*result).cpuToAnswer)
+		}
 	}
 	for _, c := range b.chosen {
 		for _, rival := range c.rivals {
 			row(c.name, rival, "answers a second", "%.1f", (*result).perSecond)
+		}
+	}
+	for _, c := range b.chosen {
+		if c.stopped {
+			p("Of %s, the live view of sessions, which follows the acknowledgement, took %s %% of the CPU by a profile: %s µs are left up to the acknowledgement.\n", c.name,
+				spread("%.0f", b.over(c.name, func(r *result) float64 { return 100 * r.live })), spread("%.2f", b.over(c.name, (*result).cpuToAnswer)))
 		}
 	}
 	if len(lines) > 0 {
