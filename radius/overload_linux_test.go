@@ -140,7 +140,7 @@ func TestFloodLeavesOthersAlone(t *testing.T) {
 	require.LessOrEqual(t, victim.wait, uint64(4*32+2*32), "until the listener knows that it is behind")
 	require.EqualValues(t, flood.sent-flood.handled, stats.Discards[radius.DiscardOverload])
 	require.Greater(t, flood.handled, overloadLength*9/10, "all that is left")
-	require.LessOrEqual(t, flood.wait, uint64(600), "what is accepted waits no longer than half of the backlog")
+	require.LessOrEqual(t, flood.wait, uint64(4096/2+4*32), "what is accepted waits no longer than half of the backlog")
 }
 
 // Of the requests of a source that sends too many those with State go first.

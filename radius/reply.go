@@ -210,9 +210,10 @@ func (w *Reply) Hold() {
 }
 
 // Defer runs f in the server's bounded pool with a copy of the request, for what
-// must not run on a listener. Requests that carry a State go first, and the sources
-// get their turns evenly. If the pool is full, or does not come to it within the
-// duplicate window, the request is discarded and f is not called.
+// must not run on a listener. The sources take turns, and each may have as much of the
+// pool's queue as is still free; of one source's requests those that carry a State go
+// first. If the source has its share, or the pool does not come to the request within
+// the duplicate window, it is discarded and f is not called.
 func (w *Reply) Defer(f func(w *Reply, r *Request)) {
 	onListener := w.endTurn()
 	l := w.listener
