@@ -17,8 +17,10 @@ type floor struct {
 	raw     syscall.RawConn
 	in, out *batch
 	buffers [2][batchSize][slotSize]byte // received, and to send
-	n       int
+	n       int                          // received
 	errno   unix.Errno
+	sent    int // apart, for accounting is answered by another goroutine
+	refused unix.Errno
 	receive func(fd uintptr) bool // fields, so that a call allocates no closure
 	send    func(fd uintptr) bool
 	first   int // of the messages to send
@@ -63,8 +65,8 @@ func newFloor(conn *net.UDPConn) (f *floor, err error) {
 		return f.errno != unix.EAGAIN
 	}
 	f.send = func(fd uintptr) bool {
-		f.n, f.errno = f.out.call(unix.SYS_SENDMMSG, fd, f.first, f.end)
-		return f.errno != unix.EAGAIN
+		f.sent, f.refused = f.out.call(unix.SYS_SENDMMSG, fd, f.first, f.end)
+		return f.refused != unix.EAGAIN
 	}
 	return f, nil
 }
@@ -118,10 +120,10 @@ func (f *floor) write() error {
 		if err := f.raw.Write(f.send); err != nil {
 			return err
 		}
-		if f.errno != 0 {
-			f.n = 1 // about that message: the client has gone
+		if f.refused != 0 {
+			f.sent = 1 // about that message: the client has gone
 		}
-		f.first += f.n
+		f.first += f.sent
 	}
 	return nil
 }
