@@ -9,220 +9,40 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"radiusd/scripts/internal/testbed"
 )
 
-// freeradiusFiles is where Debian has FreeRADIUS's configuration.
-const freeradiusFiles = "/etc/freeradius/3.0"
-
-// freeradiusConfig is the shortest configuration that does the work: Debian's has more
-// modules in its way, of which none would change an answer.
-const freeradiusConfig = `
-prefix = /usr
-exec_prefix = /usr
-sysconfdir = /etc
-localstatedir = %[1]s
-logdir = %[1]s
-raddbdir = %[1]s
-radacctdir = %[1]s
-confdir = %[1]s
-modconfdir = ` + freeradiusFiles + `/mods-config
-run_dir = %[1]s
-db_dir = %[1]s
-libdir = /usr/lib/freeradius
-pidfile = %[1]s/freeradius.pid
-max_request_time = 30
-cleanup_delay = 5
-max_requests = 65536
-hostname_lookups = no
-log {
-	destination = stderr
-	auth = no
-}
-security {
-	allow_core_dumps = no
-	max_attributes = 200
-	reject_delay = 0
-	status_server = no
-}
-thread pool {
-	start_servers = %[2]d
-	max_servers = 32
-	min_spare_servers = 3
-	max_spare_servers = 32
-	max_requests_per_server = 0
-	auto_limit_acct = no
-}
-client loopback {
-	ipaddr = 127.0.0.0/8
-	secret = ` + secret + `
-	require_message_authenticator = no
-}
-modules {
-	pap {
-	}
-	chap {
-	}
-	mschap {
-	}
-	expr {
-		safe_characters = "@abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_: /"
-	}
-	always noop {
-		rcode = noop
-	}
-%[3]s
-}
-policy {
-	$INCLUDE ` + freeradiusFiles + `/policy.d/accounting
-}
-server default {
-	listen {
-		type = auth
-		ipaddr = 127.0.0.1
-		port = %[4]d
-	}
-	listen {
-		type = acct
-		ipaddr = 127.0.0.1
-		port = %[5]d
-	}
-	authorize {
-		chap
-		mschap
-		%[6]s
-		pap
-	}
-	authenticate {
-		Auth-Type PAP {
-			pap
-		}
-		Auth-Type CHAP {
-			chap
-		}
-		Auth-Type MS-CHAP {
-			mschap
-		}
-	}
-	%[7]s
-}
-`
-
-// freeradiusMemory has the users in memory and writes accounting to a file.
-const freeradiusMemory = `	files {
-		filename = %[1]s/authorize
-	}
-	detail {
-		filename = %[1]s/detail
-		permissions = 0600
-		header = "%%t"
-	}`
-
-const freeradiusMemorySite = `accounting {
-		detail
-	}`
-
-// freeradiusSQL is Debian's sql module, for Postgres.
-const freeradiusSQL = `	sql {
-		dialect = "postgresql"
-		driver = "rlm_sql_postgresql"
-		server = "127.0.0.1"
-		port = %[1]d
-		login = "radiusd"
-		password = ""
-		radius_db = "radius"
-		acct_table1 = "radacct"
-		acct_table2 = "radacct"
-		postauth_table = "radpostauth"
-		authcheck_table = "radcheck"
-		groupcheck_table = "radgroupcheck"
-		authreply_table = "radreply"
-		groupreply_table = "radgroupreply"
-		usergroup_table = "radusergroup"
-		read_groups = yes
-		delete_stale_sessions = yes
-		pool {
-			start = 32
-			min = 32
-			max = 32
-			spare = 32
-			uses = 0
-			retry_delay = 30
-			lifetime = 0
-			idle_timeout = 60
-		}
-		client_table = "nas"
-		group_attribute = "SQL-Group"
-		$INCLUDE ${modconfdir}/sql/main/postgresql/queries.conf
-	}`
-
-const freeradiusSQLSite = `preacct {
-		acct_unique
-	}
-	accounting {
-		sql
-	}
-	post-auth {
-		sql
-	}`
-
 // startFreeRADIUS starts FreeRADIUS with users and accounting in memory and a file, or
 // in a database of its own of the same Postgres server.
 func (b *bench) startFreeRADIUS(name string) error {
-	program, err := exec.LookPath("freeradius")
-	if err != nil {
-		return errors.New("FreeRADIUS is not installed: scripts/install-test-servers installs it (Debian: freeradius); -only does without")
+	var postgres *testbed.Postgres
+	if name == "freeradius-sql" {
+		postgres = b.postgres
+	}
+	if _, err := testbed.FreeRADIUSProgram(postgres != nil); err != nil { // rather now than after the import
+		return fmt.Errorf("%w; -only does without", err)
 	}
 	dir := filepath.Join(b.bed.Dir, name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	s := &server{users: b.users}
-	var ports [2]int
-	for i, address := range []*string{&s.auth, &s.acct} {
-		if ports[i], err = testbed.FreeUDPPort(); err != nil {
-			return err
-		}
-		*address = fmt.Sprintf("127.0.0.1:%d", ports[i])
-	}
-	threads, modules, users, site := 5, fmt.Sprintf(freeradiusMemory, dir), "files", freeradiusMemorySite
-	if name == "freeradius-sql" {
-		if found, _ := filepath.Glob("/usr/lib/freeradius/rlm_sql_postgresql.so"); found == nil {
-			return errors.New("rlm_sql_postgresql is not installed (Debian: freeradius-postgresql); -only does without")
-		}
-		threads, modules, users, site = 32, fmt.Sprintf(freeradiusSQL, b.postgres.Port), "sql", freeradiusSQLSite
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil && postgres != nil {
 		err = b.setUpFreeRADIUS(dir)
-	} else {
-		if err := os.Remove(filepath.Join(dir, "detail")); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		err = b.writeFreeRADIUSUsers(filepath.Join(dir, "authorize"))
+	} else if err == nil {
+		err = b.writeFreeRADIUSUsers(dir)
 	}
 	if err != nil || b.setup {
 		return err
 	}
-	config := fmt.Appendf(nil, freeradiusConfig, dir, threads, modules, ports[0], ports[1], users, site)
-	if err := os.WriteFile(filepath.Join(dir, "radiusd.conf"), config, 0o600); err != nil {
-		return err
-	}
-	if err := os.Symlink("/usr/share/freeradius/dictionary", filepath.Join(dir, "dictionary")); err != nil && !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	args := append(front(b.places.server), program, "-f", "-d", dir, "-n", "radiusd")
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir = dir
 	say("starting %s", name)
-	if s.process, err = b.bed.Start(name, syscall.SIGTERM, cmd); err != nil {
+	f, err := b.bed.StartFreeRADIUS(name, secret, postgres, front(b.places.server)...)
+	if err != nil {
 		return err
 	}
-	b.servers[name] = s
-	return s.process.Await(func() error { return probe(s.auth) })
+	b.servers[name] = &server{process: f.Process, users: b.users, auth: f.Auth, acct: f.Acct}
+	return f.Await(func() error { return probe(f.Auth) })
 }
 
 // probe logs a user in. Debian's FreeRADIUS does not sign its answers with
@@ -258,9 +78,13 @@ func probe(address string) error {
 	return nil
 }
 
-// writeFreeRADIUSUsers writes the users as the module files reads them.
-func (b *bench) writeFreeRADIUSUsers(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+// writeFreeRADIUSUsers writes the users as the module files reads them, and removes the
+// accounting of the last run.
+func (b *bench) writeFreeRADIUSUsers(dir string) error {
+	if err := os.Remove(filepath.Join(dir, "detail")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "authorize"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -298,12 +122,8 @@ func (b *bench) setUpFreeRADIUS(dir string) error {
 		return err
 	}
 	say("freeradius-sql: importing %d users", b.users)
-	if found, err := b.postgres.SQL("radius", "-Atc", "SELECT to_regclass('radcheck')"); err != nil {
+	if err := b.postgres.MakeFreeRADIUSTables(); err != nil {
 		return err
-	} else if found == "" {
-		if _, err := b.postgres.SQL("radius", "-f", freeradiusFiles+"/mods-config/sql/main/postgresql/schema.sql"); err != nil {
-			return err
-		}
 	}
 	var sql strings.Builder
 	fmt.Fprintf(&sql, `TRUNCATE radcheck, radreply, radusergroup, radgroupcheck, radgroupreply, radpostauth, radacct;

@@ -139,13 +139,10 @@ func run(ctx context.Context, o *options) (err error) {
 			*place.to = *place.from
 		}
 	}
-	dir, remove, err := folder(o.keep)
-	if err != nil {
+	if b.bed, err = testbed.Open(o.keep); err != nil {
 		return err
 	}
-	defer remove()
-	b.bed = &testbed.Bed{Dir: dir}
-	defer func() { err = errors.Join(err, b.bed.StopAll()) }()
+	defer func() { err = errors.Join(err, b.bed.Close()) }()
 	if err := b.startAll(ctx); err != nil || o.setup {
 		return err
 	}
@@ -156,23 +153,6 @@ func run(ctx context.Context, o *options) (err error) {
 		return b.writeInto(o.write)
 	}
 	return b.print(os.Stdout)
-}
-
-// folder makes the folder of the servers.
-func folder(keep string) (dir string, remove func(), err error) {
-	if keep == "" {
-		dir, err = os.MkdirTemp("", "radiusd-bench-")
-		remove = func() { os.RemoveAll(dir) }
-	} else {
-		if dir, err = filepath.Abs(keep); err == nil {
-			err = os.MkdirAll(dir, 0o755)
-		}
-		remove = func() {}
-	}
-	if err == nil {
-		err = os.Chmod(dir, 0o755) // Postgres runs as somebody else
-	}
-	return dir, remove, err
 }
 
 // choose returns the contestants with the names, which are separated by commas. A name

@@ -3,13 +3,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,16 +16,18 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"radiusd/scripts/internal/testbed"
 )
 
 // A result is what one load has shown.
 type result struct {
 	load
-	postgres time.Duration // CPU
-	whole    time.Duration // warm-up and end included, as the counters below
-	counters counters      // of radiusd
-	followed time.Duration // CPU of radiusd from the beginning until it is at rest again
-	live     float64       // the part of the server's CPU that its live view of sessions took, if measured
+	postgres time.Duration   // CPU
+	whole    time.Duration   // warm-up and end included, as the counters below
+	counters testbed.Metrics // of radiusd
+	followed time.Duration   // CPU of radiusd from the beginning until it is at rest again
+	live     float64         // the part of the server's CPU that its live view of sessions took, if measured
 }
 
 // perSecond is the rate of answers.
@@ -166,7 +165,7 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 	if err != nil {
 		return nil, err
 	}
-	r.counters = after.since(before)
+	r.counters = after.Since(before)
 	if r.Lost > 0 {
 		say("%s: %d requests got no answer within %v", c.name, r.Lost, waitForAnswer)
 		for metric, n := range r.counters {
@@ -235,21 +234,7 @@ func (b *bench) profile(ctx context.Context, s *server, path string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.metrics, max(1, int(b.duration.Seconds())-1))
-	body, err := get(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if _, err := io.Copy(file, body); err != nil {
-		return err
-	}
-	return file.Close()
+	return testbed.Profile(ctx, s.metrics, b.duration-time.Second, path)
 }
 
 // liveView is a line of pprof -top with the part of the time that the live view of
@@ -274,57 +259,13 @@ func (b *bench) liveShare(ctx context.Context, s *server) (float64, error) {
 	return percent / 100, err
 }
 
-func get(ctx context.Context, url string) (io.ReadCloser, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode != http.StatusOK {
-		response.Body.Close()
-		return nil, fmt.Errorf("%s: %s", url, response.Status)
-	}
-	return response.Body, nil
-}
-
 // lossMetrics are those of radiusd that tell what became of a request without an answer.
 var lossMetrics = []string{"radiusd_socket_drops_total", "radiusd_send_errors_total", "radiusd_discards_total", "radiusd_duplicates_total"}
 
-// counters are metrics of radiusd, by name and labels, and their sums by name alone.
-type counters map[string]float64
-
 // scrape reads the metrics of a server that has some.
-func scrape(ctx context.Context, address string) (counters, error) {
+func scrape(ctx context.Context, address string) (testbed.Metrics, error) {
 	if address == "" {
 		return nil, nil
 	}
-	body, err := get(ctx, "http://"+address+"/metrics")
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-	c := counters{}
-	lines := bufio.NewScanner(body)
-	for lines.Scan() {
-		metric, text, _ := strings.Cut(lines.Text(), " ")
-		if value, err := strconv.ParseFloat(text, 64); err == nil {
-			name, _, labelled := strings.Cut(metric, "{")
-			c[name] += value
-			if labelled {
-				c[metric] = value
-			}
-		}
-	}
-	return c, lines.Err()
-}
-
-func (c counters) since(before counters) counters {
-	d := counters{}
-	for name, value := range c {
-		d[name] = value - before[name]
-	}
-	return d
+	return testbed.Scrape(ctx, address)
 }

@@ -80,7 +80,7 @@ store: {url: %q}
 	s.process = process
 	b.servers[i.name] = s
 	if err := process.Await(func() error {
-		body, err := get(ctx, "http://"+s.metrics+"/readyz")
+		body, err := testbed.Get(ctx, "http://"+s.metrics+"/readyz")
 		if err != nil {
 			return err
 		}
@@ -164,11 +164,8 @@ func addressText(nas int) string { return netip.AddrFrom4(nasAddress(nas)).Strin
 
 // command runs radiusd once.
 func (b *bench) command(config string, args ...string) error {
-	out, err := exec.Command(b.radiusd, append([]string{"--config", config}, args...)...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("radiusd %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return nil
+	_, err := testbed.Run(b.radiusd, append([]string{"--config", config}, args...)...)
+	return err
 }
 
 // writeUsers writes the users to import.

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
-	"time"
 
 	"radiusd/scripts/internal/testbed"
 )
@@ -17,10 +15,8 @@ import (
 func (b *bench) print(w io.Writer) error {
 	var text strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
-	p("%s, %d cores, %s, %s; %s.", testbed.CPUModel(), runtime.NumCPU(), testbed.Kernel(), runtime.Version(), time.Now().UTC().Format("2 January 2006"))
-	p("%s.", strings.Join(b.versions(), ", "))
-	p("%s %d users. Median of %d rounds of %v, least and most in brackets.\n", b.whereabouts(), b.users, b.rounds, b.duration)
-	p("`%s`\n", strings.Join(append([]string{"go run ./scripts/bench"}, os.Args[1:]...), " "))
+	p("%s", testbed.Heading("go run ./scripts/bench", b.versions(),
+		fmt.Sprintf("%s %d users. Median of %d rounds of %v, least and most in brackets.", b.whereabouts(), b.users, b.rounds, b.duration)))
 	b.printRates(p)
 	b.printRatios(p)
 	b.printLatency(p)
@@ -252,10 +248,10 @@ func (b *bench) printRadiusd(p func(string, ...any)) {
 func (b *bench) versions() []string {
 	var list []string
 	if _, err := os.Stat(b.radiusd); err == nil {
-		list = append(list, "radiusd "+strings.TrimSpace(strings.TrimPrefix(testbed.FirstLine(b.radiusd, "version"), "version")))
+		list = append(list, testbed.RadiusdVersion(b.radiusd))
 	}
-	if bin, err := testbed.PostgresPrograms(); err == nil && b.postgres != nil {
-		list = append(list, testbed.FirstLine(bin+"/postgres", "--version"))
+	if b.postgres != nil {
+		list = append(list, testbed.PostgresVersion())
 	}
 	if b.servers["freeradius"] != nil || b.servers["freeradius-sql"] != nil {
 		list = append(list, testbed.FreeRADIUSVersion())

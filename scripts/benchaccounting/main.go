@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"radiusd/scripts/internal/testbed"
@@ -54,7 +55,7 @@ func main() {
 	flag.BoolVar(&o.freeradius, "freeradius", true, "compare with FreeRADIUS")
 	flag.BoolVar(&o.keep, "keep", false, "keep the temporary folder, with logs and profiles")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, &o); err != nil {
 		fmt.Fprintln(os.Stderr, "benchaccounting:", err)
@@ -68,20 +69,16 @@ func run(ctx context.Context, o *options) (err error) {
 	if o.radiusd, err = filepath.Abs(o.radiusd); err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "radiusd-bench-")
+	bed, err := testbed.Open("")
 	if err != nil {
 		return err
 	}
 	if o.keep {
-		say("folder: %s", dir)
-	} else {
-		defer os.RemoveAll(dir)
+		bed.Temporary = false
+		say("folder: %s", bed.Dir)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil { // Postgres runs as somebody else
-		return err
-	}
-	b := &bench{options: o, dir: dir, bed: &testbed.Bed{Dir: dir}}
-	defer func() { err = errors.Join(err, b.bed.StopAll()) }()
+	b := &bench{options: o, dir: bed.Dir, bed: bed}
+	defer func() { err = errors.Join(err, bed.Close()) }()
 	if err := b.measureRadiusd(ctx); err != nil {
 		return err
 	}
@@ -157,7 +154,7 @@ func (b *bench) measureRadiusd(ctx context.Context) (err error) {
 	if err := b.startPostgres(); err != nil {
 		return err
 	}
-	if err := b.startClickHouse(); err != nil {
+	if err := b.startClickHouse(ctx); err != nil {
 		return err
 	}
 	acct, err := b.startRadiusd()

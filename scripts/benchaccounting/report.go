@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -15,9 +13,7 @@ import (
 func (b *bench) print(w io.Writer) error {
 	var text strings.Builder
 	p := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
-	p("%s, %d cores, %s; %s.", testbed.CPUModel(), runtime.NumCPU(), testbed.Kernel(), time.Now().UTC().Format("2 January 2006"))
-	p("%s.\n", strings.Join(b.versions(), ", "))
-	p("`%s`\n", strings.Join(append([]string{"scripts/bench-accounting"}, os.Args[1:]...), " "))
+	p("%s", testbed.Heading("scripts/bench-accounting", b.versions()))
 	b.printSustained(p)
 	b.printStages(p)
 	b.printLag(p)
@@ -126,11 +122,7 @@ func perRecord(cpu time.Duration, records float64) string {
 
 // versions names what was measured.
 func (b *bench) versions() []string {
-	list := []string{"radiusd " + strings.TrimSpace(strings.TrimPrefix(testbed.FirstLine(b.options.radiusd, "version"), "version"))}
-	if bin, err := testbed.PostgresPrograms(); err == nil {
-		list = append(list, testbed.FirstLine(bin+"/postgres", "--version"))
-	}
-	list = append(list, "ClickHouse "+b.clickhouseVersion)
+	list := []string{testbed.RadiusdVersion(b.options.radiusd), testbed.PostgresVersion(), "ClickHouse " + b.clickhouseVersion}
 	if b.freeradiusLoop.Answers > 0 {
 		list = append(list, testbed.FreeRADIUSVersion())
 	}

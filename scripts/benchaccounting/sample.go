@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
+
+	"radiusd/scripts/internal/testbed"
 )
 
 // sample is the state of radiusd at a moment.
@@ -39,53 +36,22 @@ func (b *bench) usage() usage {
 	return usage{b.radiusd.CPU(), b.postgres.Process.CPU(), b.clickhouse.CPU(), b.freeradiusServer.CPU()}
 }
 
-var sinkLabel = regexp.MustCompile(`sink="([^"]*)"`)
-
 // scrape reads radiusd's metrics.
 func (b *bench) scrape(ctx context.Context) (s sample, err error) {
-	s = sample{lagSeconds: map[string]float64{}, lagRecords: map[string]float64{}, taken: map[string]float64{}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+b.metrics+"/metrics", nil)
+	m, err := testbed.Scrape(ctx, b.metrics)
 	if err != nil {
 		return s, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return s, err
-	}
-	defer response.Body.Close()
-	lines := bufio.NewScanner(response.Body)
-	for lines.Scan() {
-		metric, text, _ := strings.Cut(lines.Text(), " ")
-		value, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			continue
-		}
-		name, labels, _ := strings.Cut(metric, "{")
-		sink := ""
-		if m := sinkLabel.FindStringSubmatch(labels); m != nil {
-			sink = m[1]
-		}
-		switch name {
-		case "radiusd_ingest_lag_seconds":
-			s.lagSeconds[sink] = value
-		case "radiusd_ingest_lag_records":
-			s.lagRecords[sink] = value
-		case "radiusd_ingest_records_total":
-			s.taken[sink] = value
-		case "radiusd_journal_bytes":
-			s.journal = value
-		case "radiusd_journal_records_total":
-			s.records = value
-		case "radiusd_journal_groups_total":
-			s.groups = value
-		case "radiusd_journal_commit_seconds_total":
-			s.commit = value
-		}
+	s = sample{
+		lagSeconds: m.By("radiusd_ingest_lag_seconds", "sink"), lagRecords: m.By("radiusd_ingest_lag_records", "sink"),
+		taken:   m.By("radiusd_ingest_records_total", "sink"),
+		journal: m["radiusd_journal_bytes"], records: m["radiusd_journal_records_total"],
+		groups: m["radiusd_journal_groups_total"], commit: m["radiusd_journal_commit_seconds_total"],
 	}
 	if len(s.lagRecords) < 2 {
 		return s, fmt.Errorf("radiusd has %d sinks so far", len(s.lagRecords))
 	}
-	return s, lines.Err()
+	return s, nil
 }
 
 // sample takes a sample every second.
@@ -155,20 +121,8 @@ func (b *bench) takeProfile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.metrics, int(length.Seconds())))
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
 	path := filepath.Join(b.dir, "cpu.pprof")
-	file, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(file, response.Body); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
+	if err := testbed.Profile(ctx, b.metrics, length, path); err != nil {
 		return err
 	}
 	after, err := b.scrape(ctx)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -65,7 +64,7 @@ const clickhouseUsers = `<?xml version="1.0"?>
 </yandex>
 `
 
-func (b *bench) startClickHouse() error {
+func (b *bench) startClickHouse(ctx context.Context) error {
 	program, err := exec.LookPath("clickhouse-server")
 	if err != nil {
 		return errors.New("ClickHouse is not installed (Debian: clickhouse-server)")
@@ -97,18 +96,18 @@ func (b *bench) startClickHouse() error {
 	if err := b.clickhouse.Await(dial(port)); err != nil {
 		return err
 	}
-	b.clickhouseVersion, err = askVersion(web)
+	b.clickhouseVersion, err = askVersion(ctx, web)
 	return err
 }
 
 // askVersion asks ClickHouse for its version through its HTTP port.
-func askVersion(port int) (string, error) {
-	response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/?query=SELECT+version()", port))
+func askVersion(ctx context.Context, port int) (string, error) {
+	body, err := testbed.Get(ctx, fmt.Sprintf("http://127.0.0.1:%d/?query=SELECT+version()", port))
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
+	defer body.Close()
+	text, err := io.ReadAll(body)
 	return strings.TrimSpace(string(text)), err
 }
 
@@ -133,9 +132,8 @@ clickhouse: {url: "clickhouse://127.0.0.1:%d/radiusd"}
 		return "", err
 	}
 	for _, args := range [][]string{{"migrate", "up"}, {"nas", "add", "127.0.0.1", "--secret", secret}} {
-		out, err := exec.Command(b.options.radiusd, append([]string{"--config", b.config}, args...)...).CombinedOutput()
-		if err != nil {
-			return "", fmt.Errorf("radiusd %s: %w\n%s", strings.Join(args, " "), err, out)
+		if _, err := testbed.Run(b.options.radiusd, append([]string{"--config", b.config}, args...)...); err != nil {
+			return "", err
 		}
 	}
 	if b.radiusd, err = b.bed.Start("radiusd", syscall.SIGTERM, exec.Command(b.options.radiusd, "--config", b.config, "serve")); err != nil {

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,8 +11,8 @@ import (
 	"time"
 )
 
-// FirstLine is the first line that a program prints, as programs print their versions.
-func FirstLine(name string, args ...string) string {
+// firstLine is the first line that a program prints, as programs print their versions.
+func firstLine(name string, args ...string) string {
 	out, err := exec.Command(name, args...).Output()
 	if err != nil {
 		return filepath.Base(name) + " (unknown)"
@@ -20,8 +21,8 @@ func FirstLine(name string, args ...string) string {
 	return line
 }
 
-// CPUModel is the name of the machine's processor.
-func CPUModel() string {
+// cpuModel is the name of the machine's processor.
+func cpuModel() string {
 	content, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(content)) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
@@ -31,15 +32,39 @@ func CPUModel() string {
 	return runtime.GOARCH
 }
 
-// Kernel is the name and the release of the kernel.
-func Kernel() string {
+// kernel is the name and the release of the kernel.
+func kernel() string {
 	content, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return "Linux " + strings.TrimSpace(string(content))
 }
 
+// Heading is what a report in Markdown begins with: the machine and the day, the versions
+// of what was measured, remarks, each on a line, and the command line that measured, with
+// the program's name as given.
+func Heading(program string, versions []string, remarks ...string) string {
+	lines := []string{fmt.Sprintf("%s, %d cores, %s, %s; %s.", cpuModel(), runtime.NumCPU(), kernel(), runtime.Version(), time.Now().UTC().Format("2 January 2006"))}
+	lines = append(lines, strings.Join(versions, ", ")+".")
+	lines = append(lines, remarks...)
+	return strings.Join(append(lines, "", "`"+strings.Join(append([]string{program}, os.Args[1:]...), " ")+"`", ""), "\n")
+}
+
+// RadiusdVersion is what a radiusd calls itself.
+func RadiusdVersion(program string) string {
+	return "radiusd " + strings.TrimSpace(strings.TrimPrefix(firstLine(program, "version"), "version"))
+}
+
+// PostgresVersion is what Postgres calls itself.
+func PostgresVersion() string {
+	bin, err := postgresPrograms()
+	if err != nil {
+		return "Postgres (unknown)"
+	}
+	return firstLine(filepath.Join(bin, "postgres"), "--version")
+}
+
 // FreeRADIUSVersion is what FreeRADIUS calls itself.
 func FreeRADIUSVersion() string {
-	line, _, _ := strings.Cut(FirstLine("freeradius", "-v"), ",")
+	line, _, _ := strings.Cut(firstLine("freeradius", "-v"), ",")
 	return strings.TrimPrefix(line, "radiusd: ")
 }
 

@@ -23,8 +23,8 @@ type Postgres struct {
 // are as they are: on.
 var postgresSettings = []string{"shared_buffers=512MB", "max_wal_size=4GB", "max_connections=100", "checkpoint_timeout=15min"}
 
-// PostgresPrograms is the folder of Postgres's programs.
-func PostgresPrograms() (string, error) {
+// postgresPrograms is the folder of Postgres's programs.
+func postgresPrograms() (string, error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
 			return filepath.Dir(path), nil
@@ -55,7 +55,7 @@ func postgresAccount(dir string) (*syscall.SysProcAttr, error) {
 // makes if there is none, with the databases that are missing. It runs through the
 // command in front, such as taskset with its arguments.
 func (b *Bed) StartPostgres(databases []string, front ...string) (*Postgres, error) {
-	bin, err := PostgresPrograms()
+	bin, err := postgresPrograms()
 	if err != nil {
 		return nil, err
 	}

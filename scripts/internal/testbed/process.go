@@ -1,5 +1,6 @@
 // Package testbed starts the servers that the benchmarks measure, each in a folder and
-// on ports of loopback of its own, and says what machine they run on.
+// on ports of loopback of its own, reads what they say of themselves, and says what
+// machine they run on.
 package testbed
 
 import (
@@ -10,14 +11,43 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
 
 // A Bed has the folder of a benchmark and the servers that it has started.
 type Bed struct {
-	Dir     string // has every server's log
-	running []*Process
+	Dir       string // has every server's log
+	Temporary bool   // Close removes it
+	running   []*Process
+}
+
+// Open makes the folder unless it is there, or a temporary one if the name is empty.
+func Open(folder string) (*Bed, error) {
+	b := &Bed{Temporary: folder == ""}
+	var err error
+	if b.Temporary {
+		b.Dir, err = os.MkdirTemp("", "radiusd-bench-")
+	} else if b.Dir, err = filepath.Abs(folder); err == nil {
+		err = os.MkdirAll(b.Dir, 0o755)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return b, os.Chmod(b.Dir, 0o755) // Postgres runs as somebody else
+}
+
+// Close ends all servers, the one that was started last first, and removes a temporary
+// folder.
+func (b *Bed) Close() (err error) {
+	for len(b.running) > 0 {
+		err = errors.Join(err, b.Stop(b.running[len(b.running)-1]))
+	}
+	if b.Temporary {
+		err = errors.Join(err, os.RemoveAll(b.Dir))
+	}
+	return err
 }
 
 // A Process is a server that runs.
@@ -71,14 +101,6 @@ func (b *Bed) Stop(p *Process) error {
 	}
 }
 
-// StopAll ends all servers, the one that was started last first.
-func (b *Bed) StopAll() (err error) {
-	for len(b.running) > 0 {
-		err = errors.Join(err, b.Stop(b.running[len(b.running)-1]))
-	}
-	return err
-}
-
 // Signal sends a signal to the process and to its children, which is how a server that
 // has some is made to stand still and go on (SIGSTOP, SIGCONT).
 func (p *Process) Signal(signal syscall.Signal) {
@@ -102,6 +124,15 @@ func (p *Process) Await(check func() error) error {
 		}
 	}
 	return fmt.Errorf("%s does not answer: %w", p.Name, err)
+}
+
+// Run runs a program to its end. Its error says what the program has printed.
+func Run(program string, args ...string) (output string, err error) {
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
 }
 
 // FreePort returns a TCP port of loopback that nobody uses now.
