@@ -189,14 +189,16 @@ const (
 	// maxTrainDatagram is the longest datagram in a train: what is near the
 	// interface's MTU may have to be fragmented, which trains cannot be.
 	maxTrainDatagram = 1200
-	// maxTrain bounds all of a train, which has to fit into one IP packet.
-	maxTrain = 60_000
 	// apartAfterRefusal is for how many batches a refused train is remembered.
 	apartAfterRefusal = 1024
 	// sortedGroups is how many groups are looked through for one that a datagram can
 	// join. With more NASes than that in a batch there is little to join.
 	sortedGroups = 8
 )
+
+// A train has to fit into one IP packet. This does not compile when the longest one, a
+// whole batch with the headers of IPv6 and UDP, would not.
+const _ = uint16(40 + 8 + batchSize*maxTrainDatagram)
 
 func newBatchWriter(c *net.UDPConn) *batchWriter {
 	w := &batchWriter{messages: newMessages(c), family: unix.AF_INET}
@@ -297,12 +299,9 @@ func (w *batchWriter) couple(out []datagram, from int) (n int) {
 		d := &out[w.order[i]]
 		w.vectors[i].Base = unsafe.SliceData(d.data)
 		w.vectors[i].SetLen(len(d.data))
-		if n > 0 && w.apart == 0 {
-			t := &w.trains[n-1]
-			if (t.end-t.first+1)*t.length <= maxTrain && out[w.order[t.first]].couples(d) {
-				t.end++
-				continue
-			}
+		if n > 0 && w.apart == 0 && out[w.order[w.trains[n-1].first]].couples(d) {
+			w.trains[n-1].end++
+			continue
 		}
 		w.trains[n] = train{first: i, end: i + 1, length: len(d.data)}
 		n++
