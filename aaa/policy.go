@@ -43,16 +43,6 @@ func ValidateItems(dict *dictionary.Dictionary, items []Item) error {
 	return p.err
 }
 
-// ValidatePlan reports everything about a plan that could not be used, joined:
-// its items and its login hours.
-func ValidatePlan(dict *dictionary.Dictionary, plan *Plan) error {
-	_, err := planControls(plan)
-	if plan.IPv6Pool != "" && plan.IPv6Pool == plan.DelegatedIPv6Pool {
-		err = errors.Join(err, errors.New("the pools for IPv6 and for delegated IPv6 prefixes must differ"))
-	}
-	return errors.Join(err, ValidateItems(dict, plan.Items))
-}
-
 // compilePolicy compiles items. The result always has the items that compile;
 // err says what is wrong with the others.
 func compilePolicy(dict *dictionary.Dictionary, items []Item) policy {

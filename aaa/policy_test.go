@@ -174,10 +174,10 @@ func TestValidateItems(t *testing.T) {
 
 func TestValidatePlan(t *testing.T) {
 	dict := dictionary.Embedded()
-	require.NoError(t, ValidatePlan(dict, &Plan{Name: "basic", LoginHours: "Wk0800-1800"}))
-	require.ErrorContains(t, ValidatePlan(dict, &Plan{LoginHours: "sometimes"}), "login hours")
-	require.ErrorContains(t, ValidatePlan(dict, &Plan{IPv6Pool: "p", DelegatedIPv6Pool: "p"}), "must differ")
-	err := ValidatePlan(dict, &Plan{LoginHours: "sometimes", Items: []Item{checkItem("X", "==", "1")}})
+	require.NoError(t, (&Plan{Name: "basic", LoginHours: "Wk0800-1800"}).Validate(dict))
+	require.ErrorContains(t, (&Plan{LoginHours: "sometimes"}).Validate(dict), "login hours")
+	require.ErrorContains(t, (&Plan{IPv6Pool: "p", DelegatedIPv6Pool: "p"}).Validate(dict), "must differ")
+	err := (&Plan{LoginHours: "sometimes", Items: []Item{checkItem("X", "==", "1")}}).Validate(dict)
 	require.ErrorContains(t, err, "login hours")
 	require.ErrorContains(t, err, "unknown attribute")
 }

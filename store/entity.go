@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,12 +15,19 @@ import (
 type entity[T any] struct {
 	table  string
 	kind   string // for messages
-	name   string // the column that names it
 	fields func(s *Store, v *T) []field
 	head   func(v *T) head
+	// valid says what is wrong with a row before it is written, and may normalise it.
+	valid func(v *T) error
 	// load and save read and write what is in other tables; nil: nothing is.
 	load func(ctx context.Context, q querier, v *T) error
 	save func(ctx context.Context, tx *writeTx, v *T) error
+	// refers says which of the rows that v refers to do not exist, after the database
+	// has refused v for one of them; nil: it refers to none.
+	refers func(ctx context.Context, q querier, v *T) error
+	// users is the query that counts the users of the row $1, and how to word that;
+	// a row with users is not deleted. Empty: nothing keeps it.
+	users, inUse string
 }
 
 // head is what every entity has.
@@ -32,6 +38,9 @@ type head struct {
 }
 
 func (e entity[T]) create(ctx context.Context, s *Store, v *T) error {
+	if err := e.valid(v); err != nil {
+		return err
+	}
 	h := e.head(v)
 	if *h.id == uuid.Nil {
 		created, err := uuid.NewV7()
@@ -48,19 +57,21 @@ func (e entity[T]) create(ctx context.Context, s *Store, v *T) error {
 		}
 		return e.saveRest(ctx, tx, v)
 	})
-	return e.failed(s, "create", h.label, err)
+	return e.failed(s, "create", h.label, e.dangling(ctx, s, v, err))
 }
 
-// change reads the row that the name stands for, lets fn change it and writes it
-// back, in one transaction.
-func (e entity[T]) change(ctx context.Context, s *Store, name any, fn func(*T) error) error {
-	label := fmt.Sprint(name)
+// change reads the row whose column, a unique one, has the value, lets fn change it
+// and writes it back, in one transaction.
+func (e entity[T]) change(ctx context.Context, s *Store, column string, value any, fn func(*T) error) error {
+	label := fmt.Sprint(value)
+	var changed *T
 	err := s.write(ctx, func(tx *writeTx) error {
-		v, err := e.find(ctx, s, tx.Tx, e.name, name, tx.forUpdate())
+		v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), nil)
 		if err != nil {
 			return err
 		}
-		before := *e.head(v).id
+		changed = v
+		before, updatedAt := *e.head(v).id, *e.head(v).updatedAt
 		if err := fn(v); err != nil {
 			return err
 		}
@@ -69,13 +80,28 @@ func (e entity[T]) change(ctx context.Context, s *Store, name any, fn func(*T) e
 		if *h.id != before {
 			return errors.New("the id of a row cannot be changed")
 		}
-		*h.updatedAt = s.timestamp()
+		if err := e.valid(v); err != nil {
+			return err
+		}
+		*h.updatedAt = s.timestampAfter(updatedAt)
 		if err := update(ctx, tx.Tx, e.table, e.fields(s, v)); err != nil {
 			return err
 		}
 		return e.saveRest(ctx, tx, v)
 	})
-	return e.failed(s, "change", label, err)
+	return e.failed(s, "change", label, e.dangling(ctx, s, changed, err))
+}
+
+// dangling replaces the error of a reference to what does not exist by what says
+// which one.
+func (e entity[T]) dangling(ctx context.Context, s *Store, v *T, err error) error {
+	if v == nil || e.refers == nil || kindOf(err) != kindForeignKey {
+		return err
+	}
+	if missing := e.refers(ctx, s.reader, v); missing != nil {
+		return missing
+	}
+	return err
 }
 
 func (e entity[T]) saveRest(ctx context.Context, tx *writeTx, v *T) error {
@@ -85,28 +111,39 @@ func (e entity[T]) saveRest(ctx context.Context, tx *writeTx, v *T) error {
 	return e.save(ctx, tx, v)
 }
 
-func (e entity[T]) remove(ctx context.Context, s *Store, name any) error {
+// remove deletes the row whose column, a unique one, has the value.
+func (e entity[T]) remove(ctx context.Context, s *Store, column string, value any) error {
+	label := fmt.Sprint(value)
 	err := s.write(ctx, func(tx *writeTx) error {
-		result, err := tx.ExecContext(ctx, "DELETE FROM "+e.table+" WHERE "+e.name+" = $1", name)
+		v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), s.logDamage)
 		if err != nil {
-			if kindOf(err) == kindForeignKey {
-				return fmt.Errorf("%s %q: %w", e.kind, name, ErrInUse)
-			}
 			return err
 		}
-		if n, err := result.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(err, notFound(e.kind, fmt.Sprint(name)))
+		h := e.head(v)
+		label = h.label
+		if e.users != "" {
+			var n int
+			if err := tx.QueryRowContext(ctx, e.users, h.id.String()).Scan(&n); err != nil {
+				return err
+			}
+			if n > 0 {
+				return fmt.Errorf("%s %q: %w: %s", e.kind, label, ErrInUse, fmt.Sprintf(e.inUse, n))
+			}
 		}
-		return nil
+		_, err = tx.ExecContext(ctx, "DELETE FROM "+e.table+" WHERE id = $1", h.id.String())
+		if kindOf(err) == kindForeignKey {
+			return fmt.Errorf("%s %q: %w", e.kind, label, ErrInUse)
+		}
+		return err
 	})
-	return e.failed(s, "delete", fmt.Sprint(name), err)
+	return e.failed(s, "delete", label, err)
 }
 
 // get reads one row by a unique column.
 func (e entity[T]) get(ctx context.Context, s *Store, column string, value any) (*T, error) {
 	var v *T
 	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		v, err = e.find(ctx, s, tx, column, value, "")
+		v, err = e.find(ctx, s, tx, column, value, "", nil)
 		return err
 	})
 	if err != nil {
@@ -115,9 +152,11 @@ func (e entity[T]) get(ctx context.Context, s *Store, column string, value any) 
 	return v, nil
 }
 
-func (e entity[T]) find(ctx context.Context, s *Store, q querier, column string, value any, lock string) (*T, error) {
+// find reads one row by a unique column. An unreadable secret is reported to damaged
+// and left nil; without damaged, find fails.
+func (e entity[T]) find(ctx context.Context, s *Store, q querier, column string, value any, lock string, damaged func(error)) (*T, error) {
 	v := new(T)
-	fields := e.fields(s, v)
+	fields := tolerant(e.fields(s, v), damaged)
 	err := q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM "+e.table+" WHERE "+column+" = $1"+lock, value).
 		Scan(targets(fields)...)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -135,18 +174,23 @@ func (e entity[T]) find(ctx context.Context, s *Store, q querier, column string,
 func (e entity[T]) list(ctx context.Context, s *Store, q querier, rest string, args []any, damaged func(error)) ([]T, error) {
 	var rows []T
 	var v T
-	fields := e.fields(s, &v)
+	fields := tolerant(e.fields(s, &v), damaged)
+	err := eachRow(ctx, q, "SELECT "+names(fields)+" FROM "+e.table+" "+rest, args, targets(fields), func() error {
+		rows = append(rows, v)
+		return nil
+	})
+	return rows, err
+}
+
+// tolerant has secrets that cannot be read reported rather than fail.
+func tolerant(fields []field, damaged func(error)) []field {
 	for i := range fields {
 		if c, ok := fields[i].column.(secret); ok {
 			c.damaged = damaged
 			fields[i].column = c
 		}
 	}
-	err := eachRow(ctx, q, "SELECT "+names(fields)+" FROM "+e.table+" "+rest, args, targets(fields), func() error {
-		rows = append(rows, v)
-		return nil
-	})
-	return rows, err
+	return fields
 }
 
 // failed words an error of an action on a named row.
@@ -165,20 +209,12 @@ func (e entity[T]) failed(s *Store, action, label string, err error) error {
 // timestamp is the present as the database holds it.
 func (s *Store) timestamp() time.Time { return s.now().UTC().Truncate(time.Microsecond) }
 
-// maxName is how many octets an attribute of RADIUS holds (RFC 2865 section 5).
-const maxName = 253
-
-// checkName refuses names that a database cannot hold, that no packet can carry or
-// that nobody could type.
-func checkName(kind, name string) error {
-	if name == "" {
-		return fmt.Errorf("a %s needs a name", kind)
+// timestampAfter is the present, but always later than before: what has changed has
+// another time.
+func (s *Store) timestampAfter(before time.Time) time.Time {
+	now := s.timestamp()
+	if !now.After(before) {
+		now = before.Add(time.Microsecond)
 	}
-	if len(name) > maxName {
-		return fmt.Errorf("the %s name has %d octets, and RADIUS carries %d", kind, len(name), maxName)
-	}
-	if cleanText(name) != name || strings.ContainsAny(name, "\r\n") {
-		return fmt.Errorf("%s name %q has characters that are not text", kind, name)
-	}
-	return nil
+	return now
 }

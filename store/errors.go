@@ -8,17 +8,19 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
+
+	"radiusd/aaa"
 )
 
 // What a caller may have to tell apart. The errors that wrap these name the
 // thing.
 var (
-	// ErrNotFound means that there is no such thing.
-	ErrNotFound = errors.New("not found")
-	// ErrExists means that the name or address is taken.
-	ErrExists = errors.New("exists already")
-	// ErrInUse means that others refer to the thing.
-	ErrInUse = errors.New("is in use")
+	// ErrNotFound is [aaa.ErrNotFound].
+	ErrNotFound = aaa.ErrNotFound
+	// ErrExists is [aaa.ErrExists].
+	ErrExists = aaa.ErrExists
+	// ErrInUse is [aaa.ErrInUse].
+	ErrInUse = aaa.ErrInUse
 	// ErrUnreachable means that the database's server does not answer; later it may.
 	ErrUnreachable = errors.New("the server cannot be reached")
 	// ErrSchemaOld means that the database must be migrated first.

@@ -11,7 +11,8 @@ import (
 )
 
 var groups = entity[aaa.Group]{
-	table: "groups", kind: "group", name: "name",
+	table: "groups", kind: "group",
+	users: "SELECT count(*) FROM user_groups WHERE group_id = $1", inUse: "it has %d members",
 	fields: func(_ *Store, g *aaa.Group) []field {
 		return []field{
 			{"id", id{&g.ID}},
@@ -20,7 +21,8 @@ var groups = entity[aaa.Group]{
 			{"updated_at", moment{&g.UpdatedAt}},
 		}
 	},
-	head: func(g *aaa.Group) head { return head{&g.ID, g.Name, &g.CreatedAt, &g.UpdatedAt} },
+	valid: func(g *aaa.Group) error { return g.Validate(nil) },
+	head:  func(g *aaa.Group) head { return head{&g.ID, g.Name, &g.CreatedAt, &g.UpdatedAt} },
 	load: func(ctx context.Context, q querier, g *aaa.Group) (err error) {
 		g.Items, err = readItems(ctx, q, "group_id", g.ID)
 		return err
@@ -33,39 +35,39 @@ var groups = entity[aaa.Group]{
 // CreateGroup adds a group and sets its times, and its ID if that is zero. It
 // fails with ErrExists if the name is taken.
 func (s *Store) CreateGroup(ctx context.Context, group *aaa.Group) error {
-	if err := checkName("group", group.Name); err != nil {
-		return err
-	}
 	return groups.create(ctx, s, group)
 }
 
 // UpdateGroup lets fn change the group and writes it whole. fn may be called
 // more than once. It may change the name, but not the ID.
 func (s *Store) UpdateGroup(ctx context.Context, name string, fn func(*aaa.Group) error) error {
-	return groups.change(ctx, s, name, func(group *aaa.Group) error {
-		if err := fn(group); err != nil {
-			return err
-		}
-		return checkName("group", group.Name)
-	})
+	return groups.change(ctx, s, "name", name, fn)
+}
+
+// ChangeGroup is UpdateGroup of the group of that id. An error of fn leaves it as it
+// was.
+func (s *Store) ChangeGroup(ctx context.Context, groupID uuid.UUID, fn func(*aaa.Group) error) error {
+	return groups.change(ctx, s, "id", groupID.String(), fn)
+}
+
+// RemoveGroup is DeleteGroup of the group of that id.
+func (s *Store) RemoveGroup(ctx context.Context, groupID uuid.UUID) error {
+	return groups.remove(ctx, s, "id", groupID.String())
 }
 
 // DeleteGroup fails with ErrInUse while the group has members.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
-	var members int
-	if err := s.reader.QueryRowContext(ctx,
-		"SELECT count(*) FROM user_groups JOIN groups ON groups.id = user_groups.group_id WHERE groups.name = $1", name).Scan(&members); err != nil {
-		return fmt.Errorf("delete group %q: %w", name, s.explain(err))
-	}
-	if members > 0 {
-		return fmt.Errorf("group %q: %w: it has %d members", name, ErrInUse, members)
-	}
-	return groups.remove(ctx, s, name)
+	return groups.remove(ctx, s, "name", name)
 }
 
 // GroupByName returns a group with its items.
 func (s *Store) GroupByName(ctx context.Context, name string) (*aaa.Group, error) {
 	return groups.get(ctx, s, "name", name)
+}
+
+// GroupByID returns a group with its items.
+func (s *Store) GroupByID(ctx context.Context, groupID uuid.UUID) (*aaa.Group, error) {
+	return groups.get(ctx, s, "id", groupID.String())
 }
 
 // Groups returns all groups by name.

@@ -148,7 +148,7 @@ func (j *importJob) reject(line int, err error) error {
 
 // admit checks what can be told from the row alone and queues it.
 func (j *importJob) admit(row ImportRow) error {
-	if err := checkName("user", row.Username); err != nil {
+	if err := aaa.ValidateName("username", "user", row.Username); err != nil {
 		return j.reject(row.Line, err)
 	}
 	if earlier, twice := j.seen[row.Username]; twice {
@@ -252,7 +252,7 @@ func (j *importJob) apply(row *ImportRow, user *aaa.User) (groups []aaa.Membersh
 	if row.SimultaneousUse != nil {
 		user.SimultaneousUse = *row.SimultaneousUse
 	}
-	user.UpdatedAt = j.s.timestamp()
+	user.UpdatedAt = j.s.timestampAfter(user.UpdatedAt)
 	if row.Groups == nil {
 		return nil, nil
 	}

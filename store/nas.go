@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"radiusd/aaa"
 	"radiusd/radius"
 )
 
 var nases = entity[aaa.NAS]{
-	table: "nas", kind: "NAS", name: "address",
+	table: "nas", kind: "NAS",
 	fields: func(s *Store, n *aaa.NAS) []field {
 		return []field{
 			{"id", id{&n.ID}},
@@ -27,6 +29,10 @@ var nases = entity[aaa.NAS]{
 			{"updated_at", moment{&n.UpdatedAt}},
 		}
 	},
+	valid: func(n *aaa.NAS) error {
+		n.Prefix = aaa.NormalizePrefix(n.Prefix)
+		return n.Validate()
+	},
 	head: func(n *aaa.NAS) head { return head{&n.ID, nasLabel(n.Prefix), &n.CreatedAt, &n.UpdatedAt} },
 }
 
@@ -37,57 +43,41 @@ func nasLabel(prefix netip.Prefix) string {
 	return label
 }
 
-// normalPrefix is the one form in which a NAS's prefix is stored: masked, and
-// never IPv4-mapped.
-func normalPrefix(prefix netip.Prefix) netip.Prefix {
-	if a := prefix.Addr(); a.Is4In6() && prefix.Bits() >= 96 {
-		prefix = netip.PrefixFrom(a.Unmap(), prefix.Bits()-96)
-	}
-	return prefix.Masked()
-}
-
-func checkNAS(nas *aaa.NAS) error {
-	nas.Prefix = normalPrefix(nas.Prefix)
-	if !nas.Prefix.IsValid() {
-		return fmt.Errorf("a NAS needs an address or a prefix")
-	}
-	if len(nas.Secret) == 0 {
-		return fmt.Errorf("NAS %s needs a secret", nasLabel(nas.Prefix))
-	}
-	if nas.Name != "" {
-		return checkName("NAS", nas.Name)
-	}
-	return nil
-}
-
 // CreateNAS adds a NAS, normalises its prefix and sets its times, and its ID if
 // that is zero. It fails with ErrExists if the prefix or the name is taken.
 func (s *Store) CreateNAS(ctx context.Context, nas *aaa.NAS) error {
-	if err := checkNAS(nas); err != nil {
-		return err
-	}
 	return nases.create(ctx, s, nas)
 }
 
 // UpdateNAS lets fn change the NAS and writes it whole. fn may be called more
 // than once. It may change the prefix, but not the ID.
 func (s *Store) UpdateNAS(ctx context.Context, prefix netip.Prefix, fn func(*aaa.NAS) error) error {
-	return nases.change(ctx, s, nasLabel(normalPrefix(prefix)), func(nas *aaa.NAS) error {
-		if err := fn(nas); err != nil {
-			return err
-		}
-		return checkNAS(nas)
-	})
+	return nases.change(ctx, s, "address", nasLabel(aaa.NormalizePrefix(prefix)), fn)
+}
+
+// ChangeNAS is UpdateNAS of the NAS of that id. An error of fn leaves it as it was.
+func (s *Store) ChangeNAS(ctx context.Context, nasID uuid.UUID, fn func(*aaa.NAS) error) error {
+	return nases.change(ctx, s, "id", nasID.String(), fn)
+}
+
+// RemoveNAS removes the NAS of that id.
+func (s *Store) RemoveNAS(ctx context.Context, nasID uuid.UUID) error {
+	return nases.remove(ctx, s, "id", nasID.String())
 }
 
 // DeleteNAS removes the NAS of exactly this prefix.
 func (s *Store) DeleteNAS(ctx context.Context, prefix netip.Prefix) error {
-	return nases.remove(ctx, s, nasLabel(normalPrefix(prefix)))
+	return nases.remove(ctx, s, "address", nasLabel(aaa.NormalizePrefix(prefix)))
 }
 
 // NASByPrefix returns the NAS of exactly this prefix.
 func (s *Store) NASByPrefix(ctx context.Context, prefix netip.Prefix) (*aaa.NAS, error) {
-	return nases.get(ctx, s, "address", nasLabel(normalPrefix(prefix)))
+	return nases.get(ctx, s, "address", nasLabel(aaa.NormalizePrefix(prefix)))
+}
+
+// NASByID returns the NAS of that id.
+func (s *Store) NASByID(ctx context.Context, nasID uuid.UUID) (*aaa.NAS, error) {
+	return nases.get(ctx, s, "id", nasID.String())
 }
 
 // NASByName returns the NAS of this name.

@@ -11,7 +11,8 @@ import (
 )
 
 var plans = entity[aaa.Plan]{
-	table: "plans", kind: "plan", name: "name",
+	table: "plans", kind: "plan",
+	users: "SELECT count(*) FROM users WHERE plan_id = $1", inUse: "%d users have it",
 	fields: func(_ *Store, p *aaa.Plan) []field {
 		return []field{
 			{"id", id{&p.ID}},
@@ -43,7 +44,8 @@ var plans = entity[aaa.Plan]{
 			{"updated_at", moment{&p.UpdatedAt}},
 		}
 	},
-	head: func(p *aaa.Plan) head { return head{&p.ID, p.Name, &p.CreatedAt, &p.UpdatedAt} },
+	valid: func(p *aaa.Plan) error { return p.Validate(nil) },
+	head:  func(p *aaa.Plan) head { return head{&p.ID, p.Name, &p.CreatedAt, &p.UpdatedAt} },
 	load: func(ctx context.Context, q querier, p *aaa.Plan) (err error) {
 		p.Items, err = readItems(ctx, q, "plan_id", p.ID)
 		return err
@@ -56,34 +58,28 @@ var plans = entity[aaa.Plan]{
 // CreatePlan adds a plan and sets its times, and its ID if that is zero. It fails
 // with ErrExists if the name is taken.
 func (s *Store) CreatePlan(ctx context.Context, plan *aaa.Plan) error {
-	if err := checkName("plan", plan.Name); err != nil {
-		return err
-	}
 	return plans.create(ctx, s, plan)
 }
 
 // UpdatePlan lets fn change the plan and writes it whole. fn may be called more
 // than once. It may change the name, but not the ID.
 func (s *Store) UpdatePlan(ctx context.Context, name string, fn func(*aaa.Plan) error) error {
-	return plans.change(ctx, s, name, func(plan *aaa.Plan) error {
-		if err := fn(plan); err != nil {
-			return err
-		}
-		return checkName("plan", plan.Name)
-	})
+	return plans.change(ctx, s, "name", name, fn)
+}
+
+// ChangePlan is UpdatePlan of the plan of that id. An error of fn leaves it as it was.
+func (s *Store) ChangePlan(ctx context.Context, planID uuid.UUID, fn func(*aaa.Plan) error) error {
+	return plans.change(ctx, s, "id", planID.String(), fn)
+}
+
+// RemovePlan is DeletePlan of the plan of that id.
+func (s *Store) RemovePlan(ctx context.Context, planID uuid.UUID) error {
+	return plans.remove(ctx, s, "id", planID.String())
 }
 
 // DeletePlan fails with ErrInUse while users have the plan.
 func (s *Store) DeletePlan(ctx context.Context, name string) error {
-	var users int
-	if err := s.reader.QueryRowContext(ctx,
-		"SELECT count(*) FROM users JOIN plans ON plans.id = users.plan_id WHERE plans.name = $1", name).Scan(&users); err != nil {
-		return fmt.Errorf("delete plan %q: %w", name, s.explain(err))
-	}
-	if users > 0 {
-		return fmt.Errorf("plan %q: %w: %d users have it", name, ErrInUse, users)
-	}
-	return plans.remove(ctx, s, name)
+	return plans.remove(ctx, s, "name", name)
 }
 
 // PlanByName returns a plan with its items.

@@ -12,17 +12,7 @@ import (
 	"radiusd/aaa"
 )
 
-// Profile is personal data of a user, apart from credentials. Nothing on the
-// network reads it.
-type Profile struct {
-	FullName string
-	Email    string
-	Phone    string
-	Address  string
-	Note     string
-}
-
-func profileFields(userID *uuid.UUID, p *Profile, updatedAt *time.Time) []field {
+func profileFields(userID *uuid.UUID, p *aaa.Profile, updatedAt *time.Time) []field {
 	return []field{
 		{"user_id", id{userID}},
 		{"full_name", text{&p.FullName}},
@@ -34,63 +24,36 @@ func profileFields(userID *uuid.UUID, p *Profile, updatedAt *time.Time) []field 
 	}
 }
 
+// readProfile returns a user's profile; one that was never set is empty.
+func readProfile(ctx context.Context, q querier, userID uuid.UUID) (p aaa.Profile, err error) {
+	var updatedAt time.Time
+	fields := profileFields(&userID, &p, &updatedAt)
+	err = q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM user_profiles WHERE user_id = $1", userID.String()).Scan(targets(fields)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return p, err
+}
+
 // UserProfile returns a user's profile; one that was never set is empty.
-func (s *Store) UserProfile(ctx context.Context, username string) (Profile, error) {
-	var p Profile
-	var userID uuid.UUID
-	err := s.read(ctx, func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, "SELECT id FROM users WHERE username = $1", username).Scan(id{&userID})
-		if errors.Is(err, sql.ErrNoRows) {
-			return notFound("user", username)
-		}
-		if err != nil {
-			return err
-		}
-		var updatedAt time.Time
-		fields := profileFields(&userID, &p, &updatedAt)
-		err = tx.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM user_profiles WHERE user_id = $1", userID.String()).
-			Scan(targets(fields)...)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
-		}
-		return err
-	})
-	return p, users.failed(s, "read profile of", username, err)
+func (s *Store) UserProfile(ctx context.Context, username string) (aaa.Profile, error) {
+	a, err := accounts.get(ctx, s, "username", username)
+	if err != nil {
+		return aaa.Profile{}, err
+	}
+	return a.profile, nil
 }
 
 // UpdateUserProfile lets fn change a user's profile. fn may be called more than
 // once.
-func (s *Store) UpdateUserProfile(ctx context.Context, username string, fn func(*Profile) error) error {
-	err := s.write(ctx, func(tx *writeTx) error {
-		var userID uuid.UUID
-		err := tx.QueryRowContext(ctx, "SELECT id FROM users WHERE username = $1"+tx.forUpdate(), username).Scan(id{&userID})
-		if errors.Is(err, sql.ErrNoRows) {
-			return notFound("user", username)
-		}
-		if err != nil {
-			return err
-		}
-		var p Profile
-		var updatedAt time.Time
-		fields := profileFields(&userID, &p, &updatedAt)
-		err = tx.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM user_profiles WHERE user_id = $1", userID.String()).
-			Scan(targets(fields)...)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return err
-		}
-		if err := fn(&p); err != nil {
-			return err
-		}
-		updatedAt = s.timestamp()
-		return upsert(ctx, tx, "user_profiles", "user_id", listed(fields))
-	})
-	return users.failed(s, "change profile of", username, err)
+func (s *Store) UpdateUserProfile(ctx context.Context, username string, fn func(*aaa.Profile) error) error {
+	return accounts.change(ctx, s, "username", username, func(a *account) error { return fn(&a.profile) })
 }
 
 // EachUserProfile calls fn for every user that has a profile.
-func (s *Store) EachUserProfile(ctx context.Context, fn func(userID uuid.UUID, p Profile) error) error {
+func (s *Store) EachUserProfile(ctx context.Context, fn func(userID uuid.UUID, p aaa.Profile) error) error {
 	var userID uuid.UUID
-	var p Profile
+	var p aaa.Profile
 	var updatedAt time.Time
 	fields := profileFields(&userID, &p, &updatedAt)
 	err := eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM user_profiles ORDER BY user_id", nil, targets(fields),

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -12,9 +14,10 @@ import (
 )
 
 var users = entity[aaa.User]{
-	table: "users", kind: "user", name: "username",
+	table: "users", kind: "user",
 	fields: usersFields,
-	head:   func(u *aaa.User) head { return head{&u.ID, u.Name, &u.CreatedAt, &u.UpdatedAt} },
+	head:   userHead,
+	valid:  func(u *aaa.User) error { return u.Validate(nil) },
 	load: func(ctx context.Context, q querier, u *aaa.User) error {
 		list := []aaa.User{*u}
 		err := completeUsers(ctx, q, list, "= $1", []any{u.ID.String()})
@@ -27,6 +30,55 @@ var users = entity[aaa.User]{
 		}
 		return writeItems(ctx, tx, "user_id", u.ID, u.Items)
 	},
+	refers: func(ctx context.Context, q querier, u *aaa.User) error {
+		var errs []error
+		refer := func(field, table string, id uuid.UUID) {
+			var n int
+			if err := q.QueryRowContext(ctx, "SELECT count(*) FROM "+table+" WHERE id = $1", id.String()).Scan(&n); err != nil {
+				errs = append(errs, err)
+			} else if n == 0 {
+				errs = append(errs, &aaa.FieldError{Field: field, Message: fmt.Sprintf("%s %s does not exist", strings.TrimSuffix(table, "s"), id)})
+			}
+		}
+		if u.PlanID != uuid.Nil {
+			refer("plan_id", "plans", u.PlanID)
+		}
+		for i, m := range u.Groups {
+			refer(fmt.Sprintf("groups[%d]", i), "groups", m.GroupID)
+		}
+		return errors.Join(errs...)
+	},
+}
+
+func userHead(u *aaa.User) head { return head{&u.ID, u.Name, &u.CreatedAt, &u.UpdatedAt} }
+
+// account is a user with its profile, as they are written together.
+type account struct {
+	user          aaa.User
+	profile       aaa.Profile
+	storedProfile aaa.Profile
+}
+
+var accounts = entity[account]{
+	table: "users", kind: "user",
+	fields: func(s *Store, a *account) []field { return usersFields(s, &a.user) },
+	head:   func(a *account) head { return userHead(&a.user) },
+	valid:  func(a *account) error { return errors.Join(users.valid(&a.user), a.profile.Validate()) },
+	load: func(ctx context.Context, q querier, a *account) (err error) {
+		if err := users.load(ctx, q, &a.user); err != nil {
+			return err
+		}
+		a.profile, err = readProfile(ctx, q, a.user.ID)
+		a.storedProfile = a.profile
+		return err
+	},
+	save: func(ctx context.Context, tx *writeTx, a *account) error {
+		if err := users.save(ctx, tx, &a.user); err != nil || a.profile == a.storedProfile {
+			return err
+		}
+		return upsert(ctx, tx, "user_profiles", "user_id", listed(profileFields(&a.user.ID, &a.profile, &a.user.UpdatedAt)))
+	},
+	refers: func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
 }
 
 func usersFields(s *Store, u *aaa.User) []field {
@@ -47,27 +99,51 @@ func usersFields(s *Store, u *aaa.User) []field {
 // CreateUser adds a user and sets its times, and its ID if that is zero. It fails
 // with ErrExists if the name is taken.
 func (s *Store) CreateUser(ctx context.Context, user *aaa.User) error {
-	if err := checkName("user", user.Name); err != nil {
+	return s.CreateUserWithProfile(ctx, user, &aaa.Profile{})
+}
+
+// CreateUserWithProfile is CreateUser with the user's personal data.
+func (s *Store) CreateUserWithProfile(ctx context.Context, user *aaa.User, profile *aaa.Profile) error {
+	a := account{user: *user, profile: *profile}
+	if err := accounts.create(ctx, s, &a); err != nil {
 		return err
 	}
-	return users.create(ctx, s, user)
+	*user = a.user
+	return nil
+}
+
+// ChangeUser lets fn change the user of that id and its profile, and writes both
+// whole, in one transaction with what was read. An error of fn leaves all as it was.
+// fn may be called more than once. It may change the name, but not the ID.
+func (s *Store) ChangeUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error {
+	return accounts.change(ctx, s, "id", userID.String(), func(a *account) error { return fn(&a.user, &a.profile) })
+}
+
+// RemoveUser removes the user of that id as DeleteUser does.
+func (s *Store) RemoveUser(ctx context.Context, userID uuid.UUID) error {
+	return accounts.remove(ctx, s, "id", userID.String())
 }
 
 // UpdateUser lets fn change the user and writes it whole. fn may be called more
 // than once. It may change the name, but not the ID.
 func (s *Store) UpdateUser(ctx context.Context, name string, fn func(*aaa.User) error) error {
-	return users.change(ctx, s, name, func(user *aaa.User) error {
-		if err := fn(user); err != nil {
-			return err
-		}
-		return checkName("user", user.Name)
-	})
+	return accounts.change(ctx, s, "username", name, func(a *account) error { return fn(&a.user) })
 }
 
 // DeleteUser removes a user with its profile. Sessions and accounting records
 // stay: they are history.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
-	return users.remove(ctx, s, name)
+	return accounts.remove(ctx, s, "username", name)
+}
+
+// UserByID returns a user with its groups and items, and its profile; one that was
+// never set is empty.
+func (s *Store) UserByID(ctx context.Context, userID uuid.UUID) (*aaa.User, *aaa.Profile, error) {
+	a, err := accounts.get(ctx, s, "id", userID.String())
+	if err != nil {
+		return nil, nil, err
+	}
+	return &a.user, &a.profile, nil
 }
 
 // UserByName returns a user with its groups and items.

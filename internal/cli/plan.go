@@ -207,7 +207,7 @@ func (f *planFlags) applyTo(c *cobra.Command, cfg *config.Config, plan *aaa.Plan
 	if err != nil {
 		return err
 	}
-	return invalid(aaa.ValidatePlan(d, plan))
+	return invalid(plan.Validate(d))
 }
 
 func (a *app) planAddCommand() *cobra.Command {

@@ -108,7 +108,7 @@ func (f *userFlags) applyTo(c *cobra.Command, names *userNames, user *aaa.User) 
 }
 
 // applyProfile changes the profile as the given flags say.
-func (f *userFlags) applyProfile(c *cobra.Command, p *store.Profile) (changed bool) {
+func (f *userFlags) applyProfile(c *cobra.Command, p *aaa.Profile) (changed bool) {
 	for _, field := range []struct {
 		flag, value string
 		target      *string
@@ -174,10 +174,10 @@ otherwise: CHAP and MS-CHAP cannot work with a hash, PAP can.`,
 }
 
 func (f *userFlags) saveProfile(c *cobra.Command, s *store.Store, name string) error {
-	if !f.applyProfile(c, &store.Profile{}) {
+	if !f.applyProfile(c, &aaa.Profile{}) {
 		return nil
 	}
-	return s.UpdateUserProfile(c.Context(), name, func(p *store.Profile) error {
+	return s.UpdateUserProfile(c.Context(), name, func(p *aaa.Profile) error {
 		f.applyProfile(c, p)
 		return nil
 	})

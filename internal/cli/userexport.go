@@ -107,11 +107,11 @@ of it.`,
 func usersWithProfiles(ctx context.Context, s *store.Store, names directoryNames) iter.Seq2[*userRow, error] {
 	type profile struct {
 		id uuid.UUID
-		p  store.Profile
+		p  aaa.Profile
 	}
 	errStop := errors.New("stop")
 	profiles := func(yield func(profile, error) bool) {
-		err := s.EachUserProfile(ctx, func(id uuid.UUID, p store.Profile) error {
+		err := s.EachUserProfile(ctx, func(id uuid.UUID, p aaa.Profile) error {
 			if !yield(profile{id, p}, nil) {
 				return errStop
 			}
@@ -133,7 +133,7 @@ func usersWithProfiles(ctx context.Context, s *store.Store, names directoryNames
 			if profileErr != nil {
 				return profileErr
 			}
-			row.User, row.profile = user, store.Profile{}
+			row.User, row.profile = user, aaa.Profile{}
 			if more && current.id == user.ID {
 				row.profile = current.p
 			}

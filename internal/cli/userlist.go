@@ -27,7 +27,7 @@ type userNames struct {
 type userRow struct {
 	*aaa.User
 	names   directoryNames
-	profile store.Profile
+	profile aaa.Profile
 }
 
 // userListColumns are the columns of a list of users.

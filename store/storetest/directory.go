@@ -29,7 +29,7 @@ func testUsers(t *testing.T, database Database) {
 	user := &aaa.User{
 		Name:            "alice",
 		Status:          aaa.UserSuspended,
-		Credential:      aaa.Credential{Scheme: aaa.SchemeCleartext, Secret: []byte("p\x00w\xff")},
+		Credential:      aaa.Credential{Scheme: aaa.SchemeCleartext, Secret: []byte("p\x01w\xff")},
 		PlanID:          plan.ID,
 		Groups:          []aaa.Membership{{GroupID: second.ID, Priority: -1}, {GroupID: first.ID, Priority: 5}},
 		ExpiresAt:       at("2031-02-03T04:05:06.123456Z"),
@@ -52,7 +52,7 @@ func testUsers(t *testing.T, database Database) {
 		assert.Equal(t, user, u)
 		u.Name = "alicia"
 		u.Status = aaa.UserActive
-		u.Credential = aaa.Credential{Scheme: aaa.SchemeMAC}
+		u.Credential = aaa.Credential{}
 		u.PlanID = uuid.Nil
 		u.ExpiresAt = time.Time{}
 		u.Groups = u.Groups[1:]
@@ -61,7 +61,7 @@ func testUsers(t *testing.T, database Database) {
 	}))
 	got, err = s.UserByName(ctx, "alicia")
 	require.NoError(t, err)
-	assert.Equal(t, aaa.Credential{Scheme: aaa.SchemeMAC}, got.Credential)
+	assert.Equal(t, aaa.Credential{}, got.Credential)
 	assert.Equal(t, uuid.Nil, got.PlanID)
 	assert.True(t, got.ExpiresAt.IsZero())
 	assert.Equal(t, []aaa.Membership{{GroupID: first.ID, Priority: 5}}, got.Groups)
@@ -101,7 +101,7 @@ func testUserErrors(t *testing.T, database Database) {
 		"read":    func() error { _, err := s.UserByName(ctx, "carol"); return err }(),
 		"change":  s.UpdateUser(ctx, "carol", func(*aaa.User) error { t.Error("called for nobody"); return nil }),
 		"delete":  s.DeleteUser(ctx, "carol"),
-		"profile": s.UpdateUserProfile(ctx, "carol", func(*store.Profile) error { return nil }),
+		"profile": s.UpdateUserProfile(ctx, "carol", func(*aaa.Profile) error { return nil }),
 	} {
 		assert.ErrorIs(t, err, store.ErrNotFound, action)
 		assert.Equal(t, `user "carol": not found`, err.Error(), action)
@@ -316,16 +316,16 @@ func testProfiles(t *testing.T, database Database) {
 	require.NoError(t, s.CreateUser(ctx, user))
 	p, err := s.UserProfile(ctx, "alice")
 	require.NoError(t, err)
-	assert.Equal(t, store.Profile{}, p)
-	want := store.Profile{FullName: "Alice Ä.", Email: "a@example.org", Phone: "+1", Address: "Street 1\nTown", Note: "n"}
-	require.NoError(t, s.UpdateUserProfile(ctx, "alice", func(p *store.Profile) error { *p = want; return nil }))
+	assert.Equal(t, aaa.Profile{}, p)
+	want := aaa.Profile{FullName: "Alice Ä.", Email: "a@example.org", Phone: "+1", Address: "Street 1\nTown", Note: "n"}
+	require.NoError(t, s.UpdateUserProfile(ctx, "alice", func(p *aaa.Profile) error { *p = want; return nil }))
 	want.Phone = "+2"
-	require.NoError(t, s.UpdateUserProfile(ctx, "alice", func(p *store.Profile) error { p.Phone = "+2"; return nil }))
+	require.NoError(t, s.UpdateUserProfile(ctx, "alice", func(p *aaa.Profile) error { p.Phone = "+2"; return nil }))
 	p, err = s.UserProfile(ctx, "alice")
 	require.NoError(t, err)
 	assert.Equal(t, want, p)
 	n := 0
-	require.NoError(t, s.EachUserProfile(ctx, func(userID uuid.UUID, p store.Profile) error {
+	require.NoError(t, s.EachUserProfile(ctx, func(userID uuid.UUID, p aaa.Profile) error {
 		n++
 		assert.Equal(t, user.ID, userID)
 		assert.Equal(t, want, p)

@@ -69,7 +69,7 @@ func testImport(t *testing.T, database Database) {
 	assert.Equal(t, aaa.User{ID: bob.ID, Name: "bob", CreatedAt: bob.CreatedAt, UpdatedAt: bob.UpdatedAt}, *bob)
 	p, err := s.UserProfile(ctx, "user59")
 	require.NoError(t, err)
-	assert.Equal(t, store.Profile{Phone: "59"}, p)
+	assert.Equal(t, aaa.Profile{Phone: "59"}, p)
 
 	active := aaa.UserActive
 	update := []store.ImportRow{
@@ -90,7 +90,7 @@ func testImport(t *testing.T, database Database) {
 	assert.Equal(t, expires, alice.ExpiresAt)
 	p, err = s.UserProfile(ctx, "alice")
 	require.NoError(t, err)
-	assert.Equal(t, store.Profile{FullName: "Alice A.", Email: "a@example.org", Phone: "1"}, p)
+	assert.Equal(t, aaa.Profile{FullName: "Alice A.", Email: "a@example.org", Phone: "1"}, p)
 }
 
 func testImportErrors(t *testing.T, database Database) {

@@ -33,6 +33,8 @@ func Run(t *testing.T, database Database) {
 		"Groups":         testGroups,
 		"NAS":            testNAS,
 		"Profiles":       testProfiles,
+		"ByID":           testByID,
+		"FieldErrors":    testFieldErrors,
 		"EachUser":       testEachUser,
 		"Changes":        testChanges,
 		"ChangesByHand":  testChangesByHand,
@@ -75,6 +77,8 @@ func Open(t testing.TB, database Database) *store.Store {
 	return s
 }
 
+func sealer() *seal.Sealer { return seal.New(Key) }
+
 func openWith(t testing.TB, database Database) (*store.Store, store.Options) {
 	t.Helper()
 	return openNode(t, database, "")
@@ -84,7 +88,7 @@ func openWith(t testing.TB, database Database) (*store.Store, store.Options) {
 func openNode(t testing.TB, database Database, nodeID string) (*store.Store, store.Options) {
 	t.Helper()
 	options := database(t)
-	options.Sealer = seal.New(Key)
+	options.Sealer = sealer()
 	options.AutoMigrate = true
 	options.NodeID = nodeID
 	return reopen(t, options), options
