@@ -5,9 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"radiusd/operator"
 )
 
 // entity is what users, plans, groups and NASes have in common: rows with an id
@@ -22,6 +25,9 @@ type entity[T any] struct {
 	// load and save read and write what is in other tables; nil: nothing is.
 	load func(ctx context.Context, q querier, v *T) error
 	save func(ctx context.Context, tx *writeTx, v *T) error
+	// lists returns what save writes, for the audit log. What save writes and lists
+	// does not return is a change that nobody sees, so who has the one has both.
+	lists func(v *T) ([]fact, error)
 	// refers says which of the rows that v refers to do not exist, after the database
 	// has refused v for one of them; nil: it refers to none.
 	refers func(ctx context.Context, q querier, v *T) error
@@ -52,44 +58,74 @@ func (e entity[T]) create(ctx context.Context, s *Store, v *T) error {
 	*h.createdAt = s.timestamp()
 	*h.updatedAt = *h.createdAt
 	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, *h.id); err != nil {
+			return err
+		}
 		if err := insert(ctx, tx.Tx, e.table, e.fields(s, v)); err != nil {
 			return err
 		}
-		return e.saveRest(ctx, tx, v)
+		if err := e.saveRest(ctx, tx, v); err != nil {
+			return err
+		}
+		after, err := e.facts(s, v)
+		if err != nil {
+			return err
+		}
+		return e.record(ctx, tx, "create", h, nil, after)
 	})
 	return e.failed(s, "create", h.label, e.dangling(ctx, s, v, err))
 }
 
 // change reads the row whose column, a unique one, has the value, lets fn change it
-// and writes it back, in one transaction.
+// and writes it back, in one transaction. If fn changes nothing, nothing is written.
 func (e entity[T]) change(ctx context.Context, s *Store, column string, value any, fn func(*T) error) error {
 	label := fmt.Sprint(value)
 	var changed *T
-	err := s.write(ctx, func(tx *writeTx) error {
-		v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), nil)
-		if err != nil {
-			return err
+	err := s.write(ctx, func(tx *writeTx) (err error) {
+		changed, err = e.changeIn(ctx, tx, column, value, fn)
+		if changed != nil {
+			label = e.head(changed).label
 		}
-		changed = v
-		before, updatedAt := *e.head(v).id, *e.head(v).updatedAt
-		if err := fn(v); err != nil {
-			return err
-		}
-		h := e.head(v)
-		label = h.label
-		if *h.id != before {
-			return errors.New("the id of a row cannot be changed")
-		}
-		if err := e.valid(v); err != nil {
-			return err
-		}
-		*h.updatedAt = s.timestampAfter(updatedAt)
-		if err := update(ctx, tx.Tx, e.table, e.fields(s, v)); err != nil {
-			return err
-		}
-		return e.saveRest(ctx, tx, v)
+		return err
 	})
 	return e.failed(s, "change", label, e.dangling(ctx, s, changed, err))
+}
+
+// changeIn is change within a transaction. It returns the row, if there is one, also
+// with an error.
+func (e entity[T]) changeIn(ctx context.Context, tx *writeTx, column string, value any, fn func(*T) error) (*T, error) {
+	s := tx.store
+	v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), nil)
+	if err != nil {
+		return nil, err
+	}
+	before, err := e.facts(s, v)
+	if err != nil {
+		return v, err
+	}
+	identity, updatedAt := *e.head(v).id, *e.head(v).updatedAt
+	if err := fn(v); err != nil {
+		return v, err
+	}
+	h := e.head(v)
+	if *h.id != identity {
+		return v, errors.New("the id of a row cannot be changed")
+	}
+	if err := e.valid(v); err != nil {
+		return v, err
+	}
+	after, err := e.facts(s, v)
+	if err != nil || same(before, after) {
+		return v, err
+	}
+	*h.updatedAt = s.timestampAfter(updatedAt)
+	if err := update(ctx, tx.Tx, e.table, e.fields(s, v)); err != nil {
+		return v, err
+	}
+	if err := e.saveRest(ctx, tx, v); err != nil {
+		return v, err
+	}
+	return v, e.record(ctx, tx, "update", h, before, after)
 }
 
 // dangling replaces the error of a reference to what does not exist by what says
@@ -119,6 +155,10 @@ func (e entity[T]) remove(ctx context.Context, s *Store, column string, value an
 		if err != nil {
 			return err
 		}
+		before, err := e.facts(s, v)
+		if err != nil {
+			return err
+		}
 		h := e.head(v)
 		label = h.label
 		if e.users != "" {
@@ -134,9 +174,34 @@ func (e entity[T]) remove(ctx context.Context, s *Store, column string, value an
 		if kindOf(err) == kindForeignKey {
 			return fmt.Errorf("%s %q: %w", e.kind, label, ErrInUse)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return e.record(ctx, tx, "delete", h, before, nil)
 	})
 	return e.failed(s, "delete", label, err)
+}
+
+// facts returns what the audit log knows of an entity.
+func (e entity[T]) facts(s *Store, v *T) ([]fact, error) {
+	facts, err := factsOf(e.fields(s, v))
+	if err != nil || e.lists == nil {
+		return facts, err
+	}
+	lists, err := e.lists(v)
+	return append(facts, lists...), err
+}
+
+// record writes what was done to an entity into the audit log and the outbox.
+func (e entity[T]) record(ctx context.Context, tx *writeTx, verb string, h head, before, after []fact) error {
+	changes, err := changesOf(before, after)
+	if err != nil {
+		return err
+	}
+	kind := strings.ReplaceAll(strings.ToLower(e.kind), " ", "_")
+	return tx.record(ctx, operator.AuditEntry{
+		Action: e.table + "." + verb, EntityKind: kind, EntityID: *h.id, EntityName: h.label, Changes: changes,
+	}, kind+"."+verb+"d") // create, update, delete
 }
 
 // get reads one row by a unique column.

@@ -30,6 +30,10 @@ var groups = entity[aaa.Group]{
 	save: func(ctx context.Context, tx *writeTx, g *aaa.Group) error {
 		return writeItems(ctx, tx, "group_id", g.ID, g.Items)
 	},
+	lists: func(g *aaa.Group) ([]fact, error) {
+		items, err := itemFact(g.Items)
+		return []fact{items}, err
+	},
 }
 
 // CreateGroup adds a group and sets its times, and its ID if that is zero. It

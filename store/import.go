@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"radiusd/aaa"
+	"radiusd/operator"
 )
 
 // ImportRow is one user of an import. What is nil is not given: a new user gets
@@ -75,6 +77,9 @@ func (s *Store) ImportUsers(ctx context.Context, rows iter.Seq2[ImportRow, error
 		if err := job.run(ctx, rows); err != nil {
 			return err
 		}
+		if err := job.record(ctx); err != nil {
+			return err
+		}
 		result = job.result
 		if options.DryRun {
 			return errDryRun
@@ -98,7 +103,8 @@ type importJob struct {
 	batch   []ImportRow
 	done    int
 	result  ImportResult
-	wrong   []error // LineErrors
+	wrong   []error  // LineErrors
+	first   []string // names, for the audit log
 }
 
 // errTooManyErrors ends an import early.
@@ -189,6 +195,9 @@ func (j *importJob) flush(ctx context.Context) error {
 			}
 			continue
 		}
+		if len(j.first) < importNames {
+			j.first = append(j.first, user.Name)
+		}
 		if exists {
 			j.result.Updated++
 		} else {
@@ -229,6 +238,21 @@ func (j *importJob) flush(ctx context.Context) error {
 		j.options.Progress(j.done)
 	}
 	return nil
+}
+
+// importNames is how many users the audit log names of an import.
+const importNames = 10
+
+// record writes one entry for all users of the import.
+func (j *importJob) record(ctx context.Context) error {
+	if j.result == (ImportResult{}) {
+		return nil
+	}
+	changes, err := json.Marshal(map[string]any{"created": j.result.Created, "updated": j.result.Updated, "first": j.first})
+	if err != nil {
+		return err
+	}
+	return j.tx.record(ctx, operator.AuditEntry{Action: "users.import", EntityKind: "user", Changes: changes}, "user.imported")
 }
 
 // apply changes the user as the row says and returns the row's groups.

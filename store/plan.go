@@ -53,6 +53,10 @@ var plans = entity[aaa.Plan]{
 	save: func(ctx context.Context, tx *writeTx, p *aaa.Plan) error {
 		return writeItems(ctx, tx, "plan_id", p.ID, p.Items)
 	},
+	lists: func(p *aaa.Plan) ([]fact, error) {
+		items, err := itemFact(p.Items)
+		return []fact{items}, err
+	},
 }
 
 // CreatePlan adds a plan and sets its times, and its ID if that is zero. It fails

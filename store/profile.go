@@ -15,11 +15,11 @@ import (
 func profileFields(userID *uuid.UUID, p *aaa.Profile, updatedAt *time.Time) []field {
 	return []field{
 		{"user_id", id{userID}},
-		{"full_name", text{&p.FullName}},
-		{"email", text{&p.Email}},
-		{"phone", text{&p.Phone}},
-		{"address", text{&p.Address}},
-		{"note", text{&p.Note}},
+		{"full_name", personal{text{&p.FullName}}},
+		{"email", personal{text{&p.Email}}},
+		{"phone", personal{text{&p.Phone}}},
+		{"address", personal{text{&p.Address}}},
+		{"note", personal{text{&p.Note}}},
 		{"updated_at", moment{updatedAt}},
 	}
 }

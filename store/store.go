@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"radiusd/operator"
 	"radiusd/store/seal"
 )
 
@@ -47,6 +48,7 @@ type Store struct {
 	location *time.Location
 	logger   *slog.Logger
 	now      func() time.Time
+	chain    operator.AuditChain
 	feed     string // what cursors of the change feed begin with, see change.go
 
 	partitions partitionDays // Postgres only
@@ -81,6 +83,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 func connect(ctx context.Context, options Options) (*Store, error) {
 	s := &Store{
 		sealer:   options.Sealer,
+		chain:    operator.NewAuditChain(options.Sealer.Derive(auditPurpose)),
 		nodeID:   options.NodeID,
 		location: options.Location,
 		logger:   options.Logger,
@@ -114,6 +117,9 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	if err := s.checkMasterKey(ctx); err != nil {
 		return err
+	}
+	if err := s.ensureHead(ctx, s.writer); err != nil {
+		return fmt.Errorf("begin the audit log: %w", s.explain(err))
 	}
 	return s.identifyFeed(ctx)
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"math/rand/v2"
 	"time"
+
+	"radiusd/operator"
 )
 
 // maxAttempts is how often a transaction is tried that loses against others.
@@ -36,10 +38,14 @@ func shouldRetry(err error) bool {
 // writeTx is a transaction with the connection it runs on, which COPY needs.
 type writeTx struct {
 	*sql.Tx
+	store    *Store
 	conn     *sql.Conn
 	postgres bool
 	attempt  int             // 1 for the first
 	staged   map[string]bool // temporary tables this transaction has filled
+	// What finish writes.
+	entries []operator.AuditEntry
+	events  []operator.Event
 }
 
 func (s *Store) writeOnce(ctx context.Context, attempt int, fn func(tx *writeTx) error) error {
@@ -52,7 +58,11 @@ func (s *Store) writeOnce(ctx context.Context, attempt int, fn func(tx *writeTx)
 	if err != nil {
 		return s.explain(err)
 	}
-	if err := fn(&writeTx{Tx: tx, conn: conn, postgres: s.pool != nil, attempt: attempt}); err != nil {
+	writing := &writeTx{Tx: tx, store: s, conn: conn, postgres: s.pool != nil, attempt: attempt}
+	if err = fn(writing); err == nil {
+		err = writing.finish(ctx)
+	}
+	if err != nil {
 		tx.Rollback()
 		return err
 	}

@@ -30,6 +30,14 @@ var users = entity[aaa.User]{
 		}
 		return writeItems(ctx, tx, "user_id", u.ID, u.Items)
 	},
+	lists: func(u *aaa.User) ([]fact, error) {
+		groups, err := membershipFact(u.Groups)
+		if err != nil {
+			return nil, err
+		}
+		items, err := itemFact(u.Items)
+		return []fact{groups, items}, err
+	},
 	refers: func(ctx context.Context, q querier, u *aaa.User) error {
 		var errs []error
 		refer := func(field, table string, id uuid.UUID) {
@@ -77,6 +85,14 @@ var accounts = entity[account]{
 			return err
 		}
 		return upsert(ctx, tx, "user_profiles", "user_id", listed(profileFields(&a.user.ID, &a.profile, &a.user.UpdatedAt)))
+	},
+	lists: func(a *account) ([]fact, error) {
+		lists, err := users.lists(&a.user)
+		if err != nil {
+			return nil, err
+		}
+		profile, err := factsOf(profileFields(&a.user.ID, &a.profile, &a.user.UpdatedAt))
+		return append(lists, profile...), err
 	},
 	refers: func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
 }

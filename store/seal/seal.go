@@ -12,6 +12,7 @@ package seal
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -44,6 +45,7 @@ var (
 type Sealer struct {
 	aead  cipher.AEAD
 	keyID [keyIDSize]byte
+	prk   []byte // of HKDF, for Derive
 }
 
 // New returns a Sealer for the key. It keeps no reference to it.
@@ -60,7 +62,21 @@ func New(key Key) *Sealer {
 	// The id tells keys apart and says nothing about them.
 	sum := sha256.Sum256(append([]byte("radiusd master key id\x00"), key[:]...))
 	copy(s.keyID[:], sum[:])
+	if s.prk, err = hkdf.Extract(sha256.New, key[:], []byte("radiusd derived keys")); err != nil {
+		panic(err) // only for hashes that FIPS 140 does not approve of
+	}
 	return s
+}
+
+// Derive returns a key for another purpose than sealing, by HKDF with SHA-256 (RFC
+// 5869). The same master key and purpose give the same key; from it neither the
+// master key nor that of another purpose can be found.
+func (s *Sealer) Derive(purpose string) (key [32]byte) {
+	octets, err := hkdf.Expand(sha256.New, s.prk, purpose, len(key))
+	if err != nil {
+		panic(err) // the length is one that HKDF gives
+	}
+	return [32]byte(octets)
 }
 
 // KeyID returns the id of the master key, in hex, for messages.

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/operator"
+)
+
+// claimKey remembers the idempotency key of the context, if it has one, together
+// with what the transaction creates. It fails with *operator.RepeatedError or
+// operator.ErrKeyReused if the key was used before. Of two transactions that claim a
+// key at once, the later one waits for the other. It is to be called before anything
+// else is written.
+func (tx *writeTx) claimKey(ctx context.Context, entityID uuid.UUID) error {
+	key, ok := operator.IdempotencyOf(ctx)
+	if !ok {
+		return nil
+	}
+	actor := operator.ActorOf(ctx).Key()
+	now := tx.store.timestamp()
+	expired := now.Add(-operator.IdempotencyRetention)
+	if _, err := tx.ExecContext(ctx, "DELETE FROM idempotency_keys WHERE actor = $1 AND key = $2 AND created_at <= $3",
+		cleanText(actor), cleanText(key.Key), moment{&expired}); err != nil {
+		return err
+	}
+	fields := []field{
+		{"actor", text{&actor}},
+		{"key", text{&key.Key}},
+		{"operation", text{&key.Operation}},
+		{"request_hash", digest{&key.RequestHash}},
+		{"entity_id", id{&entityID}},
+		{"created_at", moment{&now}},
+	}
+	result, err := tx.ExecContext(ctx, insertion("idempotency_keys", fields)+" ON CONFLICT (actor, key) DO NOTHING", targets(fields)...)
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return err
+	}
+	before := key
+	err = tx.QueryRowContext(ctx, "SELECT operation, request_hash, entity_id FROM idempotency_keys WHERE actor = $1 AND key = $2",
+		cleanText(actor), cleanText(key.Key)).Scan(text{&before.Operation}, digest{&before.RequestHash}, id{&entityID})
+	if err != nil {
+		return err
+	}
+	if before.Operation != cleanText(key.Operation) || before.RequestHash != key.RequestHash {
+		return operator.ErrKeyReused
+	}
+	return &operator.RepeatedError{EntityID: entityID}
+}
+
+// pruneKeys forgets idempotency keys from before the time.
+func (s *Store) pruneKeys(ctx context.Context, before time.Time) error {
+	err := s.write(ctx, func(tx *writeTx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM idempotency_keys WHERE created_at < $1", moment{&before})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete old idempotency keys: %w", s.explain(err))
+	}
+	return nil
+}
