@@ -49,7 +49,6 @@ type Directory struct {
 	log     *slog.Logger
 	users   atomic.Pointer[userTable]
 	catalog atomic.Pointer[catalog]
-	kick    chan struct{}
 
 	mu           sync.Mutex // one change at a time
 	cursor       ChangeCursor
@@ -92,7 +91,6 @@ func NewDirectory(options DirectoryOptions) (*Directory, error) {
 	d := &Directory{
 		options:  options,
 		log:      options.Logger,
-		kick:     make(chan struct{}, 1),
 		planIDs:  newPlaces(),
 		groupIDs: newPlaces(),
 	}

@@ -22,15 +22,6 @@ const (
 	maxPending = 1_000_000
 )
 
-// Kick makes Run read the change feed now rather than at its next turn. It does
-// not block; whoever changes the store in this process calls it.
-func (d *Directory) Kick() {
-	select {
-	case d.kick <- struct{}{}:
-	default: // one is pending already
-	}
-}
-
 // Run follows the change feed until ctx is done, then saves a snapshot and
 // returns. While the store is away it goes on trying, at growing intervals, and
 // what is in memory stays in force.
@@ -49,7 +40,6 @@ func (d *Directory) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-d.kick:
 		case <-timer.C:
 		}
 		if err := d.Refresh(WithPace(ctx)); err == nil {

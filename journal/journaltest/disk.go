@@ -41,7 +41,6 @@ type Disk struct {
 	failWrite error
 	failSync  error
 	failOnce  bool // failSync is for the next sync only
-	syncs     int
 }
 
 type inode struct {
@@ -120,9 +119,6 @@ func (d *Disk) Used() (n int64) {
 	})
 	return n
 }
-
-// Syncs counts the syncs of files that succeeded.
-func (d *Disk) Syncs() (n int) { d.set(func() { n = d.syncs }); return n }
 
 // Content is the content of a file as programs see it; changes to it are
 // changes to the file, in the cache and on the device.

@@ -117,15 +117,13 @@ type bench struct {
 
 // load is the report of `radiusd bench acct`.
 type load struct {
-	Answers         int64   `json:"answers"`
-	Wrong           int64   `json:"wrong_answers"`
-	Retransmissions int64   `json:"retransmissions"`
-	Seconds         float64 `json:"seconds"`
-	Rate            int64   `json:"answers_per_second"`
-	P50             int64   `json:"latency_p50_us"`
-	P90             int64   `json:"latency_p90_us"`
-	P99             int64   `json:"latency_p99_us"`
-	Max             int64   `json:"latency_max_us"`
+	Answers         int64 `json:"answers"`
+	Retransmissions int64 `json:"retransmissions"`
+	Rate            int64 `json:"answers_per_second"`
+	P50             int64 `json:"latency_p50_us"`
+	P90             int64 `json:"latency_p90_us"`
+	P99             int64 `json:"latency_p99_us"`
+	Max             int64 `json:"latency_max_us"`
 	cpu             time.Duration
 }
 
