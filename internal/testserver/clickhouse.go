@@ -132,10 +132,7 @@ func (s *ClickHouseServer) Crash() { s.c.stop(syscall.SIGKILL) }
 
 // Freeze makes the server hang: it keeps its connections and answers nothing, until
 // Thaw.
-func (s *ClickHouseServer) Freeze() {
-	s.c.signal(stopSignal)
-	s.c.frozen = true
-}
+func (s *ClickHouseServer) Freeze() { s.c.freeze() }
 
 // Thaw lets the server go on after Freeze.
 func (s *ClickHouseServer) Thaw() { s.c.thaw() }
@@ -145,9 +142,7 @@ type clickhouse struct {
 	dir, program           string
 	tcp, http, interserver int
 
-	server *exec.Cmd // nil: does not run
-	exited <-chan struct{}
-	frozen bool
+	process
 }
 
 // clickhouseConfig is the least that a server needs, old and new. Debian's 18.16
@@ -240,69 +235,13 @@ func (c *clickhouse) url(database string) *url.URL {
 
 // start runs the server and waits until it answers.
 func (c *clickhouse) start() error {
-	c.server = exec.Command(c.program, "--config-file="+filepath.Join(c.dir, "config.xml"))
-	c.server.Dir = c.dir
-	c.server.Env = append(os.Environ(), "TZ=UTC")
-	var err error
-	if c.exited, err = startWithParent(c.server); err != nil {
-		c.server = nil
-		return err
-	}
-	if err := awaitClickHouse(c.url("default").String(), c.exited); err != nil {
-		c.stop(syscall.SIGKILL)
+	server := exec.Command(c.program, "--config-file="+filepath.Join(c.dir, "config.xml"))
+	server.Dir, server.Env = c.dir, append(os.Environ(), "TZ=UTC")
+	if err := c.run(server, func(context.Context) error { return executeClickHouse(c.url("default").String(), "SELECT 1") }); err != nil {
 		log, _ := os.ReadFile(filepath.Join(c.dir, "error.log"))
 		return fmt.Errorf("%w\n%s", err, log[max(0, len(log)-4000):])
 	}
 	return nil
-}
-
-func (c *clickhouse) signal(signal os.Signal) {
-	if c.server != nil {
-		_ = c.server.Process.Signal(signal) // it may have ended by itself
-	}
-}
-
-func (c *clickhouse) thaw() {
-	if c.frozen {
-		c.signal(continueSignal)
-		c.frozen = false
-	}
-}
-
-// stop sends the signal and waits until the server has ended. It does nothing if
-// the server does not run.
-func (c *clickhouse) stop(signal os.Signal) {
-	if c.server == nil {
-		return
-	}
-	c.signal(signal)
-	c.thaw() // a frozen one would not see it
-	select {
-	case <-c.exited:
-	case <-time.After(20 * time.Second):
-		_ = c.server.Process.Kill()
-		<-c.exited
-	}
-	c.server = nil
-}
-
-func awaitClickHouse(server string, exited <-chan struct{}) error {
-	deadline := time.After(30 * time.Second)
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := executeClickHouse(server, "SELECT 1")
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ticker.C:
-		case <-exited:
-			return errors.New("the server ended")
-		case <-deadline:
-			return fmt.Errorf("the server does not answer: %w", err)
-		}
-	}
 }
 
 func executeClickHouse(server, statement string) error {

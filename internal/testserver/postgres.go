@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,25 +116,4 @@ func startPostgres() (server *url.URL, stop func(), err error) {
 		p.stop(os.Interrupt) // fast shutdown: sessions are cut off
 		p.remove()
 	}, nil
-}
-
-// startWithParent starts a program that does not outlive this process, where the
-// system can see to that. The channel is closed when it has ended.
-func startWithParent(program *exec.Cmd) (exited <-chan struct{}, err error) {
-	ended := make(chan struct{})
-	started := make(chan error)
-	go func() {
-		// The death of the thread that starts a program counts as the parent's,
-		// so the thread is kept.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(ended)
-		program.SysProcAttr = endWithParent(program.SysProcAttr)
-		err := program.Start()
-		started <- err
-		if err == nil {
-			program.Wait()
-		}
-	}()
-	return ended, <-started
 }

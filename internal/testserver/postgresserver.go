@@ -3,7 +3,6 @@ package testserver
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -14,7 +13,6 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -66,9 +64,8 @@ type postgres struct {
 	account  *syscall.SysProcAttr
 	settings []string
 
-	log    bytes.Buffer
-	server *exec.Cmd // nil: does not run
-	exited <-chan struct{}
+	process
+	log bytes.Buffer
 }
 
 // initPostgres makes a cluster in a temporary folder.
@@ -116,59 +113,23 @@ func (p *postgres) url(database string) *url.URL {
 // start runs the server and waits until it answers.
 func (p *postgres) start() error {
 	p.log.Reset()
-	p.server = exec.Command(filepath.Join(p.bin, "postgres"), append([]string{"-D", p.data(), "-k", p.dir,
+	server := exec.Command(filepath.Join(p.bin, "postgres"), append([]string{"-D", p.data(), "-k", p.dir,
 		"-c", "listen_addresses=127.0.0.1", "-c", "port=" + strconv.Itoa(p.port),
 		"-c", "fsync=off", "-c", "full_page_writes=off",
 		"-c", "max_connections=200", "-c", "shared_buffers=128MB", "-c", "max_wal_size=2GB"}, p.settings...)...)
-	p.server.Dir = p.dir
-	p.server.SysProcAttr = p.account
-	p.server.Stderr = &p.log
-	var err error
-	if p.exited, err = startWithParent(p.server); err != nil {
-		p.server = nil
-		return err
-	}
-	if err := awaitPostgres(p.url("postgres").String(), p.exited); err != nil {
-		p.stop(os.Interrupt)
+	server.Dir, server.SysProcAttr, server.Stderr = p.dir, p.account, &p.log
+	if err := p.run(server, p.ping); err != nil {
 		return fmt.Errorf("%w\n%s", err, p.log.String())
 	}
 	return nil
 }
 
-// stop sends the signal and waits until the server has ended. It does nothing if
-// the server does not run.
-func (p *postgres) stop(signal os.Signal) {
-	if p.server == nil {
-		return
+func (p *postgres) ping(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, p.url("postgres").String())
+	if err != nil {
+		return err
 	}
-	_ = p.server.Process.Signal(signal) // it may have ended by itself
-	select {
-	case <-p.exited:
-	case <-time.After(20 * time.Second):
-		_ = p.server.Process.Kill()
-		<-p.exited
-	}
-	p.server = nil
-}
-
-func awaitPostgres(server string, exited <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, server)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ticker.C:
-		case <-exited:
-			return errors.New("the server ended")
-		case <-ctx.Done():
-			return fmt.Errorf("the server does not answer: %w", err)
-		}
-	}
+	return conn.Close(ctx)
 }
 
 // postgresBin finds the server's programs, which Debian keeps out of PATH.

@@ -22,9 +22,8 @@ type redisProcess struct {
 	settings []string
 	client   *redis.Client
 
-	log    bytes.Buffer
-	server *exec.Cmd // nil: does not run
-	exited <-chan struct{}
+	process
+	log bytes.Buffer
 }
 
 func newRedisProcess(settings ...string) (*redisProcess, error) {
@@ -54,44 +53,13 @@ func (p *redisProcess) remove() {
 // start runs the server and waits until it answers.
 func (p *redisProcess) start() error {
 	p.log.Reset()
-	p.server = exec.Command("redis-server", append([]string{"--port", strconv.Itoa(p.port), "--bind", "127.0.0.1",
+	server := exec.Command("redis-server", append([]string{"--port", strconv.Itoa(p.port), "--bind", "127.0.0.1",
 		"--dir", p.dir, "--save", "", "--appendonly", "no", "--maxclients", "2000"}, p.settings...)...)
-	p.server.Dir = p.dir
-	p.server.Stdout, p.server.Stderr = &p.log, &p.log
-	var err error
-	if p.exited, err = startWithParent(p.server); err != nil {
-		p.server = nil
-		return err
-	}
-	err = await(30*time.Second, func() error {
-		select {
-		case <-p.exited:
-			return errors.New("the server ended")
-		default:
-			return p.client.Ping(background()).Err()
-		}
-	})
-	if err != nil {
-		p.stop(os.Kill)
+	server.Dir, server.Stdout, server.Stderr = p.dir, &p.log, &p.log
+	if err := p.run(server, func(ctx context.Context) error { return p.client.Ping(ctx).Err() }); err != nil {
 		return fmt.Errorf("%w\n%s", err, p.log.String())
 	}
 	return nil
-}
-
-// stop sends the signal and waits until the server has ended. It does nothing if
-// the server does not run.
-func (p *redisProcess) stop(signal os.Signal) {
-	if p.server == nil {
-		return
-	}
-	_ = p.server.Process.Signal(signal) // it may have ended by itself
-	select {
-	case <-p.exited:
-	case <-time.After(20 * time.Second):
-		_ = p.server.Process.Kill()
-		<-p.exited
-	}
-	p.server = nil
 }
 
 // do runs a command.
