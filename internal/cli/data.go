@@ -117,15 +117,29 @@ func readNames(ctx context.Context, s *store.Store) (directoryNames, error) {
 	return n, err
 }
 
-// eachPage gives all users that the filter selects, by name.
-func eachPage(ctx context.Context, s *store.Store, filter store.UserFilter) iter.Seq2[*aaa.User, error] {
-	return func(yield func(*aaa.User, error) bool) {
-		limit := filter.Limit
-		for {
-			if filter.Limit = 1000; limit > 0 {
-				filter.Limit = min(1000, limit)
+// eachUser gives the users that the filter selects, by name.
+func eachUser(ctx context.Context, s *store.Store, filter store.UserFilter) iter.Seq2[*aaa.User, error] {
+	return eachPage(filter.Limit, func(limit int, last *aaa.User) ([]aaa.User, error) {
+		page := filter
+		if page.Limit = limit; last != nil {
+			page.After = last.Name
+		}
+		return s.ListUsers(ctx, page)
+	})
+}
+
+// eachPage gives what list returns page by page, at most limit of them (0: all). A page
+// comes after the last one of the page before; of the first page that is nil.
+func eachPage[T any](limit int, list func(limit int, last *T) ([]T, error)) iter.Seq2[*T, error] {
+	const pageSize = 1000
+	return func(yield func(*T, error) bool) {
+		var last *T
+		for left := limit; limit == 0 || left > 0; {
+			size := pageSize
+			if limit > 0 {
+				size = min(size, left)
 			}
-			page, err := s.ListUsers(ctx, filter)
+			page, err := list(size, last)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -135,15 +149,11 @@ func eachPage(ctx context.Context, s *store.Store, filter store.UserFilter) iter
 					return
 				}
 			}
-			if limit > 0 {
-				if limit -= len(page); limit <= 0 {
-					return
-				}
-			}
-			if len(page) < filter.Limit {
+			if len(page) < size {
 				return
 			}
-			filter.After = page[len(page)-1].Name
+			left -= len(page)
+			last = &page[len(page)-1]
 		}
 	}
 }

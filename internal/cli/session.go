@@ -128,7 +128,7 @@ order.`,
 						return err
 					}
 				}
-				return writeList(a, sessionColumns, eachSessionPage(c.Context(), s, filter))
+				return writeList(a, sessionColumns, eachSession(c.Context(), s, filter))
 			})
 		},
 	}
@@ -178,31 +178,15 @@ func filterNAS(ctx context.Context, s *store.Store, text string, filter *store.S
 	return nil
 }
 
-// eachSessionPage gives the sessions that the filter selects, page by page.
-func eachSessionPage(ctx context.Context, s *store.Store, filter store.SessionFilter) iter.Seq2[*aaa.Session, error] {
-	return func(yield func(*aaa.Session, error) bool) {
-		left, all := filter.Limit, filter.Limit == 0
-		for all || left > 0 {
-			if filter.Limit = 1000; !all {
-				filter.Limit = min(1000, left)
-			}
-			page, err := s.ListSessions(ctx, filter)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for i := range page {
-				if !yield(&page[i], nil) {
-					return
-				}
-			}
-			if len(page) < filter.Limit {
-				return
-			}
-			left -= len(page)
-			filter.After = &page[len(page)-1]
+// eachSession gives the sessions that the filter selects.
+func eachSession(ctx context.Context, s *store.Store, filter store.SessionFilter) iter.Seq2[*aaa.Session, error] {
+	return eachPage(filter.Limit, func(limit int, last *aaa.Session) ([]aaa.Session, error) {
+		page := filter
+		if page.Limit = limit; last != nil {
+			page.After = last
 		}
-	}
+		return s.ListSessions(ctx, page)
+	})
 }
 
 // findSession returns the session with an id, or the only open one with an
@@ -216,7 +200,7 @@ func findSession(ctx context.Context, s *store.Store, text string) (*aaa.Session
 		// Some NASes make Acct-Session-Ids that look like ours.
 	}
 	var found *aaa.Session
-	for session, err := range eachSessionPage(ctx, s, store.SessionFilter{Online: true}) {
+	for session, err := range eachSession(ctx, s, store.SessionFilter{Online: true}) {
 		if err != nil {
 			return nil, err
 		}

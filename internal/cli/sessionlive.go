@@ -176,7 +176,7 @@ func (a *app) countLive(ctx context.Context, by string) (counts map[string]int64
 func (a *app) countStored(ctx context.Context, by string) (counts map[string]int64, err error) {
 	counts = make(map[string]int64)
 	err = a.withStore(ctx, func(_ *config.Config, s *store.Store) error {
-		for session, err := range eachSessionPage(ctx, s, store.SessionFilter{Online: true}) {
+		for session, err := range eachSession(ctx, s, store.SessionFilter{Online: true}) {
 			if err != nil {
 				return err
 			}

@@ -82,7 +82,7 @@ func (a *app) userListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return writeList(a, userListColumns, userRows(eachPage(c.Context(), s, filter), names))
+				return writeList(a, userListColumns, userRows(eachUser(c.Context(), s, filter), names))
 			})
 		},
 	}
