@@ -71,29 +71,37 @@ func FreeRADIUSVersion() string {
 // tick is the unit of times in /proc: USER_HZ is 100 on every Linux.
 const tick = 10 * time.Millisecond
 
+// stats yields the process ids of the machine, each with the fields of its stat from the
+// state on (proc(5)).
+func stats(yield func(pid int, fields []string) bool) {
+	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		text := string(content)
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if !yield(pid, strings.Fields(text[strings.LastIndexByte(text, ')')+1:])) {
+			return
+		}
+	}
+}
+
 // CPU returns the CPU time of the process and of its children, living and dead; zero of
 // nil. It is exact to ten milliseconds for each of them.
 func (p *Process) CPU() time.Duration {
 	if p == nil {
 		return 0
 	}
-	root := p.PID()
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	root := strconv.Itoa(p.PID())
 	var total int64
-	for _, path := range stats {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		text := string(content)
-		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		parent, _ := strconv.Atoi(fields[1])
+	for pid, fields := range stats {
 		times := fields[11:13] // utime, stime
 		switch {
-		case pid == root:
+		case pid == p.PID():
 			times = fields[11:15] // and those of children that have ended
-		case parent != root: // Postgres and its backends, the others have none
+		case fields[1] != root: // Postgres and its backends, the others have none
 			continue
 		}
 		for _, text := range times {
@@ -107,16 +115,8 @@ func (p *Process) CPU() time.Duration {
 // family is the process and its children.
 func (p *Process) family() []int {
 	pids := []int{p.PID()}
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, path := range stats {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended
-		}
-		text := string(content)
-		fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-		if parent, _ := strconv.Atoi(fields[1]); parent == p.PID() {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+	for pid, fields := range stats {
+		if fields[1] == strconv.Itoa(p.PID()) {
 			pids = append(pids, pid)
 		}
 	}
