@@ -32,6 +32,7 @@ func testByID(t *testing.T, database Database) {
 		before := *got
 		require.NoError(t, s.ChangeUser(ctx, user.ID, func(u *aaa.User, p *aaa.Profile) error {
 			u.Name, u.Status, p.Phone = "alicia", aaa.UserSuspended, "+1"
+			u.SimultaneousUse++
 			return nil
 		}))
 		got, p, err = s.UserByID(ctx, user.ID)
