@@ -63,6 +63,7 @@ type Directory struct {
 	fromSnapshot atomic.Bool  // the store has not been reached since the start
 	savedAt      atomic.Int64 // of the snapshot in use, Unix seconds
 	polledAt     atomic.Int64 // last time the feed was read, Unix nanoseconds
+	waiting      atomic.Int64 // how many are pending, for the metrics
 }
 
 // NewDirectory returns an empty directory; Load fills it.
@@ -206,6 +207,7 @@ func (d *Directory) loadStore(ctx context.Context) error {
 	d.users.Store(users)
 	d.cursor = cursor
 	d.pending, d.catalogStale, d.catalogNext = nil, false, nil
+	d.waiting.Store(0)
 	d.changed.Store(true)
 	d.fromSnapshot.Store(false)
 	d.polledAt.Store(d.options.Now().UnixNano())
@@ -356,6 +358,8 @@ func (d *Directory) register(r prometheus.Registerer) error {
 				}
 				return d.options.Now().Sub(s.PolledAt).Seconds()
 			}),
+		gauge("radiusd_directory_pending_users", "Users that have changed in the store and not here yet.",
+			func(DirectoryStatus) float64 { return float64(d.waiting.Load()) }),
 		gauge("radiusd_directory_snapshot_in_use", "1 while a saved snapshot is served because the store has not been reached since the start.",
 			func(s DirectoryStatus) float64 {
 				if s.SnapshotInUse {

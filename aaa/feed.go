@@ -113,6 +113,7 @@ func (d *Directory) readChanges(ctx context.Context) (read int, err error) {
 		read += len(changes)
 		done := len(changes) == 0 || next == d.cursor
 		d.cursor = next
+		d.waiting.Store(int64(len(d.pending)))
 		if done {
 			d.polledAt.Store(d.options.Now().UnixNano())
 			return read, nil
@@ -140,6 +141,7 @@ func (d *Directory) apply(ctx context.Context) error {
 			return err
 		}
 		d.pending = d.pending[:len(d.pending)-len(ids)]
+		d.waiting.Store(int64(len(d.pending)))
 		d.changed.Store(true)
 	}
 	if len(d.pending) > 0 {

@@ -167,3 +167,20 @@ func TestDirectoryBoundsWhatWaitsWhenTheStoreFails(t *testing.T) {
 	_, ok := d.User("alice")
 	require.True(t, ok)
 }
+
+// The gauge counts down as changed users are read, and only then says that none waits.
+func TestDirectoryTellsHowManyUsersWait(t *testing.T) {
+	store := newFakeStore()
+	d := newDirectory(t, store)
+	require.NoError(t, d.Load(t.Context()))
+	for i := range usersPerRead + 1 {
+		store.putUser(User{Name: fmt.Sprint("user", i)})
+	}
+	failing := &failingStore{fakeStore: store, method: "users"}
+	d.options.Store = failing
+	require.ErrorIs(t, d.Refresh(t.Context()), errStoreDown)
+	require.EqualValues(t, usersPerRead+1, d.waiting.Load())
+	failing.method = ""
+	require.NoError(t, d.Refresh(t.Context()))
+	require.Zero(t, d.waiting.Load())
+}

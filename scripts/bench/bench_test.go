@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +237,65 @@ func TestGenerator(t *testing.T) {
 			c.check(t, &l)
 		})
 	}
+}
+
+// TestCrowd has a crowd's requests judged by package radius. None may be the same as the
+// one before with the same Identifier from the same port, and no user have a limit.
+func TestCrowd(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	require.NoError(t, err)
+	defer conn.Close()
+	input, end := io.Pipe()
+	done := make(chan error, 1)
+	var out bytes.Buffer
+	go func() {
+		done <- runCrowd([]string{"-server", conn.LocalAddr().String(), "-first", "3", "-nases", "2", "-of", "6", "-ports", "2",
+			"-train", "8", "-users", "1000", "-rate", "20000"}, input, &out)
+	}()
+	_, err = end.Write([]byte{'\n'})
+	require.NoError(t, err)
+	hasher := radius.NewHasher([]byte(secret))
+	before := map[netip.AddrPort]map[uint8][16]byte{}
+	raw := make([]byte, slotSize)
+	for range 5000 {
+		n, from, err := conn.ReadFromUDPAddrPort(raw)
+		require.NoError(t, err)
+		require.Contains(t, []netip.Addr{netip.AddrFrom4(nasAddress(3)), netip.AddrFrom4(nasAddress(4))}, from.Addr())
+		require.Equal(t, netip.AddrFrom4(sourceOf(raw[:n])), from.Addr())
+		packet, discard := radius.Parse(raw[:n])
+		require.Zero(t, discard)
+		require.Equal(t, radius.MessageAuthenticatorValid, hasher.VerifyMessageAuthenticator(packet, nil))
+		name, _ := packet.Attributes().Get(radius.TypeUserName)
+		require.NotEqual(t, byte('0'), name[len(name)-1])
+		if before[from] == nil {
+			before[from] = map[uint8][16]byte{}
+		}
+		require.NotEqual(t, before[from][packet.Identifier()], *packet.Authenticator())
+		before[from][packet.Identifier()] = *packet.Authenticator()
+	}
+	require.Len(t, before, 4)
+	end.Close()
+	require.NoError(t, <-done)
+	rate, err := strconv.ParseFloat(strings.TrimSpace(out.String()), 64)
+	require.NoError(t, err)
+	require.Positive(t, rate)
+}
+
+func TestReportOfDisturbances(t *testing.T) {
+	calm := &contestant{name: "disturbed-not", title: "calm", disturbance: nothing}
+	flooded := &contestant{name: "f", title: "flood", disturbance: floodServer}
+	round := func(calm, flooded time.Duration) map[string]*result {
+		return map[string]*result{
+			"disturbed-not": {load: load{P50: calm, P99: 10 * calm, Elapsed: time.Second}},
+			"f":             {load: load{P50: flooded, P99: 20 * calm, Elapsed: time.Second}, effect: effect{flooded: 300, answered: 100}},
+		}
+	}
+	b := &bench{options: &options{sockets: 8}, peak: 100, disturbed: []*contestant{calm, flooded},
+		under: []map[string]*result{round(time.Millisecond, 3*time.Millisecond), round(2*time.Millisecond, 2*time.Millisecond), round(time.Millisecond, 4*time.Millisecond)}}
+	var text strings.Builder
+	b.printDisturbed(func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) })
+	assert.Contains(t, text.String(), "| calm | 1.00 (1.00 to 2.00) | 10.00 (10.00 to 20.00) |  |  |")
+	assert.Contains(t, text.String(), "| 3.00 (1.00 to 4.00) | 2.00 (2.00 to 2.00) | 0 | 0 % | 300 (300 to 300) a second, answered 100 (100 to 100) |")
 }
 
 func TestGeneratorWithoutServer(t *testing.T) {

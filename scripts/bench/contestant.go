@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ type contestant struct {
 	mixed       bool // the packets of the NASes arrive in turn rather than in runs
 	stopped     bool // Postgres stands still meanwhile
 	special     bool // only measured when it is asked for, or with -scale
+	disturbance disturbance
 }
 
 // An instance is a radiusd.
@@ -38,6 +40,7 @@ type instance struct {
 	database string
 	users    int
 	nases    int  // each with a secret of its own; zero: one for each socket
+	others   int  // NASes besides those
 	shared   bool // the first one's database, which it has set up
 	cpus     string
 }
@@ -47,6 +50,7 @@ func (b *bench) instances() []instance {
 	list := []instance{
 		{name: "radiusd", users: b.users, cpus: b.places.server},
 		{name: "radiusd-2", users: b.users, cpus: b.places.two, shared: true},
+		{name: disturbedServer, users: b.users, others: crowdNASes + 1, cpus: b.places.server},
 	}
 	for _, users := range []int{1000, 100_000, 1_000_000} {
 		list = append(list, instance{name: fmt.Sprintf("radiusd-users-%d", users), users: users, cpus: b.places.server})
@@ -95,6 +99,12 @@ var contestants = []*contestant{
 	{name: "freeradius-acct", title: "FreeRADIUS, accounting to a detail file, not synced", server: "freeradius", method: "acct", concurrency: 128},
 	{name: "freeradius-sql-acct", title: "FreeRADIUS, accounting on Postgres", server: "freeradius-sql", method: "acct", concurrency: 64},
 
+	{name: "disturbed-not", title: "nothing else", server: disturbedServer, method: "pap", disturbance: nothing},
+	{name: "disturbed-flood-elsewhere", title: "the same flood at a socket that nobody reads", server: disturbedServer, method: "pap", disturbance: floodElsewhere},
+	{name: "disturbed-flood", title: "one more NAS floods, three times the peak", server: disturbedServer, method: "pap", disturbance: floodServer},
+	{name: "disturbed-update-elsewhere", title: "the same UPDATE of another table, as large and with such a trigger", server: disturbedServer, method: "pap", disturbance: updateElsewhere},
+	{name: "disturbed-update", title: "one UPDATE of all users, until all is in force", server: disturbedServer, method: "pap", disturbance: updateUsers},
+
 	{name: "users-1000", title: "radiusd, PAP, 1,000 users", server: "radiusd-users-1000", method: "pap", special: true},
 	{name: "users-100000", title: "radiusd, PAP, 100,000 users", server: "radiusd-users-100000", method: "pap", special: true, floor: "users-1000"},
 	{name: "users-1000000", title: "radiusd, PAP, 1,000,000 users", server: "radiusd-users-1000000", method: "pap", special: true, floor: "users-1000"},
@@ -104,36 +114,35 @@ var contestants = []*contestant{
 
 // A server runs and is measured.
 type server struct {
-	process *testbed.Process
-	auth    string
-	acct    string
-	metrics string // address; empty: it has none
-	users   int
-	nases   int           // as an instance has them
-	loaded  time.Duration // from its start until it was ready
-	memory  int64         // bytes, then
+	process  *testbed.Process
+	auth     string
+	acct     string
+	metrics  string // address; empty: it has none
+	database string
+	users    int
+	nases    int           // as an instance has them
+	loaded   time.Duration // from its start until it was ready
+	memory   int64         // bytes, then
 }
 
 // bench is one run.
 type bench struct {
 	*options
-	places   places
-	bed      *testbed.Bed
-	chosen   []*contestant
-	servers  map[string]*server
-	postgres *testbed.Postgres
-	results  []map[string]*result // by round and contestant
-	halves   []map[string]*result // the same, at half that rate
+	places    places
+	bed       *testbed.Bed
+	chosen    []*contestant
+	disturbed []*contestant // the others that were chosen: those with a disturbance
+	servers   map[string]*server
+	postgres  *testbed.Postgres
+	results   []map[string]*result // by round and contestant
+	halves    []map[string]*result // the same, at half that rate
+	peak      float64              // that of the disturbed, undisturbed
+	under     []map[string]*result // a disturbance, at half of it
 }
 
 // needs reports whether a server is part of this run.
 func (b *bench) needs(name string) bool {
-	for _, c := range b.chosen {
-		if c.server == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(slices.Concat(b.chosen, b.disturbed), func(c *contestant) bool { return c.server == name })
 }
 
 // startAll starts every server that is needed.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +34,8 @@ type generator struct {
 	start       time.Time
 	from, to    int64 // what is measured, ns since start
 	polled      []unix.PollFd
+	begun       *os.File    // closed when it begins to count, if there is one
+	end         atomic.Bool // it is to count no longer
 	out         *batch
 	in          *batch
 	buffers     [batchSize]answerBuffer
@@ -123,8 +127,12 @@ func (g *generator) run(ctx context.Context, warmup, duration time.Duration, wat
 			if serverCPU, ownCPU, err = clocks(watch); err != nil {
 				return nil, err
 			}
-		case measuring && now >= end:
+			if g.begun != nil {
+				g.begun.Close()
+			}
+		case measuring && (now >= end || g.end.Load()):
 			measuring, done = false, true
+			g.to = now
 			server, own, err := clocks(watch)
 			if err != nil {
 				return nil, err

@@ -71,7 +71,7 @@ func (c counts) since(b counts) counts {
 func generate(ctx context.Context, args []string, w io.Writer) error {
 	var server, method string
 	var concurrency, sockets, nases, users, watch int
-	var unsigned, mixed, distinct bool
+	var unsigned, mixed, distinct, disturbed bool
 	var rate float64
 	var warmup, duration time.Duration
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
@@ -83,6 +83,7 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	flags.IntVar(&nases, "nases", 8, "NASes")
 	flags.BoolVar(&mixed, "mixed", false, "the packets of all NASes leave in turn, from any socket; otherwise each socket is a NAS and sends in runs")
 	flags.BoolVar(&distinct, "distinct", false, "each NAS has its own secret")
+	flags.BoolVar(&disturbed, "disturbed", false, "close descriptor 3 when it begins to count, and count until 4 is closed")
 	flags.IntVar(&users, "users", 100_000, "users")
 	flags.IntVar(&watch, "watch", 0, "process of the server")
 	flags.Float64Var(&rate, "rate", 0, "requests a second; 0: as fast as answers come")
@@ -99,6 +100,14 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	// do not share one with the server's database.
 	preempted := rate > 0 && goFirst() != nil
 	g := &generator{concurrency: concurrency, in: newBatch(false), out: newBatch(mixed), mixed: mixed}
+	if disturbed {
+		g.begun = os.NewFile(3, "begun")
+		end := os.NewFile(4, "end")
+		go func() {
+			_, _ = io.Copy(io.Discard, end)
+			g.end.Store(true)
+		}()
+	}
 	if rate > 0 {
 		g.interval, g.concurrency = 1e9/rate, sockets*256
 	}

@@ -63,6 +63,8 @@ func command(ctx context.Context) error {
 		switch os.Args[1] {
 		case "generate":
 			return generate(ctx, os.Args[2:], os.Stdout)
+		case "crowd":
+			return runCrowd(os.Args[2:], os.Stdin, os.Stdout)
 		case "floor":
 			return runFloor(os.Args[2], os.Args[3])
 		}
@@ -98,7 +100,7 @@ func usage() {
 	w := flag.CommandLine.Output()
 	fmt.Fprintf(w, "usage: go run ./scripts/bench [options]    (or: make bench)\n\nMeasures, in turn:\n\n")
 	for _, c := range contestants {
-		fmt.Fprintf(w, "  %-20s %s\n", c.name, c.title)
+		fmt.Fprintf(w, "  %-27s %s\n", c.name, c.title)
 	}
 	fmt.Fprintf(w, "\nOptions:\n\n")
 	flag.PrintDefaults()
@@ -111,8 +113,16 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	b := &bench{options: o}
-	if b.chosen, err = choose(o.only, o.scale); err != nil {
+	chosen, err := choose(o.only, o.scale)
+	if err != nil {
 		return err
+	}
+	for _, c := range chosen {
+		if c.disturbance == undisturbed {
+			b.chosen = append(b.chosen, c)
+		} else {
+			b.disturbed = append(b.disturbed, c)
+		}
 	}
 	switch {
 	case o.rounds < 1 || o.duration < 100*time.Millisecond || o.users < 1 || o.users > 10_000_000:
@@ -147,6 +157,9 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	if err := b.measureAll(ctx); err != nil {
+		return err
+	}
+	if err := b.measureDisturbed(ctx); err != nil {
 		return err
 	}
 	if o.write != "" {

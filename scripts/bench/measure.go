@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,7 @@ type result struct {
 	counters testbed.Metrics // of radiusd
 	followed time.Duration   // CPU of radiusd from the beginning until it is at rest again
 	live     float64         // the part of the server's CPU that its live view of sessions took, if measured
+	effect   effect          // what the disturbance was, if there was one
 }
 
 // perSecond is the rate of answers.
@@ -114,10 +116,22 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 		"-distinct="+strconv.FormatBool(s.nases > 0), "-mixed="+strconv.FormatBool(c.mixed),
 		"-watch", strconv.Itoa(s.process.PID()), "-rate", strconv.FormatFloat(rate, 'f', 0, 64),
 		"-warmup", b.warmup.String(), "-duration", b.duration.String())
+	disturbed := c.disturbance != undisturbed && rate > 0
+	if disturbed {
+		args = append(args, "-duration", longestDisturbance.String(), "-disturbed")
+	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Stderr = os.Stderr
+	var st *stage
+	if disturbed {
+		if st, err = newStage(cmd); err != nil {
+			return nil, err
+		}
+	}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	profiled := make(chan error, 1)
 	switch {
+	case disturbed: // below
 	case c.stopped: // what still follows the acknowledgement is told from the rest
 		go func() {
 			var err error
@@ -138,7 +152,17 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 	if err != nil {
 		return nil, err
 	}
-	out, err := cmd.Output()
+	if err = cmd.Start(); err == nil {
+		if disturbed {
+			st.started()
+			go func() {
+				var err error
+				r.effect, err = b.disturb(ctx, c, s, st)
+				profiled <- err
+			}()
+		}
+		err = cmd.Wait()
+	}
 	if c.stopped {
 		b.postgres.Signal(syscall.SIGCONT)
 	}
@@ -146,11 +170,11 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 		return nil, fmt.Errorf("load generator: %w", err)
 	}
 	r.whole = time.Since(start)
-	if err := json.Unmarshal(out, &r.load); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &r.load); err != nil {
 		return nil, fmt.Errorf("report of the load generator: %w", err)
 	}
 	if err := <-profiled; err != nil {
-		return nil, fmt.Errorf("profile: %w", err)
+		return nil, fmt.Errorf("beside the load: %w", err)
 	}
 	// What the answers have left to be done in the background belongs to them.
 	if err := b.settle(ctx); err != nil {

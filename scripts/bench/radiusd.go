@@ -35,7 +35,7 @@ func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 	if err := os.MkdirAll(i.folder, 0o700); err != nil {
 		return err
 	}
-	s := &server{users: i.users, nases: i.nases}
+	s := &server{users: i.users, nases: i.nases, database: i.database}
 	for _, address := range []*string{&s.auth, &s.acct, &s.metrics} {
 		port, err := testbed.FreePort()
 		if err != nil {
@@ -64,6 +64,11 @@ store: {url: %q}
 	}
 	if b.setup {
 		return nil
+	}
+	if i.name == disturbedServer {
+		if _, err := b.postgres.SQL(i.database, "-1", "-c", bystanders); err != nil {
+			return err
+		}
 	}
 	// Every run begins with an empty history.
 	for _, sql := range []string{"TRUNCATE auth_records, accounting_records, sessions, usage_daily", "CHECKPOINT"} {
@@ -97,7 +102,7 @@ func (b *bench) setUpRadiusd(i instance, config string) error {
 	marker := filepath.Join(i.folder, "users")
 	nases := i.nases
 	if nases == 0 {
-		nases = b.sockets
+		nases = b.sockets + i.others
 	}
 	want := fmt.Sprintf("%d users, %d NASes", i.users, nases)
 	switch have, err := os.ReadFile(marker); {

@@ -17,10 +17,13 @@ func (b *bench) print(w io.Writer) error {
 	p := func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) }
 	p("%s", testbed.Heading("go run ./scripts/bench", b.versions(),
 		fmt.Sprintf("%s %d users. Median of %d rounds of %v, least and most in brackets.", b.whereabouts(), b.users, b.rounds, b.duration)))
-	b.printRates(p)
-	b.printRatios(p)
-	b.printLatency(p)
-	b.printRadiusd(p)
+	if len(b.chosen) > 0 {
+		b.printRates(p)
+		b.printRatios(p)
+		b.printLatency(p)
+		b.printRadiusd(p)
+	}
+	b.printDisturbed(p)
 	_, err := io.WriteString(w, text.String())
 	return err
 }

@@ -1,0 +1,335 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What disturbs a server at half its peak. The load is that of a crowd of NASes, and of
+// some more with few requests, whose latency is measured. Each disturbance that asks something of the
+// machine, too, has a control that asks the same of the machine and nothing of radiusd:
+// on two cores the load generator shares its own with Postgres and with what floods.
+type disturbance uint8
+
+const (
+	undisturbed disturbance = iota // not one of those that are compared
+	nothing
+	floodElsewhere
+	floodServer
+	updateElsewhere
+	updateUsers
+)
+
+const (
+	disturbedServer = "radiusd-disturbed" // its users are changed, so it has a database of its own
+	floodFactor     = 3                   // of the peak
+	crowdNASes      = 4
+	victimRate      = 3000 // requests a second, whose latency is measured
+	// longestDisturbance is when a load ends although its disturbance does not.
+	longestDisturbance = time.Minute
+	// lookEvery is how often it asks whether all is in force. To answer takes the server
+	// a moment, so that more often would disturb.
+	lookEvery = 250 * time.Millisecond
+)
+
+// bystanders makes a table with as many rows, indexes and triggers as users has, which
+// radiusd does not know.
+const bystanders = `DROP TABLE IF EXISTS bystanders, bystander_changes;
+CREATE TABLE bystanders (LIKE users INCLUDING ALL);
+CREATE TABLE bystander_changes (LIKE changes INCLUDING ALL);
+CREATE OR REPLACE FUNCTION record_bystander() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO bystander_changes (entity, entity_id) VALUES (TG_TABLE_NAME, NEW.id);
+	RETURN NULL;
+END $$;
+INSERT INTO bystanders SELECT * FROM users;
+CREATE TRIGGER bystanders_change AFTER UPDATE ON bystanders FOR EACH ROW EXECUTE FUNCTION record_bystander();`
+
+// changeAll gives every row of a table a date of expiry, far enough away to make no
+// difference to an answer, or takes it away.
+const changeAll = `UPDATE %s SET expires_at = CASE WHEN expires_at IS NULL THEN timestamptz '2100-01-01' END, updated_at = now()`
+
+// An effect is what a disturbance did.
+type effect struct {
+	crowd    float64       // requests a second
+	flooded  float64       // the same, of the NAS that floods
+	answered float64       // of those
+	updated  time.Duration // until the UPDATE was committed
+	inForce  time.Duration // until radiusd had all of it, from then on
+}
+
+// measureDisturbed measures the peak, and then at half of it each disturbance in turn, the
+// other way round in every second round.
+func (b *bench) measureDisturbed(ctx context.Context) error {
+	if len(b.disturbed) == 0 {
+		return nil
+	}
+	first, err := b.measure(ctx, b.disturbed[0], 0, false)
+	if err != nil {
+		return fmt.Errorf("peak: %w", err)
+	}
+	b.peak = first.perSecond()
+	say("peak: %.0f a second", b.peak)
+	for round := range b.rounds {
+		order := slices.Clone(b.disturbed)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		results := map[string]*result{}
+		for _, c := range order {
+			r, err := b.measure(ctx, c, victimRate, false)
+			if err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
+			results[c.name] = r
+			server, generator := r.busy()
+			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v",
+				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator,
+				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond))
+		}
+		b.under = append(b.under, results)
+	}
+	return nil
+}
+
+// A stage is how the load generator and what disturbs it wait for each other: the
+// generator closes one pipe when it begins to count, and counts until the other one is
+// closed.
+type stage struct {
+	begun, end   *os.File
+	beginner, up *os.File // the generator's ends
+}
+
+func newStage(cmd *exec.Cmd) (s *stage, err error) {
+	s = new(stage)
+	if s.begun, s.beginner, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	if s.up, s.end, err = os.Pipe(); err != nil {
+		return nil, err
+	}
+	cmd.ExtraFiles = []*os.File{s.beginner, s.up}
+	return s, nil
+}
+
+// started gives the generator its ends up, which it has by now.
+func (s *stage) started() { s.beginner.Close(); s.up.Close() }
+
+// await waits until the generator counts.
+func (s *stage) await() {
+	_, _ = io.Copy(io.Discard, s.begun)
+	s.begun.Close()
+}
+
+// disturb has a crowd send until the load is over, disturbs while it counts, and ends it.
+func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage) (e effect, err error) {
+	defer st.end.Close()
+	begin, end, err := b.crowd(ctx, s, s.auth, "-first", strconv.Itoa(b.sockets), "-nases", strconv.Itoa(crowdNASes),
+		"-train", "32", "-prompt", "-rate", strconv.FormatFloat(max(b.peak/2-victimRate, 1), 'f', 0, 64))
+	if err != nil {
+		return e, err
+	}
+	if err := begin(); err != nil {
+		return e, err
+	}
+	switch c.disturbance {
+	case floodServer, floodElsewhere:
+		e, err = b.flood(ctx, c.disturbance, s, st)
+	case updateUsers, updateElsewhere:
+		e, err = b.update(ctx, c.disturbance, s, st)
+	default:
+		st.await()
+		err = sleep(ctx, b.duration)
+	}
+	st.end.Close()
+	if err == nil {
+		err = sleep(ctx, 50*time.Millisecond) // until the generator has noticed
+	}
+	var ended error
+	e.crowd, ended = end()
+	if err == nil && c.disturbance == updateUsers {
+		_, err = b.postgres.SQL(s.database, "-c", "VACUUM users")
+	}
+	return e, errors.Join(err, ended)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// crowd starts a crowd, which sends from begin on until end, which returns its rate.
+func (b *bench) crowd(ctx context.Context, s *server, target string, args ...string) (begin func() error, end func() (float64, error), err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	args = append(append(front(b.places.generator), self, "crowd", "-server", target, "-users", strconv.Itoa(s.users),
+		"-of", strconv.Itoa(b.sockets+crowdNASes+1)), args...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	var out strings.Builder
+	cmd.Stdout = &out
+	begin = func() error {
+		_, err := input.Write([]byte{'\n'})
+		return err
+	}
+	end = func() (float64, error) {
+		input.Close()
+		if err := cmd.Wait(); err != nil {
+			return 0, fmt.Errorf("crowd: %w", err)
+		}
+		return strconv.ParseFloat(strings.TrimSpace(out.String()), 64)
+	}
+	return begin, end, cmd.Start()
+}
+
+// flood has another NAS flood.
+func (b *bench) flood(ctx context.Context, kind disturbance, s *server, st *stage) (e effect, err error) {
+	target := s.auth
+	if kind == floodElsewhere {
+		nobody, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			return e, err
+		}
+		defer nobody.Close()
+		target = nobody.LocalAddr().String()
+	}
+	begin, end, err := b.crowd(ctx, s, target, "-first", strconv.Itoa(b.sockets+crowdNASes), "-ports", "4",
+		"-rate", strconv.FormatFloat(floodFactor*b.peak, 'f', 0, 64))
+	if err != nil {
+		return e, err
+	}
+	st.await()
+	before, err := scrape(ctx, s.metrics)
+	if err != nil {
+		return e, err
+	}
+	if err := begin(); err != nil {
+		return e, err
+	}
+	if err := sleep(ctx, b.duration); err != nil {
+		return e, err
+	}
+	if e.flooded, err = end(); err != nil {
+		return e, err
+	}
+	after, err := scrape(ctx, s.metrics)
+	e.answered = after.Since(before)["radiusd_responses_total"]/b.duration.Seconds() - b.peak/2
+	return e, err
+}
+
+// update changes all rows of a table, and waits until radiusd has read them.
+func (b *bench) update(ctx context.Context, kind disturbance, s *server, st *stage) (e effect, err error) {
+	table := "users"
+	if kind == updateElsewhere {
+		table = "bystanders"
+	}
+	st.await()
+	start := time.Now()
+	if _, err := b.postgres.SQL(s.database, "-c", fmt.Sprintf(changeAll, table)); err != nil {
+		return e, err
+	}
+	committed := time.Now()
+	e.updated = committed.Sub(start)
+	// They wait to be read soon after the commit, and then they do not any more.
+	for waiting := false; kind == updateUsers; {
+		if err := sleep(ctx, lookEvery); err != nil {
+			return e, err
+		}
+		metrics, err := scrape(ctx, s.metrics)
+		if err != nil {
+			return e, err
+		}
+		pending := metrics["radiusd_directory_pending_users"] > 0
+		if waiting && !pending {
+			e.inForce = time.Since(committed)
+			break
+		}
+		if waiting = waiting || pending; time.Since(start) > longestDisturbance {
+			return e, errors.New("the users' change is not in force")
+		}
+	}
+	return e, nil
+}
+
+// printDisturbed prints the latency under each disturbance, and its ratio to that without.
+func (b *bench) printDisturbed(p func(string, ...any)) {
+	if len(b.disturbed) == 0 {
+		return
+	}
+	_, crowd, _ := median(b.underAll(func(r *result) float64 { return r.effect.crowd }))
+	p("radiusd at half its peak of %.0f PAP requests a second: %.0f from a crowd of %d NASes and %d from %d others, whose latency this is, from when a request was due; and meanwhile:\n", b.peak, crowd, crowdNASes, victimRate, b.sockets)
+	p("| | p50 ms | p99 ms | p50, ratio | p99, ratio | lost | server's core | the disturbance |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
+	p50 := func(r *result) float64 { return r.P50.Seconds() * 1000 }
+	p99 := func(r *result) float64 { return r.P99.Seconds() * 1000 }
+	for _, c := range b.disturbed {
+		over := func(figure func(*result) float64) (values []float64) {
+			for _, round := range b.under {
+				values = append(values, figure(round[c.name]))
+			}
+			return values
+		}
+		ratio := func(figure func(*result) float64) string {
+			var values []float64
+			for _, round := range b.under {
+				if calm := round["disturbed-not"]; calm != nil && c.disturbance != nothing {
+					values = append(values, figure(round[c.name])/figure(calm))
+				}
+			}
+			if values == nil {
+				return ""
+			}
+			return spread("%.2f", values)
+		}
+		var what string
+		switch c.disturbance {
+		case floodElsewhere, floodServer:
+			what = spread("%.0f", over(func(r *result) float64 { return r.effect.flooded })) + " a second"
+			if c.disturbance == floodServer {
+				what += ", answered " + spread("%.0f", over(func(r *result) float64 { return r.effect.answered }))
+			}
+		case updateElsewhere, updateUsers:
+			what = "committed after " + spread("%.1f", over(func(r *result) float64 { return r.effect.updated.Seconds() })) + " s"
+			if c.disturbance == updateUsers {
+				what += ", in force " + spread("%.1f", over(func(r *result) float64 { return r.effect.inForce.Seconds() })) + " s later"
+			}
+		}
+		lost := 0.0
+		for _, n := range over(func(r *result) float64 { return float64(r.Lost) }) {
+			lost += n
+		}
+		_, busy, _ := median(over(func(r *result) float64 { server, _ := r.busy(); return 100 * server }))
+		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, what)
+	}
+	p("")
+}
+
+// underAll collects a figure over all that was disturbed.
+func (b *bench) underAll(figure func(*result) float64) (values []float64) {
+	for _, round := range b.under {
+		for _, r := range round {
+			values = append(values, figure(r))
+		}
+	}
+	return values
+}
