@@ -170,10 +170,26 @@ func (a *Access) serve(w *radius.Reply, r *radius.Request, mayBlock bool) {
 	defer a.exchanges.Put(x)
 	defer x.release()
 	x.begin(a, r, mayBlock)
-	decision := a.decide(x)
+	decision := a.answer(w, x)
 	if x.deferred {
 		w.Defer(a.deferred)
 		return
+	}
+	a.decisions[decision.Method][decision.Reason].Inc()
+	if a.options.Records != nil {
+		a.options.Records.add(x, decision)
+	}
+	if a.watches.active.Load() {
+		a.watches.publish(a, w, x, decision)
+	}
+	w.Send()
+}
+
+// answer decides and fills in the reply, unless the decision is put off.
+func (a *Access) answer(w *radius.Reply, x *exchange) Decision {
+	decision := a.decide(x)
+	if x.deferred {
+		return decision
 	}
 	if decision.Accepted() {
 		if err := a.accept(w, x); err != nil {
@@ -187,14 +203,7 @@ func (a *Access) serve(w *radius.Reply, r *radius.Request, mayBlock bool) {
 	if !decision.Accepted() {
 		a.reject(w, x, decision)
 	}
-	a.decisions[decision.Method][decision.Reason].Inc()
-	if a.options.Records != nil {
-		a.options.Records.add(x, decision)
-	}
-	if a.watches.active.Load() {
-		a.watches.publish(a, w, x, decision)
-	}
-	w.Send()
+	return decision
 }
 
 // logUnmade tells that a reply could not be made, once a minute: a plan that is at

@@ -17,13 +17,16 @@ func (a *Access) gather(x *exchange) {
 		x.controls.simultaneousUse = int(account.simultaneous)
 		x.controls.set |= controlSimultaneousUse
 	}
+	x.gathered("user", "")
 	if rules := account.rules; rules != nil {
 		x.controls.inherit(rules.policy.controls)
+		x.gathered("user", "")
 		x.require("user", &rules.policy)
 		x.gatherGroups(rules)
 	}
 	if x.plan != nil {
 		x.controls.inherit(x.plan.policy.controls)
+		x.gathered("plan ", x.plan.plan.Name)
 		x.require("plan", &x.plan.policy)
 	} else if x.broken == nil {
 		x.broken = errNoPlan
@@ -61,6 +64,7 @@ func (x *exchange) gatherGroups(rules *accountRules) {
 			continue
 		}
 		x.controls.inherit(p.controls)
+		x.gathered("group ", group.group.Name)
 		x.groups = append(x.groups, p)
 		if p.last {
 			return
@@ -72,9 +76,11 @@ func (x *exchange) gatherGroups(rules *accountRules) {
 // long.
 func (a *Access) authorize(x *exchange) Decision {
 	account := x.account
+	x.reach(stepUsable)
 	if x.broken != nil {
 		return x.refuse(ReasonInternal, x.broken.Error())
 	}
+	x.reach(stepStatus)
 	switch account.status {
 	case UserActive:
 	case UserSuspended:
@@ -82,22 +88,28 @@ func (a *Access) authorize(x *exchange) Decision {
 	default:
 		return x.refuse(ReasonDisabled, "")
 	}
+	x.reach(stepAuthType)
 	if x.controls.authType == authTypeReject {
 		return x.refuse(ReasonCheckFailed, "Auth-Type := Reject")
 	}
+	x.reach(stepMethod)
 	if x.controls.set&controlMethods != 0 && !x.controls.methods.Has(x.method) {
 		return x.refuse(ReasonMethodNotAllowed, "allowed: "+x.controls.methods.String())
 	}
 	x.allowance.now = x.now
+	x.reach(stepExpiry)
 	if d := x.checkExpiry(); !d.Accepted() {
 		return d
 	}
+	x.reach(stepCheck)
 	if x.failed != nil {
 		return x.refuse(x.failed.reason, x.failedLevel+": "+x.failed.item.masked(x.query.dict))
 	}
+	x.reach(stepLoginHours)
 	if d := a.checkLoginHours(x); !d.Accepted() {
 		return d
 	}
+	x.reach(stepUsage)
 	_, _ = x.random.Read(x.nonce[:])
 	// The last step: a place that is taken is one that is used.
 	return a.reserve(x)
@@ -137,6 +149,7 @@ func (x *exchange) checkQuotas(used *[PeriodCount]Usage) Decision {
 	for p := range periodCount {
 		period, used := Period(p), used[p]
 		if c.set&(controlSeconds<<p) != 0 {
+			x.reach(stepSeconds + decisionStep(2*p))
 			if used.Seconds >= c.seconds[p] {
 				return x.refuse(ReasonTimeQuotaExhausted, quotaDetail(used.Seconds, c.seconds[p], "s", period))
 			}
@@ -144,6 +157,7 @@ func (x *exchange) checkQuotas(used *[PeriodCount]Usage) Decision {
 			x.limitUntil(x.now.Add(time.Duration(left) * time.Second))
 		}
 		if c.set&(controlOctets<<p) != 0 {
+			x.reach(stepOctets + decisionStep(2*p))
 			if used.Octets() >= c.octets[p] {
 				return x.refuse(ReasonDataQuotaExhausted, quotaDetail(used.Octets(), c.octets[p], "octets", period))
 			}
@@ -213,9 +227,13 @@ func (a *Access) reserve(x *exchange) Decision {
 		r.NASPortID, r.CallingStationID = x.nasPort(), x.station()
 	}
 	grant := limits.Reserve(r)
+	if x.trace != nil {
+		x.trace.used = grant.Used
+	}
 	if d := x.checkQuotas(&grant.Used); !d.Accepted() {
 		return d
 	}
+	x.reach(stepSessions)
 	if !grant.Reserved {
 		return x.refuse(ReasonSimultaneousUse, "limit "+strconv.Itoa(limit))
 	}

@@ -17,8 +17,9 @@ type exchange struct {
 	nas        *NAS // nil only if the owner of the NAS is somebody else
 	now        time.Time
 	mayBlock   bool
-	deferred   bool // what is next takes long: try again off the listener
-	reserved   bool // a place was taken for nonce
+	deferred   bool   // what is next takes long: try again off the listener
+	reserved   bool   // a place was taken for nonce
+	trace      *trace // nil but for Explain
 
 	username []byte // as sent, or what stands in for it
 	method   Method

@@ -183,6 +183,7 @@ type replyList struct {
 	levels []uint8 // of each pair
 	closed []closedAttribute
 	level  uint8
+	trace  *replyTrace // nil but for Explain
 }
 
 type closedAttribute struct {
@@ -201,21 +202,29 @@ func (l *replyList) emptied() replyList {
 // add merges the replies of the next lower level.
 func (l *replyList) add(pairs []dictionary.Pair) {
 	l.level++
-	for _, pair := range pairs {
-		if !l.takes(pair) {
-			continue
-		}
-		if pair.Op == dictionary.OpSet {
-			for i := l.index(pair, 0); i >= 0; i = l.index(pair, i) {
-				l.pairs = append(l.pairs[:i], l.pairs[i+1:]...)
-				l.levels = append(l.levels[:i], l.levels[i+1:]...)
-			}
-			l.closed = append(l.closed, closedAttribute{pair.Attr, pair.Tag, l.level})
-		}
-		pair.Op = dictionary.OpEq
-		l.pairs = append(l.pairs, pair)
-		l.levels = append(l.levels, l.level)
+	if l.trace != nil {
+		l.trace.add(l, pairs)
+		return
 	}
+	for _, pair := range pairs {
+		if l.takes(pair) {
+			l.put(pair)
+		}
+	}
+}
+
+// put adds a pair that is taken.
+func (l *replyList) put(pair dictionary.Pair) {
+	if pair.Op == dictionary.OpSet {
+		for i := l.index(pair, 0); i >= 0; i = l.index(pair, i) {
+			l.pairs = append(l.pairs[:i], l.pairs[i+1:]...)
+			l.levels = append(l.levels[:i], l.levels[i+1:]...)
+		}
+		l.closed = append(l.closed, closedAttribute{pair.Attr, pair.Tag, l.level})
+	}
+	pair.Op = dictionary.OpEq
+	l.pairs = append(l.pairs, pair)
+	l.levels = append(l.levels, l.level)
 }
 
 // takes reports whether another pair of the level added last would be taken.

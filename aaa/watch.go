@@ -166,21 +166,34 @@ func (x *exchange) rules() []string {
 // limitsText lists a plan's own limits.
 func (p *Plan) limitsText() []string {
 	var list []string
-	add := func(text string) { list = append(list, "plan "+p.Name+": "+text) }
+	for _, limit := range p.limits() {
+		list = append(list, "plan "+p.Name+": "+limit.text)
+	}
+	return list
+}
+
+// planLimit is one of a plan's own limits, and the control that it sets.
+type planLimit struct {
+	set  controlSet
+	text string
+}
+
+func (p *Plan) limits() []planLimit {
+	var list []planLimit
 	if p.SimultaneousUse > 0 {
-		add("simultaneous use " + strconv.Itoa(p.SimultaneousUse))
+		list = append(list, planLimit{controlSimultaneousUse, "simultaneous use " + strconv.Itoa(p.SimultaneousUse)})
 	}
 	if p.LoginHours != "" {
-		add("login hours " + p.LoginHours)
+		list = append(list, planLimit{controlLoginHours, "login hours " + p.LoginHours})
 	}
 	if p.AllowedMethods != 0 {
-		add("methods " + p.AllowedMethods.String())
+		list = append(list, planLimit{controlMethods, "methods " + p.AllowedMethods.String()})
 	}
 	if p.QuotaSeconds > 0 {
-		add("quota " + strconv.FormatUint(p.QuotaSeconds, 10) + " s, period " + p.QuotaPeriod.String())
+		list = append(list, planLimit{controlSeconds << p.QuotaPeriod, "quota " + strconv.FormatUint(p.QuotaSeconds, 10) + " s, period " + p.QuotaPeriod.String()})
 	}
 	if p.QuotaOctets > 0 {
-		add("quota " + strconv.FormatUint(p.QuotaOctets, 10) + " octets, period " + p.QuotaPeriod.String())
+		list = append(list, planLimit{controlOctets << p.QuotaPeriod, "quota " + strconv.FormatUint(p.QuotaOctets, 10) + " octets, period " + p.QuotaPeriod.String()})
 	}
 	return list
 }
