@@ -124,12 +124,12 @@ func drawPlan(t *rapid.T) *Plan {
 
 // drawExplainRequest draws a user with everything around it, and a request.
 func drawExplainRequest(t *rapid.T) ExplainRequest {
-	r := ExplainRequest{At: draw(t, "at", monday, monday.Add(5*24*time.Hour), monday.Add(10*time.Hour)).Local()}
+	r := ExplainRequest{At: draw(t, "at", monday, monday, monday.Add(time.Second/2), monday.Add(5*24*time.Hour), monday.Add(10*time.Hour)).Local()}
 	digest := sha1.Sum([]byte(explainedPassword))
 	r.User = User{
 		Name:   "alice",
 		Status: draw(t, "status", UserActive, UserActive, UserActive, UserActive, UserActive, UserActive, UserActive, UserActive, UserDisabled, UserSuspended),
-		Credential: draw(t, "credential", cleartext(explainedPassword), cleartext(explainedPassword), Credential{SchemeNTHash, ntHash([]byte(explainedPassword))},
+		Credential: draw(t, "credential", cleartext(explainedPassword), cleartext(explainedPassword), cleartext(explainedPassword), cleartext(explainedPassword), Credential{SchemeNTHash, ntHash([]byte(explainedPassword))},
 			Credential{SchemeHash, []byte("{SHA}" + base64.StdEncoding.EncodeToString(digest[:]))}, Credential{Scheme: SchemeNone}, Credential{Scheme: SchemeMAC}),
 		ExpiresAt:       draw(t, "expires", time.Time{}, time.Time{}, time.Time{}, monday.Add(8*24*time.Hour), monday.Add(-time.Hour), monday.Add(time.Hour).Truncate(time.Microsecond)),
 		SimultaneousUse: draw(t, "own simultaneous", 0, 0, 1), Items: drawItems(t, "user"),
@@ -147,11 +147,11 @@ func drawExplainRequest(t *rapid.T) ExplainRequest {
 	}
 	r.Attributes = append(r.Attributes, drawSome(t, "attribute", `NAS-Port-Type = Ethernet`, `Called-Station-Id = "guest-net"`, `NAS-Port = 3, Framed-Protocol = PPP`,
 		`Calling-Station-Id = "00-1A-2B-3C-4D-5E"`, `NAS-Identifier = "bras"`, `NAS-IP-Address = 10.0.0.1`, `Acct-Session-Id = "81"`, `Service-Type = Call-Check`, `Proxy-State = 0x01`)...)
-	if maybe(t, "sent name") {
+	if maybe(t, "another") && maybe(t, "sent name") {
 		r.Attributes = append(r.Attributes, draw(t, "name", `User-Name = "nobody"`, `User-Name = "001A2B3C4D5E"`, `User-Name = ""`))
 	}
-	r.Method = draw(t, "method", MethodPAP, MethodPAP, MethodPAP, MethodPAP, MethodCHAP, MethodMSCHAP, MethodMSCHAPv2, MethodEAP)
-	if password := draw(t, "password", "", "", explainedPassword, explainedPassword, explainedPassword, "wrong"); password != "" {
+	r.Method = draw(t, "method", MethodPAP, MethodPAP, MethodPAP, MethodPAP, MethodPAP, MethodPAP, MethodPAP, MethodPAP, MethodCHAP, MethodMSCHAP, MethodMSCHAPv2, MethodEAP)
+	if password := draw(t, "password", "", "", "", "", explainedPassword, explainedPassword, explainedPassword, "wrong"); password != "" {
 		r.Password = &password
 	}
 	return r
@@ -246,7 +246,7 @@ func TestExplainIsWhatHappens(t *testing.T) {
 	}
 	t.Log(seen)
 	for _, reason := range []Reason{ReasonAccepted, ReasonUnknownUser, ReasonWrongPassword, ReasonSimultaneousUse, ReasonTimeQuotaExhausted, ReasonDataQuotaExhausted, ReasonInternal} {
-		require.NotZero(t, seen[reason], "%s was never seen: the cases are poor", reason)
+		require.Greater(t, seen[reason], 10, "%s was never seen: the cases are poor", reason)
 	}
 }
 
