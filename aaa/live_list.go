@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// SessionFilter picks sessions; a zero field picks all.
-type SessionFilter struct {
+// LiveFilter picks live sessions; a zero field picks all.
+type LiveFilter struct {
 	Username string
 	NASAddr  netip.Addr
 	OpenOnly bool
@@ -30,7 +30,7 @@ func (l *LiveSessions) Session(id uuid.UUID) (Session, bool) {
 // Each calls fn with a copy of every session that the filter picks, in no order,
 // until fn returns false. No lock is held during the call. Sessions that come, go
 // or change meanwhile are seen before or after the change.
-func (l *LiveSessions) Each(filter SessionFilter, fn func(*Session) bool) {
+func (l *LiveSessions) Each(filter LiveFilter, fn func(*Session) bool) {
 	var found []Session
 	for i := range l.sessions {
 		found = l.sessions[i].collect(filter, found[:0])
@@ -43,7 +43,7 @@ func (l *LiveSessions) Each(filter SessionFilter, fn func(*Session) bool) {
 }
 
 // collect appends the shard's sessions that the filter picks.
-func (shard *sessionShard) collect(filter SessionFilter, found []Session) []Session {
+func (shard *sessionShard) collect(filter LiveFilter, found []Session) []Session {
 	shard.mu.RLock()
 	defer shard.mu.RUnlock()
 	for ls := range shard.set.all() {

@@ -401,17 +401,17 @@ func TestEachFilters(t *testing.T) {
 	l.send(rec(aaa.AcctStart, 0, session("3"), func(r *aaa.Record) { r.NASAddr = elsewhere }))
 	l.send(rec(aaa.AcctStop, 0, session("1")))
 	l.send(rec(aaa.AcctStart, 0, session("4"), user("")))
-	ids := func(f aaa.SessionFilter) (ids []string) {
+	ids := func(f aaa.LiveFilter) (ids []string) {
 		l.Each(f, func(s *aaa.Session) bool { ids = append(ids, s.AcctSessionID); return true })
 		slices.Sort(ids)
 		return ids
 	}
-	assert.Equal(t, []string{"1", "2", "3", "4"}, ids(aaa.SessionFilter{}))
-	assert.Equal(t, []string{"2", "3", "4"}, ids(aaa.SessionFilter{OpenOnly: true}))
-	assert.Equal(t, []string{"1", "3"}, ids(aaa.SessionFilter{Username: "alice"}))
-	assert.Equal(t, []string{"3"}, ids(aaa.SessionFilter{NASAddr: elsewhere}))
+	assert.Equal(t, []string{"1", "2", "3", "4"}, ids(aaa.LiveFilter{}))
+	assert.Equal(t, []string{"2", "3", "4"}, ids(aaa.LiveFilter{OpenOnly: true}))
+	assert.Equal(t, []string{"1", "3"}, ids(aaa.LiveFilter{Username: "alice"}))
+	assert.Equal(t, []string{"3"}, ids(aaa.LiveFilter{NASAddr: elsewhere}))
 	assert.Equal(t, 3, l.OpenCount())
-	l.Each(aaa.SessionFilter{}, func(*aaa.Session) bool { return false })
+	l.Each(aaa.LiveFilter{}, func(*aaa.Session) bool { return false })
 }
 
 // TestReadersBesideTheWriter is for the race detector.
@@ -429,7 +429,7 @@ func TestReadersBesideTheWriter(t *testing.T) {
 				}
 				l.reserve(byte(n), from("aa:bb:cc:dd:ee:01", "1"), limit(3))
 				l.Used("alice", aaa.PeriodDay, l.Now())
-				l.Each(aaa.SessionFilter{Username: "alice"}, func(s *aaa.Session) bool { _, _ = l.Session(s.ID); return true })
+				l.Each(aaa.LiveFilter{Username: "alice"}, func(s *aaa.Session) bool { _, _ = l.Session(s.ID); return true })
 			}
 		})
 	}

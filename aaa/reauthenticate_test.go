@@ -62,7 +62,7 @@ func (s *switchWorld) account(attributes string) {
 }
 
 func (s *switchWorld) sessions() (all []Session) {
-	s.live.Each(SessionFilter{}, func(x *Session) bool { all = append(all, *x); return true })
+	s.live.Each(LiveFilter{}, func(x *Session) bool { all = append(all, *x); return true })
 	return all
 }
 

@@ -270,7 +270,7 @@ func permutations(records []aaa.Record, fn func([]aaa.Record)) {
 
 func liveRows(l *aaa.LiveSessions) []aaa.Session {
 	var rows []aaa.Session
-	l.Each(aaa.SessionFilter{}, func(s *aaa.Session) bool {
+	l.Each(aaa.LiveFilter{}, func(s *aaa.Session) bool {
 		c := *s
 		c.ID = uuid.Nil
 		rows = append(rows, c)

@@ -1,0 +1,312 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+// never is what an index holds as the expiry of who never expires.
+const never = "9999-12-31T23:59:59.999999Z"
+
+// expiry is what users are sorted by, and looked for, instead of expires_at.
+const expiry = "coalesce(users.expires_at, '" + never + "')"
+
+var userLists = lister[aaa.UserRow]{
+	name:  "users",
+	sorts: aaa.UserSorts(),
+	keys: map[string]sortKey[aaa.UserRow]{
+		"username":   uniqueKey(textKey("users.username", func(u *aaa.UserRow) string { return u.Name })),
+		"created_at": timeKey("users.created_at", func(u *aaa.UserRow) time.Time { return u.CreatedAt }),
+		"updated_at": timeKey("users.updated_at", func(u *aaa.UserRow) time.Time { return u.UpdatedAt }),
+		"expires_at": timeKey(expiry, func(u *aaa.UserRow) time.Time {
+			if u.ExpiresAt.IsZero() {
+				return time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC)
+			}
+			return u.ExpiresAt
+		}),
+	},
+	id: idKey("users.id", func(u *aaa.UserRow) uuid.UUID { return u.ID }),
+}
+
+func uniqueKey[T any](key sortKey[T]) sortKey[T] {
+	key.unique = true
+	return key
+}
+
+// userConditions are those of the filter but its Query.
+func userConditions(f aaa.UserFilter) conditions {
+	var c conditions
+	if f.Status != nil {
+		// The index has only those that are not active, and an engine has to see that.
+		c.terms = append(c.terms, "users.status = '"+f.Status.String()+"'")
+		if *f.Status != aaa.UserActive {
+			c.terms = append(c.terms, "users.status <> 'active'")
+		}
+	}
+	if f.PlanID != uuid.Nil {
+		c.add("users.plan_id = $%d", f.PlanID.String())
+	}
+	if f.BatchID != uuid.Nil {
+		c.add("users.batch_id = $%d", f.BatchID.String())
+	}
+	if f.GroupID != uuid.Nil {
+		c.add("users.id IN (SELECT user_id FROM user_groups WHERE group_id = $%d)", f.GroupID.String())
+	}
+	if f.Scheme != nil {
+		c.add("users.credential_scheme = $%d", f.Scheme.String())
+	}
+	if f.Online != nil {
+		not := ""
+		if !*f.Online {
+			not = "NOT "
+		}
+		c.add(not + "EXISTS (SELECT 1 FROM sessions WHERE sessions.username = users.username AND sessions.stopped_at IS NULL)")
+	}
+	c.span(expiry, f.ExpiresFrom, f.ExpiresBefore)
+	if !f.ExpiresFrom.IsZero() && f.ExpiresBefore.IsZero() {
+		c.terms = append(c.terms, expiry+" < '"+never+"'")
+	}
+	c.span("users.created_at", f.CreatedFrom, f.CreatedBefore)
+	return c
+}
+
+// ListUsersPage returns a page of the users that the filter selects, and the cursor of
+// the next page; empty: there is none. It opens no secret. It fails with
+// aaa.ErrBadCursor and aaa.ErrBadSort.
+func (s *Store) ListUsersPage(ctx context.Context, filter aaa.UserFilter, page aaa.Page) (rows []aaa.UserRow, next string, err error) {
+	if filter.Query != "" {
+		return s.matchUsers(ctx, filter, page)
+	}
+	p, err := userLists.begin(page, filter)
+	if err != nil {
+		return nil, "", s.listFailed("users", err)
+	}
+	rest, args := p.rest(userConditions(filter))
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		ids, err := listIDs(ctx, tx, "SELECT users.id FROM users"+rest, args)
+		if err != nil {
+			return err
+		}
+		rows, err = s.userRows(ctx, tx, ids)
+		return err
+	})
+	if err != nil {
+		return nil, "", s.listFailed("users", err)
+	}
+	rows, next = p.page(rows)
+	return rows, next, nil
+}
+
+// CountUsersPage counts the users that the filter selects, on all pages.
+func (s *Store) CountUsersPage(ctx context.Context, filter aaa.UserFilter) (aaa.Count, error) {
+	c := userConditions(filter)
+	if filter.Query != "" {
+		n := len(c.args)
+		c.args = append(c.args, matchArguments(filter.Query)...)
+		terms := "users.id IN ("
+		for i, m := range userMatches {
+			if i > 0 {
+				terms += " UNION "
+			}
+			terms += "SELECT " + m.id + " FROM " + m.table + " WHERE " + m.within(n)
+		}
+		c.terms = append(c.terms, terms+")")
+	}
+	return s.count(ctx, "users", "users", c)
+}
+
+// UserRowByID returns a user as a list has it, without a look at the secret.
+func (s *Store) UserRowByID(ctx context.Context, userID uuid.UUID) (*aaa.UserRow, error) {
+	var rows []aaa.UserRow
+	err := s.read(ctx, func(tx *sql.Tx) (err error) {
+		rows, err = s.userRows(ctx, tx, []uuid.UUID{userID})
+		return err
+	})
+	if err == nil && len(rows) == 0 {
+		err = notFound("user", userID.String())
+	}
+	if err != nil {
+		return nil, users.failed(s, "read", userID.String(), err)
+	}
+	return &rows[0], nil
+}
+
+// userRows reads users in the order of the ids; those that do not exist are missing.
+func (s *Store) userRows(ctx context.Context, tx *sql.Tx, ids []uuid.UUID) ([]aaa.UserRow, error) {
+	rows := make([]aaa.UserRow, 0, len(ids))
+	for chunk := range slices.Chunk(ids, inListSize) {
+		which, args := s.isOneOf(chunk)
+		read := userReader{users: make([]aaa.User, 0, len(chunk)), profiles: map[uuid.UUID]aaa.Profile{}, batches: map[uuid.UUID]uuid.UUID{}}
+		if err := read.all(ctx, s, tx, which, args); err != nil {
+			return nil, err
+		}
+		byID := make(map[uuid.UUID]*aaa.User, len(chunk))
+		for i := range read.users {
+			byID[read.users[i].ID] = &read.users[i]
+		}
+		for _, userID := range chunk {
+			if u := byID[userID]; u != nil {
+				rows = append(rows, aaa.UserRow{
+					ID: u.ID, Name: u.Name, Status: u.Status, Scheme: u.Credential.Scheme, PlanID: u.PlanID, Groups: u.Groups,
+					ExpiresAt: u.ExpiresAt, SimultaneousUse: u.SimultaneousUse, Items: u.Items, Profile: read.profiles[u.ID],
+					BatchID: read.batches[u.ID], CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+				})
+			}
+		}
+	}
+	return rows, nil
+}
+
+// userReader reads users with what belongs to them, but not their secrets.
+type userReader struct {
+	users    []aaa.User
+	profiles map[uuid.UUID]aaa.Profile
+	batches  map[uuid.UUID]uuid.UUID
+}
+
+func (r *userReader) all(ctx context.Context, s *Store, tx *sql.Tx, which string, args []any) error {
+	var u aaa.User
+	var batchID uuid.UUID
+	fields := append(withoutSecrets(usersFields(s, &u)), field{"batch_id", nullID{&batchID}})
+	err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM users WHERE id "+which, args, targets(fields), func() error {
+		r.users = append(r.users, u)
+		if batchID != uuid.Nil {
+			r.batches[u.ID] = batchID
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := completeUsers(ctx, tx, r.users, which, args); err != nil {
+		return err
+	}
+	var userID uuid.UUID
+	var p aaa.Profile
+	var updatedAt time.Time
+	fields = profileFields(&userID, &p, &updatedAt)
+	return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM user_profiles WHERE user_id "+which, args, targets(fields), func() error {
+		r.profiles[userID] = p
+		return nil
+	})
+}
+
+// withoutSecrets are the fields that anybody may see.
+func withoutSecrets(fields []field) []field {
+	return slices.DeleteFunc(fields, func(f field) bool {
+		_, is := f.column.(secret)
+		return is
+	})
+}
+
+// userMatch is one place where the Query of a filter is looked for.
+type userMatch struct {
+	table, id, key string
+	folded         bool
+}
+
+var userMatches = []userMatch{
+	{table: "users", id: "users.id", key: "users.username"},
+	{"user_profiles", "user_profiles.user_id", "user_profiles.full_name_key", true},
+	{"user_profiles", "user_profiles.user_id", "user_profiles.email_key", true},
+	{"user_profiles", "user_profiles.user_id", "user_profiles.phone_key", true},
+}
+
+// matchArguments are what a match has as its arguments: where its range begins and ends.
+func matchArguments(query string) []any {
+	query = cleanText(query)
+	return []any{query, query + "\U0010FFFF"}
+}
+
+// within is a term for the keys that begin with the query, whose arguments follow n
+// others. Only the engine knows how it folds case.
+func (m userMatch) within(n int) string {
+	fold := ""
+	if m.folded {
+		fold = "lower"
+	}
+	return fmt.Sprintf("%s >= %s(CAST($%d AS text)) AND %s < %s(CAST($%d AS text))", m.key, fold, n+1, m.key, fold, n+2)
+}
+
+// matchUsers looks for the query in one place after the other. A user who was found
+// before is not found again.
+func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.Page) (rows []aaa.UserRow, next string, err error) {
+	const name, sort = "matching users", "match"
+	if field, descending, err := page.ParseSort(aaa.UserMatchSorts()); err != nil || descending || field != sort {
+		return nil, "", fmt.Errorf("%w: users that match a text come in the order of the match", aaa.ErrBadSort)
+	}
+	place, after := 0, []string(nil)
+	if page.Cursor != "" {
+		keys, err := aaa.ParseCursor(page.Cursor, name, sort, filter)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(keys) != 3 || uuid.Validate(keys[2]) != nil {
+			return nil, "", aaa.ErrBadCursor
+		}
+		if place, err = strconv.Atoi(keys[0]); err != nil || place < 0 || place >= len(userMatches) {
+			return nil, "", aaa.ErrBadCursor
+		}
+		after = keys[1:]
+	}
+	limit := page.PageLimit()
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		var ids []uuid.UUID
+		var lastPlace int
+		var lastKey string
+		for ; place < len(userMatches) && len(ids) <= limit; place, after = place+1, nil {
+			query, args := matchQuery(filter, place, after, limit+1-len(ids))
+			var key string
+			var userID uuid.UUID
+			err := eachRow(ctx, tx, query, args, []any{&key, id{&userID}}, func() error {
+				ids = append(ids, userID)
+				if len(ids) == limit {
+					lastPlace, lastKey = place, key
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if len(ids) > limit {
+			ids = ids[:limit]
+			next = aaa.FormatCursor(name, sort, filter, strconv.Itoa(lastPlace), lastKey, ids[limit-1].String())
+		}
+		rows, err = s.userRows(ctx, tx, ids)
+		return err
+	})
+	if err != nil {
+		return nil, "", s.listFailed("users", err)
+	}
+	return rows, next, nil
+}
+
+// matchQuery selects keys and ids of the users that one place finds and no place before
+// it.
+func matchQuery(filter aaa.UserFilter, place int, after []string, limit int) (query string, args []any) {
+	m := userMatches[place]
+	c := userConditions(filter)
+	n := len(c.args)
+	c.args = append(c.args, matchArguments(filter.Query)...)
+	c.terms = append(c.terms, m.within(n))
+	from := "users"
+	if place > 0 {
+		from = m.table + " JOIN users ON users.id = " + m.id
+		for _, before := range userMatches[:place] {
+			c.terms = append(c.terms, "NOT ("+before.within(n)+")")
+		}
+	}
+	if after != nil {
+		c.add("("+m.key+", "+m.id+") > ($%d, $%d)", after[0], after[1])
+	}
+	return fmt.Sprintf("SELECT %s, %s FROM %s%s ORDER BY %s, %s LIMIT %d", m.key, m.id, from, c.where(), m.key, m.id, limit), c.args
+}

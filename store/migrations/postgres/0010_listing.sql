@@ -1,0 +1,48 @@
+-- What lists sort by and look for, and users that were made together.
+
+-- +goose Up
+CREATE TABLE user_batches (
+    id         uuid PRIMARY KEY,
+    name       text COLLATE "C" NOT NULL UNIQUE CHECK (name <> ''),
+    prefix     text NOT NULL,
+    count      bigint NOT NULL,           -- how many were made
+    plan_id    uuid,                      -- what they got, like group_ids and expires_at
+    group_ids  text NOT NULL,             -- separated by commas
+    expires_at timestamptz,
+    created_by text NOT NULL,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL
+);
+CREATE INDEX user_batches_created_at ON user_batches (created_at, id);
+
+ALTER TABLE users ADD COLUMN batch_id uuid REFERENCES user_batches (id);
+CREATE INDEX users_batch_id ON users (batch_id, username) WHERE batch_id IS NOT NULL;
+CREATE INDEX users_status ON users (status, username) WHERE status <> 'active';
+CREATE INDEX users_scheme ON users (credential_scheme, username);
+CREATE INDEX users_created_at ON users (created_at, id);
+CREATE INDEX users_updated_at ON users (updated_at, id);
+CREATE INDEX users_expires_at ON users (coalesce(expires_at, '9999-12-31T23:59:59.999999Z'), id); -- never comes last
+
+-- What a search compares: the beginning, in lower case.
+ALTER TABLE user_profiles
+    ADD COLUMN full_name_key text COLLATE "C" GENERATED ALWAYS AS (lower(substr(full_name, 1, 100))) STORED,
+    ADD COLUMN email_key text COLLATE "C" GENERATED ALWAYS AS (lower(substr(email, 1, 100))) STORED,
+    ADD COLUMN phone_key text COLLATE "C" GENERATED ALWAYS AS (lower(substr(phone, 1, 100))) STORED;
+CREATE INDEX user_profiles_full_name ON user_profiles (full_name_key, user_id);
+CREATE INDEX user_profiles_email ON user_profiles (email_key, user_id);
+CREATE INDEX user_profiles_phone ON user_profiles (phone_key, user_id);
+
+CREATE INDEX plans_created_at ON plans (created_at, id);
+CREATE INDEX groups_created_at ON groups (created_at, id);
+CREATE INDEX nas_created_at ON nas (created_at, id);
+CREATE INDEX nas_names ON nas (name, id);
+
+CREATE INDEX sessions_calling_station_id ON sessions (calling_station_id, started_at, id);
+CREATE INDEX accounting_records_event_time ON accounting_records (event_time, record_id);
+
+-- +goose Down
+DROP INDEX accounting_records_event_time, sessions_calling_station_id, nas_names, nas_created_at, groups_created_at, plans_created_at;
+ALTER TABLE user_profiles DROP COLUMN full_name_key, DROP COLUMN email_key, DROP COLUMN phone_key;
+DROP INDEX users_expires_at, users_updated_at, users_created_at, users_scheme, users_status;
+ALTER TABLE users DROP COLUMN batch_id;
+DROP TABLE user_batches;
