@@ -124,31 +124,52 @@ func isUnreachable(err error) bool {
 // *UnreachableError, or says what is wrong with the message, the address or the
 // socket.
 func (c *Client) Exchange(ctx context.Context, server string, secret []byte, m *Message) (Packet, error) {
+	p, _, err := c.ExchangeTraced(ctx, server, secret, m)
+	return p, err
+}
+
+// Trace is what an exchange took, whether it ended with a response or not.
+type Trace struct {
+	Attempts int // how often the request was sent
+	Elapsed  time.Duration
+	// Ignored is how many packets came that were not taken as the response, and
+	// Reason is that of the last one.
+	Ignored int
+	Reason  Discard
+}
+
+// ExchangeTraced is [Client.Exchange] for who wants to know what it took.
+func (c *Client) ExchangeTraced(ctx context.Context, server string, secret []byte, m *Message) (Packet, Trace, error) {
 	addr, err := resolve(ctx, server)
 	if err != nil {
-		return nil, err
+		return nil, Trace{}, err
 	}
 	x := c.exchange(secret, m.Code)
 	defer c.exchanges.Put(x)
 	p, err := c.enter(addr)
 	if err != nil {
-		return nil, err
+		return nil, Trace{}, err
 	}
 	defer c.leave(p)
 	s, identifier, err := p.reserve(ctx, x)
 	if err != nil {
-		return nil, fmt.Errorf("radius: exchange with %s: %w", server, err)
+		return nil, Trace{}, fmt.Errorf("radius: exchange with %s: %w", server, err)
 	}
 	defer s.release(identifier)
 	if x.request, err = m.AppendTo(x.request[:0], identifier, x.hasher); err != nil {
-		return nil, err
+		return nil, Trace{}, err
 	}
 	s.expect(identifier)
-	return c.transmit(ctx, server, s, x)
+	start := time.Now()
+	response, attempts, err := c.transmit(ctx, server, s, x)
+	trace := Trace{Attempts: attempts, Elapsed: time.Since(start)}
+	trace.Ignored, trace.Reason = s.ignored(x)
+	return response, trace, err
 }
 
-// transmit sends and sends again (RFC 5080 section 2.2.1) until there is a result.
-func (c *Client) transmit(ctx context.Context, server string, s *socket, x *exchange) (Packet, error) {
+// transmit sends and sends again (RFC 5080 section 2.2.1) until there is a result. It
+// returns how often it sent.
+func (c *Client) transmit(ctx context.Context, server string, s *socket, x *exchange) (_ Packet, attempt int, _ error) {
 	initial, longest := orDefault(c.InitialTimeout, 2*time.Second), orDefault(c.MaxTimeout, 16*time.Second)
 	attempts, duration := orDefault(c.MaxAttempts, 5), orDefault(c.MaxDuration, 30*time.Second)
 
@@ -161,7 +182,7 @@ func (c *Client) transmit(ctx context.Context, server string, s *socket, x *exch
 		return e
 	}
 	timeout := initial + c.jitter(initial)
-	for attempt := 1; ; attempt++ {
+	for attempt = 1; ; attempt++ {
 		if _, err := s.conn.Write(x.request); isUnreachable(err) {
 			s.fail(err) // of all, for it is about what was sent before
 		} else if err != nil {
@@ -171,17 +192,17 @@ func (c *Client) transmit(ctx context.Context, server string, s *socket, x *exch
 		select {
 		case r := <-x.result:
 			if isUnreachable(r.err) {
-				return nil, &UnreachableError{Server: server, Attempts: attempt, Err: r.err}
+				return nil, attempt, &UnreachableError{Server: server, Attempts: attempt, Err: r.err}
 			} else if r.err != nil {
-				return nil, fmt.Errorf("radius: exchange with %s: %w", server, r.err)
+				return nil, attempt, fmt.Errorf("radius: exchange with %s: %w", server, r.err)
 			}
-			return r.packet, nil
+			return r.packet, attempt, nil
 		case <-ctx.Done():
-			return nil, noAnswer(attempt, ctx.Err())
+			return nil, attempt, noAnswer(attempt, ctx.Err())
 		case <-timer.C:
 		}
 		if attempt >= attempts || time.Since(start) >= duration {
-			return nil, noAnswer(attempt, nil)
+			return nil, attempt, noAnswer(attempt, nil)
 		}
 		if timeout = 2*timeout + c.jitter(timeout); timeout > longest {
 			timeout = longest + c.jitter(longest)

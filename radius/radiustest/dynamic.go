@@ -2,8 +2,10 @@ package radiustest
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"radiusd/radius"
 )
@@ -21,6 +23,7 @@ type Dynamic struct {
 	secret   []byte
 	script   func(radius.Packet) DynamicAnswer
 	requests chan DynamicRequest
+	closed   chan struct{}
 	done     sync.WaitGroup
 }
 
@@ -37,6 +40,11 @@ type DynamicAnswer struct {
 	answer     bool
 	nak        bool
 	errorCause uint32
+	unsigned   bool
+	forged     bool
+	repeats    int
+	delay      time.Duration
+	then       func()
 }
 
 // ACK answers that it is done.
@@ -50,16 +58,54 @@ func NAK(errorCause uint32) DynamicAnswer {
 // Silence does not answer.
 func Silence() DynamicAnswer { return DynamicAnswer{} }
 
+// Unsigned leaves the Message-Authenticator out, which RFC 5176 section 3.6 allows.
+func (a DynamicAnswer) Unsigned() DynamicAnswer {
+	a.unsigned = true
+	return a
+}
+
+// Forged spoils the Response Authenticator, as of somebody who does not know the
+// secret.
+func (a DynamicAnswer) Forged() DynamicAnswer {
+	a.forged = true
+	return a
+}
+
+// Twice sends the answer again right after.
+func (a DynamicAnswer) Twice() DynamicAnswer {
+	a.repeats++
+	return a
+}
+
+// After sends the answer only after the time has passed. The script goes on with
+// other requests meanwhile.
+func (a DynamicAnswer) After(delay time.Duration) DynamicAnswer {
+	a.delay = delay
+	return a
+}
+
+// Then calls fn once the answer is sent, or would be: to send the accounting Stop of
+// a session that was disconnected, for one. It is called from the goroutine that
+// sends.
+func (a DynamicAnswer) Then(fn func()) DynamicAnswer {
+	a.then = fn
+	return a
+}
+
 // NewDynamic opens such a port on the address, such as 127.0.0.1 or ::1, with [Secret],
 // until the test ends. The script is called for each request that verifies, from a
 // goroutine of its own, one at a time.
 func NewDynamic(t testing.TB, address string, script func(request radius.Packet) DynamicAnswer) *Dynamic {
 	t.Helper()
 	requests := make(chan DynamicRequest, 1000)
-	d := &Dynamic{conn: listen(t, address), secret: []byte(Secret), script: script, Requests: requests, requests: requests}
+	d := &Dynamic{
+		conn: listen(t, address), secret: []byte(Secret), script: script,
+		Requests: requests, requests: requests, closed: make(chan struct{}),
+	}
 	d.Addr = d.conn.LocalAddr().String()
 	d.done.Go(d.serve)
 	t.Cleanup(func() {
+		close(d.closed)
 		d.conn.Close()
 		d.done.Wait()
 	})
@@ -87,10 +133,37 @@ func (d *Dynamic) serve() {
 		if !verified {
 			continue
 		}
-		if answer := d.script(p); answer.answer {
-			_, _ = d.conn.WriteToUDPAddrPort(answer.packet(h, p), from)
+		d.answer(h, d.script(p), p, from)
+	}
+}
+
+// answer sends what the script says, when it says.
+func (d *Dynamic) answer(h *radius.Hasher, a DynamicAnswer, request radius.Packet, to netip.AddrPort) {
+	var response radius.Packet
+	if a.answer {
+		response = a.packet(h, request) // here, for a Hasher is for one goroutine
+	}
+	send := func() {
+		for range a.repeats + 1 {
+			if a.answer {
+				_, _ = d.conn.WriteToUDPAddrPort(response, to)
+			}
+		}
+		if a.then != nil {
+			a.then()
 		}
 	}
+	if a.delay == 0 {
+		send()
+		return
+	}
+	d.done.Go(func() {
+		select {
+		case <-time.After(a.delay):
+			send()
+		case <-d.closed:
+		}
+	})
 }
 
 // packet returns the signed answer: the codes of ACK and NAK follow that of the request.
@@ -100,7 +173,9 @@ func (a DynamicAnswer) packet(h *radius.Hasher, request radius.Packet) radius.Pa
 		code = request.Code() + 2
 	}
 	p := radius.AppendHeader(nil, code, request.Identifier(), request.Authenticator())
-	p = radius.AppendMessageAuthenticator(p)
+	if !a.unsigned {
+		p = radius.AppendMessageAuthenticator(p)
+	}
 	if a.errorCause != 0 {
 		p = radius.AppendUint32(p, radius.TypeErrorCause, a.errorCause)
 	}
@@ -110,7 +185,12 @@ func (a DynamicAnswer) packet(h *radius.Hasher, request radius.Packet) radius.Pa
 		}
 	}
 	radius.SetLength(p)
-	h.SignMessageAuthenticator(p, radius.HeaderLength, request.Authenticator())
+	if !a.unsigned {
+		h.SignMessageAuthenticator(p, radius.HeaderLength, request.Authenticator())
+	}
 	h.SignResponse(p, request.Authenticator())
+	if a.forged {
+		p[4] ^= 1
+	}
 	return p
 }

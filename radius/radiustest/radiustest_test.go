@@ -210,3 +210,44 @@ func TestDynamic(t *testing.T) {
 		})
 	}
 }
+
+// What a NAS may do with an answer besides giving it.
+func TestDynamicAnswers(t *testing.T) {
+	answers := make(chan radiustest.DynamicAnswer, 1)
+	nas := radiustest.NewDynamic(t, "127.0.0.1", func(radius.Packet) radiustest.DynamicAnswer { return <-answers })
+	client := radiustest.NewNAS(t, "127.0.0.1")
+	ask := func(a radiustest.DynamicAnswer) radius.Packet {
+		answers <- a
+		p := client.Sign(&radius.Message{Code: radius.DisconnectRequest})
+		client.Send(nas.Addr, p)
+		return p
+	}
+	h := radius.NewHasher([]byte(radiustest.Secret))
+
+	request := ask(radiustest.ACK().Unsigned())
+	p, discard := radius.Parse(client.Receive(10 * time.Second))
+	require.Zero(t, discard)
+	assert.True(t, h.VerifyResponse(p, request.Authenticator()))
+	assert.Equal(t, radius.MessageAuthenticatorAbsent, h.VerifyMessageAuthenticator(p, request.Authenticator()))
+
+	request = ask(radiustest.NAK(503).Forged())
+	p, discard = radius.Parse(client.Receive(10 * time.Second))
+	require.Zero(t, discard)
+	assert.False(t, h.VerifyResponse(p, request.Authenticator()))
+
+	ask(radiustest.ACK().Twice())
+	first := client.Receive(10 * time.Second)
+	require.NotNil(t, first)
+	assert.Equal(t, first, client.Receive(10*time.Second))
+
+	const delay = 50 * time.Millisecond
+	start := time.Now()
+	done := make(chan time.Duration, 1)
+	ask(radiustest.Silence().After(delay).Then(func() { done <- time.Since(start) }))
+	assert.GreaterOrEqual(t, <-done, delay)
+	start = time.Now()
+	ask(radiustest.ACK().After(delay))
+	require.NotNil(t, client.Receive(10*time.Second))
+	assert.GreaterOrEqual(t, time.Since(start), delay)
+	ask(radiustest.ACK().After(time.Hour)) // ends with the test
+}
