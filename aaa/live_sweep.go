@@ -98,3 +98,24 @@ func (l *LiveSessions) forget(shard *sessionShard, ls *liveSession) {
 	}
 	l.forgetNAS(nas)
 }
+
+// Lapse ends those of the sessions that are open and of which nothing was heard since
+// their NAS has said that it does not know them, as Sweep ends those of which nothing
+// was heard for too long. A record that comes nevertheless opens one again.
+func (l *LiveSessions) Lapse(gone []GoneSession) {
+	if len(gone) == 0 {
+		return
+	}
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	for _, g := range gone {
+		ls := l.sessionShard(g.ID).set.get(g.ID)
+		if ls == nil || !ls.open || ls.seen > l.elapsed(g.At) {
+			continue
+		}
+		var s Session
+		ls.load(&s)
+		s.Lapse()
+		l.put(ls, &s, false)
+	}
+}

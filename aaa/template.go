@@ -34,6 +34,7 @@ const standardTemplate = "standard"
 type template struct {
 	name  string
 	lines []templateLine
+	coa   coaTemplate
 }
 
 // templateFile is the form of a template as text; see docs/policy.md.
@@ -44,6 +45,7 @@ type templateFile struct {
 	Without  []string           `yaml:"without"`
 	RateUnit string             `yaml:"rate_unit"`
 	Reply    []templateLineText `yaml:"reply"`
+	CoA      *coaText           `yaml:"coa"`
 }
 
 type templateLineText struct {
@@ -267,6 +269,7 @@ func compileTemplate(dict *dictionary.Dictionary, texts map[string]templateFile,
 			return nil, err
 		}
 		t.lines = append(t.lines, extended.lines...)
+		t.coa.extend(&extended.coa)
 	}
 	for _, attribute := range text.Without {
 		before := len(t.lines)
@@ -286,7 +289,7 @@ func compileTemplate(dict *dictionary.Dictionary, texts map[string]templateFile,
 		}
 		t.lines = append(t.lines, line)
 	}
-	return t, nil
+	return t, t.compileCoA(dict, text.CoA)
 }
 
 // parseRateUnit returns how many bit/s one unit is.

@@ -68,6 +68,10 @@ func Run(t *testing.T, database Database) {
 		"HugeCounters":   testHugeCounters,
 		"AuthRecords":    testAuthRecords,
 		"Retention":      testRetention,
+		"Actions":        testActions,
+		"ActionWorkers":  testActionWorkers,
+		"ActionRate":     testActionRate,
+		"ActionStops":    testActionStops,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, database) })
 	}

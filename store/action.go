@@ -1,0 +1,331 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+)
+
+// actionItems are the attributes that a CoA-Request changes, as JSON.
+type actionItems struct{ p *[]aaa.Item }
+
+type actionItem struct {
+	Attribute string `json:"attribute"`
+	Op        string `json:"op"`
+	Value     string `json:"value"`
+}
+
+func (c actionItems) Value() (driver.Value, error) {
+	list := make([]actionItem, len(*c.p))
+	for i, item := range *c.p {
+		list[i] = actionItem{cleanText(item.Attribute), item.Op, cleanText(item.Value)}
+	}
+	b, err := json.Marshal(list)
+	return string(b), err
+}
+func (c actionItems) appendBinary(b []byte) []byte {
+	value, _ := c.Value()
+	return appendText(b, value.(string))
+}
+func (c actionItems) Scan(src any) error {
+	s, ok := src.(string)
+	if !ok {
+		return mismatch(src, "text")
+	}
+	var list []actionItem
+	if err := json.Unmarshal([]byte(s), &list); err != nil {
+		return fmt.Errorf("attributes of a session action: %w", err)
+	}
+	*c.p = nil
+	for _, item := range list {
+		*c.p = append(*c.p, aaa.Item{Kind: aaa.ReplyItem, Attribute: item.Attribute, Op: item.Op, Value: item.Value})
+	}
+	return nil
+}
+
+// actionFields are the columns of session_actions. StoppedAt is not one of them.
+func actionFields(x *aaa.SessionAction) []field {
+	return []field{
+		{"id", id{&x.ID}},
+		{"batch_id", id{&x.BatchID}},
+		{"session_id", id{&x.SessionID}},
+		{"acct_session_id", text{&x.AcctSessionID}},
+		{"username", text{&x.Username}},
+		{"nas_id", nullID{&x.NASID}},
+		{"nas_ip", address{&x.NASAddr}},
+		{"kind", word[aaa.ActionKind]{&x.Kind, aaa.ParseActionKind}},
+		{"attributes", actionItems{&x.Attributes}},
+		{"state", word[aaa.ActionState]{&x.State, aaa.ParseActionState}},
+		{"attempts", whole[int]{&x.Attempts}},
+		{"error_cause", whole[uint32]{(*uint32)(&x.ErrorCause)}},
+		{"detail", text{&x.Detail}},
+		{"actor", text{&x.Actor}},
+		{"created_at", moment{&x.CreatedAt}},
+		{"sent_at", moment{&x.SentAt}},
+		{"answered_at", moment{&x.AnsweredAt}},
+		{"stop_missing", flag{&x.StopMissing}},
+	}
+}
+
+func batchFields(x *aaa.ActionBatch) []field {
+	return []field{
+		{"id", id{&x.ID}},
+		{"kind", word[aaa.ActionKind]{&x.Kind, aaa.ParseActionKind}},
+		{"filter", text{&x.Filter}},
+		{"rate", whole[int]{&x.Rate}},
+		{"actor", text{&x.Actor}},
+		{"created_at", moment{&x.CreatedAt}},
+		{"finished_at", moment{&x.FinishedAt}},
+	}
+}
+
+// actionRows is how many actions one statement inserts: SQLite takes 32766 values.
+const actionRows = 500
+
+// QueueActions adds a batch with its actions. It sets the ids, the times and the
+// states, and the batch's Totals. A batch without actions is finished at once; one
+// with more than aaa.MaxBatch is aaa.ErrBatchTooLarge.
+func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, actions []aaa.SessionAction) error {
+	if len(actions) > aaa.MaxBatch {
+		return aaa.ErrBatchTooLarge
+	}
+	now := s.timestamp()
+	var err error
+	if batch.ID == uuid.Nil {
+		if batch.ID, err = uuid.NewV7(); err != nil {
+			return err
+		}
+	}
+	batch.CreatedAt, batch.FinishedAt, batch.Totals = now, time.Time{}, aaa.ActionTotals{}
+	if len(actions) == 0 {
+		batch.FinishedAt = now
+	}
+	batch.Totals[aaa.ActionQueued] = len(actions)
+	for i := range actions {
+		a := &actions[i]
+		if a.ID == uuid.Nil {
+			if a.ID, err = uuid.NewV7(); err != nil {
+				return err
+			}
+		}
+		a.BatchID, a.Actor, a.State, a.CreatedAt = batch.ID, batch.Actor, aaa.ActionQueued, now
+	}
+	err = s.write(ctx, func(tx *writeTx) error {
+		paced := now.Add(-time.Second) // the first one may go at once
+		if err := insert(ctx, tx.Tx, "action_batches", append(batchFields(batch), field{"paced_at", moment{&paced}})); err != nil {
+			return err
+		}
+		for chunk := range slices.Chunk(actions, actionRows) {
+			if err := insertActions(ctx, tx.Tx, chunk); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("queue session actions: %w", s.explain(err))
+	}
+	return nil
+}
+
+func insertActions(ctx context.Context, tx *sql.Tx, actions []aaa.SessionAction) error {
+	var b strings.Builder
+	b.WriteString("INSERT INTO session_actions (" + names(actionFields(&aaa.SessionAction{})) + ") VALUES ")
+	var args []any
+	for i := range actions {
+		fields := actionFields(&actions[i])
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString("(" + placeholders(len(args)+1, len(fields)) + ")")
+		args = append(args, targets(fields)...)
+	}
+	_, err := tx.ExecContext(ctx, b.String(), args...)
+	return err
+}
+
+// qualified lists the fields' columns of the table with this alias.
+func qualified(alias string, fields []field) string {
+	return alias + "." + strings.ReplaceAll(names(fields), ", ", ", "+alias+".")
+}
+
+// ListActions returns a page of actions, the latest first.
+func (s *Store) ListActions(ctx context.Context, filter aaa.ActionFilter) ([]aaa.SessionAction, error) {
+	var c conditions
+	for _, equal := range []struct {
+		column string
+		id     uuid.UUID
+	}{{"a.batch_id", filter.BatchID}, {"a.session_id", filter.SessionID}} {
+		if equal.id != uuid.Nil {
+			c.add(equal.column+" = $%d", equal.id.String())
+		}
+	}
+	if filter.Username != "" {
+		c.add("a.username = $%d", cleanText(filter.Username))
+	}
+	if len(filter.States) > 0 {
+		var states []string
+		for _, state := range filter.States {
+			states = append(states, state.String())
+		}
+		c.in("a.state", states)
+	}
+	if filter.After != uuid.Nil {
+		c.add("a.id < $%d", filter.After.String())
+	}
+	limit := filter.Limit
+	if limit <= 0 {
+		limit = pageSize
+	}
+	var list []aaa.SessionAction
+	var x aaa.SessionAction
+	fields := actionFields(&x)
+	// The Stop is the session's; one that was only inferred is none.
+	query := "SELECT " + qualified("a", fields) + `, CASE WHEN s.stop_inferred THEN NULL ELSE s.stopped_at END
+		FROM session_actions a LEFT JOIN sessions s ON s.id = a.session_id` +
+		c.where() + " ORDER BY a.id DESC LIMIT " + strconv.Itoa(limit)
+	err := eachRow(ctx, s.reader, query, c.args, append(targets(fields), moment{&x.StoppedAt}), func() error {
+		list = append(list, x)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list session actions: %w", s.explain(err))
+	}
+	return list, nil
+}
+
+// ActionByID returns an action.
+func (s *Store) ActionByID(ctx context.Context, actionID uuid.UUID) (*aaa.SessionAction, error) {
+	var x aaa.SessionAction
+	fields := actionFields(&x)
+	err := s.reader.QueryRowContext(ctx, "SELECT "+qualified("a", fields)+`, CASE WHEN s.stop_inferred THEN NULL ELSE s.stopped_at END
+		FROM session_actions a LEFT JOIN sessions s ON s.id = a.session_id WHERE a.id = $1`, actionID.String()).
+		Scan(append(targets(fields), moment{&x.StoppedAt})...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("session action", actionID.String())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read session action %s: %w", actionID, s.explain(err))
+	}
+	return &x, nil
+}
+
+// ActionBatchByID returns a batch with its totals.
+func (s *Store) ActionBatchByID(ctx context.Context, batchID uuid.UUID) (*aaa.ActionBatch, error) {
+	list, err := s.listBatches(ctx, "WHERE id = $1", batchID.String())
+	if err != nil {
+		return nil, fmt.Errorf("read batch of session actions %s: %w", batchID, s.explain(err))
+	}
+	if len(list) == 0 {
+		return nil, notFound("batch of session actions", batchID.String())
+	}
+	return &list[0], nil
+}
+
+// ListActionBatches returns a page of batches with their totals, the latest first:
+// those before the one with the id after, unless that is zero. limit zero: 1000.
+func (s *Store) ListActionBatches(ctx context.Context, after uuid.UUID, limit int) ([]aaa.ActionBatch, error) {
+	if limit <= 0 {
+		limit = pageSize
+	}
+	rest, args := "", []any(nil)
+	if after != uuid.Nil {
+		rest, args = "WHERE id < $1", []any{after.String()}
+	}
+	list, err := s.listBatches(ctx, rest+" ORDER BY id DESC LIMIT "+strconv.Itoa(limit), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list batches of session actions: %w", s.explain(err))
+	}
+	return list, nil
+}
+
+func (s *Store) listBatches(ctx context.Context, rest string, args ...any) (list []aaa.ActionBatch, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		var x aaa.ActionBatch
+		fields := batchFields(&x)
+		list = nil
+		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM action_batches "+rest, args, targets(fields), func() error {
+			list = append(list, x)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if err := readTotals(ctx, tx, &list[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return list, err
+}
+
+func readTotals(ctx context.Context, q querier, batch *aaa.ActionBatch) error {
+	var state aaa.ActionState
+	var count int
+	return eachRow(ctx, q, "SELECT state, count(*) FROM session_actions WHERE batch_id = $1 GROUP BY state", []any{batch.ID.String()},
+		[]any{word[aaa.ActionState]{&state, aaa.ParseActionState}, whole[int]{&count}}, func() error {
+			batch.Totals[state] = count
+			return nil
+		})
+}
+
+// CancelActions skips what waits in a batch. What a node has taken already goes on.
+func (s *Store) CancelActions(ctx context.Context, batchID uuid.UUID) (skipped int, err error) {
+	now := s.timestamp()
+	err = s.write(ctx, func(tx *writeTx) error {
+		if err := lockBatches(ctx, tx, []string{batchID.String()}); err != nil {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, `UPDATE session_actions SET state = 'skipped', detail = 'canceled', answered_at = $2
+			WHERE batch_id = $1 AND state = 'queued'`, batchID.String(), moment{&now})
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return err
+		}
+		skipped = int(n)
+		return finishBatches(ctx, tx, []string{batchID.String()}, now)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("cancel session actions: %w", s.explain(err))
+	}
+	return skipped, nil
+}
+
+// lockBatches locks the batches in one order, so that whoever settles their last
+// actions sees what others have settled.
+func lockBatches(ctx context.Context, tx *writeTx, ids []string) error {
+	if !tx.postgres {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "SELECT 1 FROM action_batches WHERE id = ANY ($1::text[]::uuid[]) ORDER BY id FOR UPDATE", ids)
+	return err
+}
+
+// finishBatches notes those of the batches that have nothing left to wait for.
+func finishBatches(ctx context.Context, tx *writeTx, ids []string, now time.Time) error {
+	for _, batchID := range ids {
+		_, err := tx.ExecContext(ctx, `UPDATE action_batches SET finished_at = $2 WHERE id = $1 AND finished_at IS NULL
+			AND NOT EXISTS (SELECT 1 FROM session_actions WHERE batch_id = $1 AND state = 'queued')
+			AND NOT EXISTS (SELECT 1 FROM session_actions WHERE batch_id = $1 AND state = 'sent')`, batchID, moment{&now})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
