@@ -34,6 +34,8 @@ type entity[T any] struct {
 	// users is the query that counts the users of the row $1, and how to word that;
 	// a row with users is not deleted. Empty: nothing keeps it.
 	users, inUse string
+	// removing may refuse that a row is deleted; nil: it never does.
+	removing func(ctx context.Context, tx *writeTx, v *T) error
 }
 
 // head is what every entity has.
@@ -161,6 +163,11 @@ func (e entity[T]) remove(ctx context.Context, s *Store, column string, value an
 		}
 		h := e.head(v)
 		label = h.label
+		if e.removing != nil {
+			if err := e.removing(ctx, tx, v); err != nil {
+				return err
+			}
+		}
 		if e.users != "" {
 			var n int
 			if err := tx.QueryRowContext(ctx, e.users, h.id.String()).Scan(&n); err != nil {

@@ -33,6 +33,7 @@ func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 		s.PruneChanges(ctx, now.Add(-keep.Changes)),
 		s.pruneBoots(ctx, now.Add(-bootsRetention)),
 		s.addUpUsage(ctx),
+		s.pruneSignIns(ctx, now),
 	}
 	for _, table := range []struct {
 		partitioned
