@@ -22,6 +22,8 @@ type lister[T any] struct {
 	sorts []string
 	keys  map[string]sortKey[T] // by what sorts names
 	id    sortKey[T]            // tells apart rows with the same key
+	// bounded lists go back to a time, which is the same on all pages.
+	bounded bool
 }
 
 // sortKey is something that an index sorts by.
@@ -63,7 +65,8 @@ type listing[T any] struct {
 	keys       []sortKey[T]
 	descending bool
 	limit      int
-	after      []string // the keys of the last row of the page before; nil: none
+	after      []string  // the keys of the last row of the page before; nil: none
+	since      time.Time // of a bounded list that goes on, where the first page began
 }
 
 // begin reads what page is wanted.
@@ -85,6 +88,13 @@ func (l lister[T]) begin(page aaa.Page, filter any) (*listing[T], error) {
 	}
 	if p.after, err = aaa.ParseCursor(page.Cursor, l.name, p.sort, filter); err != nil {
 		return nil, err
+	}
+	if l.bounded && len(p.after) > 0 {
+		last := len(p.after) - 1
+		if p.since, err = time.Parse(timeLayout, p.after[last]); err != nil {
+			return nil, aaa.ErrBadCursor
+		}
+		p.after = p.after[:last]
 	}
 	if len(p.after) != len(p.keys) {
 		return nil, aaa.ErrBadCursor
@@ -128,6 +138,9 @@ func (p *listing[T]) page(rows []T) (page []T, next string) {
 	last := make([]string, len(p.keys))
 	for i, key := range p.keys {
 		last[i] = key.text(&rows[p.limit-1])
+	}
+	if p.list.bounded {
+		last = append(last, from(p.since))
 	}
 	return rows, aaa.FormatCursor(p.list.name, p.sort, p.filter, last...)
 }

@@ -105,8 +105,8 @@ func (s *Store) ListUsersPage(ctx context.Context, filter aaa.UserFilter, page a
 	return rows, next, nil
 }
 
-// CountUsersPage counts the users that the filter selects, on all pages.
-func (s *Store) CountUsersPage(ctx context.Context, filter aaa.UserFilter) (aaa.Count, error) {
+// CountUsers counts the users that the filter selects, on all pages.
+func (s *Store) CountUsers(ctx context.Context, filter aaa.UserFilter) (aaa.Count, error) {
 	c := userConditions(filter)
 	if filter.Query != "" {
 		n := len(c.args)

@@ -218,15 +218,6 @@ func (s *Store) ListUsers(ctx context.Context, filter UserFilter) (list []aaa.Us
 	return list, nil
 }
 
-// CountUsers counts the users that the filter selects, on all pages.
-func (s *Store) CountUsers(ctx context.Context, filter UserFilter) (n int, err error) {
-	c := filter.conditions()
-	if err := s.reader.QueryRowContext(ctx, "SELECT count(*) FROM users"+c.where(), c.args...).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count users: %w", s.explain(err))
-	}
-	return n, nil
-}
-
 // UsersByID returns those of the users that exist, with their groups and items,
 // in no particular order.
 func (s *Store) UsersByID(ctx context.Context, ids []uuid.UUID) (list []aaa.User, err error) {

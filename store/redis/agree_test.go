@@ -100,7 +100,7 @@ func TestNodesAgreeWithOne(t *testing.T) {
 			n.shareInOrder(t)
 		}
 		var want, got []string
-		one.Each(aaa.SessionFilter{OpenOnly: true}, func(s *aaa.Session) bool {
+		one.Each(aaa.LiveFilter{OpenOnly: true}, func(s *aaa.Session) bool {
 			want = append(want, fmt.Sprint(s.Username, " ", s.AcctSessionID, s.StartedAt, s.UpdatedAt, s.SessionSeconds, s.InputOctets, s.OutputOctets))
 			return true
 		})

@@ -28,7 +28,7 @@ func (d *database) UsageAccounts(_ context.Context, usernames []string, _, recen
 	var list []aaa.UsageAccount
 	for _, name := range usernames {
 		a := aaa.UsageAccount{Username: name}
-		d.view.Each(aaa.SessionFilter{Username: name}, func(s *aaa.Session) bool {
+		d.view.Each(aaa.LiveFilter{Username: name}, func(s *aaa.Session) bool {
 			u := aaa.Usage{Seconds: s.SessionSeconds, InputOctets: s.InputOctets, OutputOctets: s.OutputOctets}
 			a.Ever = aaa.Usage{Seconds: a.Ever.Seconds + u.Seconds, InputOctets: a.Ever.InputOctets + u.InputOctets}
 			if s.Open() || !s.StoppedAt.Before(recent) {

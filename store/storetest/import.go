@@ -143,7 +143,7 @@ func testImportErrors(t *testing.T, database Database) {
 	broken := errors.New("disk on fire")
 	_, err = s.ImportUsers(ctx, func(yield func(store.ImportRow, error) bool) { yield(store.ImportRow{}, broken) }, store.ImportOptions{})
 	assert.ErrorIs(t, err, broken)
-	n, err := s.CountUsers(ctx, store.UserFilter{})
+	n, err := s.CountUsers(ctx, aaa.UserFilter{})
 	require.NoError(t, err)
-	assert.Equal(t, 1, n)
+	assert.Equal(t, aaa.Count{N: 1}, n)
 }

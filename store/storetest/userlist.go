@@ -214,7 +214,7 @@ func testUserPages(t *testing.T, database Database) {
 		want := l.want(filter, sort)
 		got := walk(t, page, func(p aaa.Page) ([]aaa.UserRow, string, error) { return l.s.ListUsersPage(ctx, filter, p) }, func() {})
 		require.Equal(t, want, got)
-		n, err := l.s.CountUsersPage(ctx, filter)
+		n, err := l.s.CountUsers(ctx, filter)
 		require.NoError(t, err)
 		require.Equal(t, aaa.Count{N: len(want)}, n)
 	})
