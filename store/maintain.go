@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"radiusd/operator"
 )
 
 // Retention says how long history is kept. Zero keeps it for ever.
@@ -12,6 +14,9 @@ type Retention struct {
 	AccountingRecords time.Duration
 	AuthRecords       time.Duration
 	Changes           time.Duration // zero: a week
+	Audit             time.Duration
+	// Events is how long events are kept after everybody has them; zero: a week.
+	Events time.Duration
 }
 
 const (
@@ -19,6 +24,10 @@ const (
 	// bootsRetention is how long Accounting-Ons and -Offs are kept that are not
 	// the NAS's latest.
 	bootsRetention = 400 * 24 * time.Hour
+	// eventsRetention is how long events are kept if nobody says, and eventsLimit how
+	// long for a consumer that does not take them.
+	eventsRetention = 7 * 24 * time.Hour
+	eventsLimit     = 30 * 24 * time.Hour
 )
 
 // Maintain makes the partitions of the next days, deletes what is past its
@@ -28,12 +37,20 @@ func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 	if keep.Changes <= 0 {
 		keep.Changes = defaultChangesRetention
 	}
+	if keep.Events <= 0 {
+		keep.Events = eventsRetention
+	}
 	now := s.now()
 	errs := []error{
+		s.pruneKeys(ctx, now.Add(-operator.IdempotencyRetention)),
+		s.PruneOutbox(ctx, now.Add(-keep.Events), now.Add(-max(keep.Events, eventsLimit))),
 		s.PruneChanges(ctx, now.Add(-keep.Changes)),
 		s.pruneBoots(ctx, now.Add(-bootsRetention)),
 		s.addUpUsage(ctx),
 		s.pruneSignIns(ctx, now),
+	}
+	if keep.Audit > 0 {
+		errs = append(errs, s.PruneAudit(ctx, now.Add(-keep.Audit)))
 	}
 	for _, table := range []struct {
 		partitioned
