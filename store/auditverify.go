@@ -83,7 +83,8 @@ func (c careful) Scan(src any) error {
 }
 
 // PruneAudit deletes the entries from before the time, and signs where the log now
-// begins.
+// begins. It checks what it deletes: from the first entry that is not as radiusd
+// wrote it on, nothing is deleted, and the *operator.AuditError says which one it is.
 func (s *Store) PruneAudit(ctx context.Context, before time.Time) error {
 	for more := true; more; {
 		err := s.write(ctx, func(tx *writeTx) error {
@@ -96,17 +97,24 @@ func (s *Store) PruneAudit(ctx context.Context, before time.Time) error {
 			if err != nil {
 				return err
 			}
-			if !s.chain.Valid(operator.AuditAnchor, anchor) {
-				return errors.New("its beginning was changed by somebody else, see the command audit verify; nothing is deleted")
+			verifier, err := s.chain.Verifier(anchor, operator.SignedMark{}, operator.AuditMark{})
+			if err != nil {
+				return err
 			}
-			var end operator.AuditMark
+			var e operator.AuditEntry
 			var n int
-			err = eachRow(ctx, tx, fmt.Sprintf(`SELECT seq, hash FROM (SELECT seq, hash, at FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT %d) AS oldest
-				WHERE at < $2 ORDER BY seq`, deleteBatch), []any{whole[uint64]{&anchor.Seq}, moment{&before}},
-				[]any{whole[uint64]{&end.Seq}, digest{&end.Hash}}, func() error { n++; return nil })
+			fields := auditFields(&e)
+			columns := names(fields)
+			// What is not in order stays, for it is evidence.
+			err = eachRow(ctx, tx, fmt.Sprintf("SELECT %s FROM (SELECT %s FROM audit_log WHERE seq > $1 ORDER BY seq LIMIT %d) AS oldest WHERE at < $2 ORDER BY seq",
+				columns, columns, deleteBatch), []any{whole[uint64]{&anchor.Seq}, moment{&before}}, targets(fields), func() error {
+				n++
+				return verifier.Add(&e)
+			})
 			if err != nil || n == 0 {
 				return err
 			}
+			end := operator.AuditMark{Seq: e.Seq, Hash: e.Hash}
 			if err := tx.saveMark(ctx, operator.AuditAnchor, end); err != nil {
 				return err
 			}
