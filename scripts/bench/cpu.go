@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,20 @@ func cpuOf(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil
+}
+
+// delayOf returns how long the threads of a process that are there have been ready to run
+// and waited for a CPU: what a busy machine takes from them (/proc/PID/schedstat).
+func delayOf(pid int) (total time.Duration) {
+	paths, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if fields := strings.Fields(string(content)); err == nil && len(fields) > 1 {
+			ns, _ := strconv.ParseInt(fields[1], 10, 64)
+			total += time.Duration(ns)
+		}
+	}
+	return total
 }
 
 // clocks returns the CPU time of a process and of this one.

@@ -65,6 +65,7 @@ type effect struct {
 	crowd    float64       // requests a second
 	flooded  float64       // the same, of the NAS that floods
 	answered float64       // of those
+	delayed  time.Duration // how long the server waited for its core, ready to run
 	updated  time.Duration // until the UPDATE was committed
 	inForce  time.Duration // until radiusd had all of it, from then on
 }
@@ -94,8 +95,8 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 			}
 			results[c.name] = r
 			server, generator := r.busy()
-			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v",
-				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator,
+			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v",
+				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator, r.effect.delayed.Round(time.Millisecond),
 				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond))
 		}
 		b.under = append(b.under, results)
@@ -108,7 +109,8 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 // closed.
 type stage struct {
 	begun, end   *os.File
-	beginner, up *os.File // the generator's ends
+	beginner, up *os.File      // the generator's ends
+	delay        time.Duration // of the server, when the generator began
 }
 
 func newStage(cmd *exec.Cmd) (s *stage, err error) {
@@ -127,9 +129,10 @@ func newStage(cmd *exec.Cmd) (s *stage, err error) {
 func (s *stage) started() { s.beginner.Close(); s.up.Close() }
 
 // await waits until the generator counts.
-func (s *stage) await() {
+func (s *stage) await(server int) {
 	_, _ = io.Copy(io.Discard, s.begun)
 	s.begun.Close()
+	s.delay = delayOf(server)
 }
 
 // disturb has a crowd send until the load is over, disturbs while it counts, and ends it.
@@ -149,9 +152,10 @@ func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage
 	case updateUsers, updateElsewhere:
 		e, err = b.update(ctx, c.disturbance, s, st)
 	default:
-		st.await()
+		st.await(s.process.PID())
 		err = sleep(ctx, b.duration)
 	}
+	e.delayed = delayOf(s.process.PID()) - st.delay
 	st.end.Close()
 	if err == nil {
 		err = sleep(ctx, 50*time.Millisecond) // until the generator has noticed
@@ -219,7 +223,7 @@ func (b *bench) flood(ctx context.Context, kind disturbance, s *server, st *stag
 	if err != nil {
 		return e, err
 	}
-	st.await()
+	st.await(s.process.PID())
 	before, err := scrape(ctx, s.metrics)
 	if err != nil {
 		return e, err
@@ -244,7 +248,7 @@ func (b *bench) update(ctx context.Context, kind disturbance, s *server, st *sta
 	if kind == updateElsewhere {
 		table = "bystanders"
 	}
-	st.await()
+	st.await(s.process.PID())
 	start := time.Now()
 	if _, err := b.postgres.SQL(s.database, "-c", fmt.Sprintf(changeAll, table)); err != nil {
 		return e, err
@@ -279,7 +283,7 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 	}
 	_, crowd, _ := median(b.underAll(func(r *result) float64 { return r.effect.crowd }))
 	p("radiusd at half its peak of %.0f PAP requests a second: %.0f from a crowd of %d NASes and %d from %d others, whose latency this is, from when a request was due; and meanwhile:\n", b.peak, crowd, crowdNASes, victimRate, b.sockets)
-	p("| | p50 ms | p99 ms | p50, ratio | p99, ratio | lost | server's core | the disturbance |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
+	p("| | p50 ms | p99 ms | p50, ratio | p99, ratio | lost | server's core | ready and waiting for it | the disturbance |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
 	p50 := func(r *result) float64 { return r.P50.Seconds() * 1000 }
 	p99 := func(r *result) float64 { return r.P99.Seconds() * 1000 }
 	for _, c := range b.disturbed {
@@ -319,7 +323,7 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 			lost += n
 		}
 		_, busy, _ := median(over(func(r *result) float64 { server, _ := r.busy(); return 100 * server }))
-		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, what)
+		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, spread("%.0f", over((*result).waited)), what)
 	}
 	p("")
 }
@@ -333,3 +337,7 @@ func (b *bench) underAll(figure func(*result) float64) (values []float64) {
 	}
 	return values
 }
+
+// waited is the part of the time that the server was ready to run and waited for its core,
+// in percent.
+func (r *result) waited() float64 { return 100 * r.effect.delayed.Seconds() / r.Elapsed.Seconds() }
