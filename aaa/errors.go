@@ -14,6 +14,8 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrInUse means that others refer to the thing.
 	ErrInUse = errors.New("is in use")
+	// ErrUnreachable means that the database's server does not answer; later it may.
+	ErrUnreachable = errors.New("the server cannot be reached")
 )
 
 // FieldError says what is wrong with one field of what somebody has entered. Several

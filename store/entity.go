@@ -149,8 +149,9 @@ func (e entity[T]) saveRest(ctx context.Context, tx *writeTx, v *T) error {
 	return e.save(ctx, tx, v)
 }
 
-// remove deletes the row whose column, a unique one, has the value.
-func (e entity[T]) remove(ctx context.Context, s *Store, column string, value any) error {
+// remove deletes the row whose column, a unique one, has the value, unless check fails,
+// which sees it in the same transaction; nil: nothing is checked.
+func (e entity[T]) remove(ctx context.Context, s *Store, column string, value any, check func(*T) error) error {
 	label := fmt.Sprint(value)
 	err := s.write(ctx, func(tx *writeTx) error {
 		v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), s.logDamage)
@@ -160,6 +161,11 @@ func (e entity[T]) remove(ctx context.Context, s *Store, column string, value an
 		before, err := e.facts(s, v)
 		if err != nil {
 			return err
+		}
+		if check != nil {
+			if err := check(v); err != nil {
+				return err
+			}
 		}
 		h := e.head(v)
 		label = h.label

@@ -21,8 +21,8 @@ var (
 	ErrExists = aaa.ErrExists
 	// ErrInUse is [aaa.ErrInUse].
 	ErrInUse = aaa.ErrInUse
-	// ErrUnreachable means that the database's server does not answer; later it may.
-	ErrUnreachable = errors.New("the server cannot be reached")
+	// ErrUnreachable is [aaa.ErrUnreachable].
+	ErrUnreachable = aaa.ErrUnreachable
 	// ErrSchemaOld means that the database must be migrated first.
 	ErrSchemaOld = errors.New("the database has an older schema: run radiusd migrate up")
 	// ErrSchemaNew means that a newer radiusd has migrated the database.

@@ -54,14 +54,15 @@ func (s *Store) ChangeGroup(ctx context.Context, groupID uuid.UUID, fn func(*aaa
 	return groups.change(ctx, s, "id", groupID.String(), fn)
 }
 
-// RemoveGroup is DeleteGroup of the group of that id.
-func (s *Store) RemoveGroup(ctx context.Context, groupID uuid.UUID) error {
-	return groups.remove(ctx, s, "id", groupID.String())
+// RemoveGroup is DeleteGroup of the group of that id. An error of check, which sees it
+// in the same transaction, leaves it; nil checks nothing.
+func (s *Store) RemoveGroup(ctx context.Context, groupID uuid.UUID, check func(*aaa.Group) error) error {
+	return groups.remove(ctx, s, "id", groupID.String(), check)
 }
 
 // DeleteGroup fails with ErrInUse while the group has members.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
-	return groups.remove(ctx, s, "name", name)
+	return groups.remove(ctx, s, "name", name, nil)
 }
 
 // GroupByName returns a group with its items.

@@ -60,14 +60,15 @@ func (s *Store) ChangeNAS(ctx context.Context, nasID uuid.UUID, fn func(*aaa.NAS
 	return nases.change(ctx, s, "id", nasID.String(), fn)
 }
 
-// RemoveNAS removes the NAS of that id.
-func (s *Store) RemoveNAS(ctx context.Context, nasID uuid.UUID) error {
-	return nases.remove(ctx, s, "id", nasID.String())
+// RemoveNAS removes the NAS of that id. An error of check, which sees it
+// in the same transaction, leaves it; nil checks nothing.
+func (s *Store) RemoveNAS(ctx context.Context, nasID uuid.UUID, check func(*aaa.NAS) error) error {
+	return nases.remove(ctx, s, "id", nasID.String(), check)
 }
 
 // DeleteNAS removes the NAS of exactly this prefix.
 func (s *Store) DeleteNAS(ctx context.Context, prefix netip.Prefix) error {
-	return nases.remove(ctx, s, "address", nasLabel(aaa.NormalizePrefix(prefix)))
+	return nases.remove(ctx, s, "address", nasLabel(aaa.NormalizePrefix(prefix)), nil)
 }
 
 // NASByPrefix returns the NAS of exactly this prefix.

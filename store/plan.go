@@ -76,14 +76,15 @@ func (s *Store) ChangePlan(ctx context.Context, planID uuid.UUID, fn func(*aaa.P
 	return plans.change(ctx, s, "id", planID.String(), fn)
 }
 
-// RemovePlan is DeletePlan of the plan of that id.
-func (s *Store) RemovePlan(ctx context.Context, planID uuid.UUID) error {
-	return plans.remove(ctx, s, "id", planID.String())
+// RemovePlan is DeletePlan of the plan of that id. An error of check, which sees it
+// in the same transaction, leaves it; nil checks nothing.
+func (s *Store) RemovePlan(ctx context.Context, planID uuid.UUID, check func(*aaa.Plan) error) error {
+	return plans.remove(ctx, s, "id", planID.String(), check)
 }
 
 // DeletePlan fails with ErrInUse while users have the plan.
 func (s *Store) DeletePlan(ctx context.Context, name string) error {
-	return plans.remove(ctx, s, "name", name)
+	return plans.remove(ctx, s, "name", name, nil)
 }
 
 // PlanByName returns a plan with its items.

@@ -58,12 +58,12 @@ func (s *Store) writeOnce(ctx context.Context, attempt int, fn func(tx *writeTx)
 	if err != nil {
 		return s.explain(err)
 	}
+	defer tx.Rollback() // also when fn panics; after the commit there is nothing left of it
 	writing := &writeTx{Tx: tx, store: s, conn: conn, postgres: s.pool != nil, attempt: attempt}
 	if err = fn(writing); err == nil {
 		err = writing.finish(ctx)
 	}
 	if err != nil {
-		tx.Rollback()
 		return err
 	}
 	if err := tx.Commit(); err != nil {

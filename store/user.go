@@ -135,9 +135,14 @@ func (s *Store) ChangeUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.U
 	return accounts.change(ctx, s, "id", userID.String(), func(a *account) error { return fn(&a.user, &a.profile) })
 }
 
-// RemoveUser removes the user of that id as DeleteUser does.
-func (s *Store) RemoveUser(ctx context.Context, userID uuid.UUID) error {
-	return accounts.remove(ctx, s, "id", userID.String())
+// RemoveUser removes the user of that id as DeleteUser does. An error of check, which sees it
+// in the same transaction, leaves it; nil checks nothing.
+func (s *Store) RemoveUser(ctx context.Context, userID uuid.UUID, check func(*aaa.User, *aaa.Profile) error) error {
+	var checkAccount func(*account) error
+	if check != nil {
+		checkAccount = func(a *account) error { return check(&a.user, &a.profile) }
+	}
+	return accounts.remove(ctx, s, "id", userID.String(), checkAccount)
 }
 
 // UpdateUser lets fn change the user and writes it whole. fn may be called more
@@ -149,7 +154,7 @@ func (s *Store) UpdateUser(ctx context.Context, name string, fn func(*aaa.User) 
 // DeleteUser removes a user with its profile. Sessions and accounting records
 // stay: they are history.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
-	return accounts.remove(ctx, s, "username", name)
+	return accounts.remove(ctx, s, "username", name, nil)
 }
 
 // UserByID returns a user with its groups and items, and its profile; one that was

@@ -83,16 +83,26 @@ func testByID(t *testing.T, database Database) {
 		u.PlanID, u.Groups = plan.ID, []aaa.Membership{{GroupID: group.ID}}
 		return nil
 	}))
-	require.ErrorIs(t, s.RemovePlan(ctx, plan.ID), aaa.ErrInUse)
-	require.ErrorIs(t, s.RemoveGroup(ctx, group.ID), store.ErrInUse)
-	require.NoError(t, s.RemoveUser(ctx, user.ID))
-	require.NoError(t, s.RemovePlan(ctx, plan.ID))
-	require.NoError(t, s.RemoveGroup(ctx, group.ID))
-	require.NoError(t, s.RemoveNAS(ctx, nas.ID))
+	require.ErrorIs(t, s.RemovePlan(ctx, plan.ID, nil), aaa.ErrInUse)
+	require.ErrorIs(t, s.RemoveGroup(ctx, group.ID, nil), store.ErrInUse)
+	kept := errors.New("kept")
+	require.ErrorIs(t, s.RemoveUser(ctx, user.ID, func(u *aaa.User, _ *aaa.Profile) error {
+		assert.Equal(t, user.ID, u.ID)
+		return kept
+	}), kept)
+	_, _, err = s.UserByID(ctx, user.ID)
+	require.NoError(t, err, "what check refuses is left")
+	require.Panics(t, func() {
+		_ = s.RemoveUser(ctx, user.ID, func(*aaa.User, *aaa.Profile) error { panic("a mistake") })
+	})
+	require.NoError(t, s.RemoveUser(ctx, user.ID, nil), "what panics holds no lock")
+	require.NoError(t, s.RemovePlan(ctx, plan.ID, nil))
+	require.NoError(t, s.RemoveGroup(ctx, group.ID, nil))
+	require.NoError(t, s.RemoveNAS(ctx, nas.ID, nil))
 	_, _, err = s.UserByID(ctx, user.ID)
 	for what, err := range map[string]error{
-		"user": err, "remove user": s.RemoveUser(ctx, user.ID), "remove plan": s.RemovePlan(ctx, plan.ID),
-		"remove group": s.RemoveGroup(ctx, group.ID), "remove NAS": s.RemoveNAS(ctx, nas.ID),
+		"user": err, "remove user": s.RemoveUser(ctx, user.ID, nil), "remove plan": s.RemovePlan(ctx, plan.ID, nil),
+		"remove group": s.RemoveGroup(ctx, group.ID, nil), "remove NAS": s.RemoveNAS(ctx, nas.ID, nil),
 		"change": s.ChangeUser(ctx, user.ID, func(*aaa.User, *aaa.Profile) error { return refused }),
 	} {
 		assert.ErrorIs(t, err, aaa.ErrNotFound, what)
