@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"scripts":             {"dictionary", "store"},
 	"config":              {"internal/spelling"},
 	"internal/spelling":   {},
-	"api":                 {"operator", "billing", "aaa", "radius", "dictionary"},
+	"api":                 {"operator", "billing", "report", "aaa", "radius", "dictionary"},
 	"operator":            {"radius", "dictionary"},
 	"billing":             {"radius", "dictionary"},
 	"ingest":              {"aaa", "journal"},

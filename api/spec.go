@@ -1,0 +1,122 @@
+package api
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+
+	"radiusd/operator"
+)
+
+//go:embed openapi.yaml
+var specYAML []byte
+
+// BasePath is what all paths of the specification begin with.
+const BasePath = "/api/v1"
+
+// SpecYAML returns the specification as it is written.
+func SpecYAML() []byte { return specYAML }
+
+// specification is openapi.yaml, read.
+type specification struct {
+	doc        *openapi3.T
+	json       []byte // for clients that want no YAML
+	options    []openapi3.SchemaValidationOption
+	operations map[string]*operation // by pattern, as http.ServeMux takes it
+}
+
+// operation is what the specification says of one method of one path.
+type operation struct {
+	*openapi3.Operation
+	id         string
+	method     string
+	path       string // as in the specification, e.g. /users/{user_id}
+	item       *openapi3.PathItem
+	access     access
+	permission operator.Permission // if access is byPermission
+	idempotent bool                // takes an Idempotency-Key
+}
+
+// access says who may call an operation.
+type access uint8
+
+const (
+	byPermission access = iota
+	signedIn            // every operator and API token
+	public
+)
+
+// readSpecification reads the embedded specification. An error is a mistake in it.
+func readSpecification() (*specification, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(specYAML)
+	if err != nil {
+		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	doc.SetStringFormatValidator("uuid", openapi3.NewCallbackValidator(func(s string) error {
+		if _, err := uuid.Parse(s); err != nil || len(s) != 36 {
+			return errors.New("is not a UUID")
+		}
+		return nil
+	}))
+	s := &specification{doc: doc, operations: map[string]*operation{}}
+	s.options = append(doc.GetSchemaValidationOptions(), openapi3.EnableFormatValidation())
+	if s.json, err = json.Marshal(doc); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			o := &operation{Operation: op, id: op.OperationID, method: method, path: path, item: item}
+			if err := o.readAccess(); err != nil {
+				return nil, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
+			}
+			o.idempotent = op.Parameters.GetByInAndName(openapi3.ParameterInHeader, idempotencyHeader) != nil
+			s.operations[method+" "+BasePath+path] = o
+		}
+	}
+	return s, nil
+}
+
+// readAccess reads x-permission. Every operation must have one.
+func (o *operation) readAccess() (err error) {
+	switch text, _ := o.Extensions["x-permission"].(string); text {
+	case "":
+		return errors.New("x-permission is missing")
+	case "public":
+		o.access = public
+	case "signed-in":
+		o.access = signedIn
+	default:
+		o.permission, err = operator.ParsePermission(text)
+	}
+	if takesNobody := o.Security != nil && len(*o.Security) == 0; takesNobody != (o.access == public) {
+		return errors.New("security and x-permission disagree")
+	}
+	return err
+}
+
+// schema returns a schema by its name in the components.
+func (s *specification) schema(name string) *openapi3.Schema {
+	ref := s.doc.Components.Schemas[name]
+	if ref == nil {
+		panic("api: the specification has no schema " + name)
+	}
+	return ref.Value
+}
+
+// writes reports whether the operation may change something.
+func (o *operation) writes() bool {
+	return o.method != http.MethodGet && o.method != http.MethodHead
+}
+
+// route is the operation's path for metrics, traces and the log.
+func (o *operation) route() string { return strings.TrimPrefix(o.path, "/") }
