@@ -189,7 +189,7 @@ func (s *Store) RemoveOperator(ctx context.Context, operatorID uuid.UUID, check 
 		}
 		return requireOwner(ctx, tx, o.ID)
 	}
-	return operatorError(e.remove(ctx, s, "id", operatorID.String()))
+	return operatorError(e.remove(ctx, s, "id", operatorID.String(), nil))
 }
 
 // OperatorByID implements operator.OperatorStore.

@@ -66,7 +66,7 @@ func (s *Store) RemoveRole(ctx context.Context, roleID uuid.UUID, check func(*op
 		}
 		return check(r)
 	}
-	return operatorError(e.remove(ctx, s, "id", roleID.String()))
+	return operatorError(e.remove(ctx, s, "id", roleID.String(), nil))
 }
 
 // Roles implements operator.RoleStore.

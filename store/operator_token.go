@@ -70,7 +70,7 @@ func (s *Store) ChangeAPIToken(ctx context.Context, tokenID uuid.UUID, fn func(*
 func (s *Store) RemoveAPIToken(ctx context.Context, tokenID uuid.UUID, check func(*operator.APIToken) error) error {
 	e := apiTokens
 	e.removing = func(_ context.Context, _ *writeTx, t *operator.APIToken) error { return check(t) }
-	return operatorError(e.remove(ctx, s, "id", tokenID.String()))
+	return operatorError(e.remove(ctx, s, "id", tokenID.String(), nil))
 }
 
 // APITokenByID implements operator.TokenStore.

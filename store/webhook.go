@@ -83,7 +83,7 @@ func (s *Store) ChangeWebhook(ctx context.Context, webhookID uuid.UUID, fn func(
 
 // RemoveWebhook deletes a webhook and the attempts at it.
 func (s *Store) RemoveWebhook(ctx context.Context, webhookID uuid.UUID) error {
-	return webhooks.remove(ctx, s, "id", webhookID.String())
+	return webhooks.remove(ctx, s, "id", webhookID.String(), nil)
 }
 
 // WebhookByID returns a webhook.
