@@ -224,6 +224,7 @@ func (a *Access) decide(x *exchange) Decision {
 	}
 	a.gather(x)
 	if d := a.authenticate(x); !d.Accepted() || x.deferred {
+		x.step = stepAuthenticate
 		return d
 	}
 	return a.authorize(x)

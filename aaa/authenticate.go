@@ -140,7 +140,6 @@ func (x *exchange) isCallCheck() bool {
 
 // authenticate checks the proof against the account's credential.
 func (a *Access) authenticate(x *exchange) Decision {
-	x.reach(stepAuthenticate)
 	if x.account != nil && x.controls.authType == authTypeAccept {
 		return x.goOn() // Auth-Type := Accept: the password does not matter
 	}

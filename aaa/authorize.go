@@ -17,16 +17,13 @@ func (a *Access) gather(x *exchange) {
 		x.controls.simultaneousUse = int(account.simultaneous)
 		x.controls.set |= controlSimultaneousUse
 	}
-	x.gathered("user", "")
 	if rules := account.rules; rules != nil {
 		x.controls.inherit(rules.policy.controls)
-		x.gathered("user", "")
 		x.require("user", &rules.policy)
 		x.gatherGroups(rules)
 	}
 	if x.plan != nil {
 		x.controls.inherit(x.plan.policy.controls)
-		x.gathered("plan ", x.plan.plan.Name)
 		x.require("plan", &x.plan.policy)
 	} else if x.broken == nil {
 		x.broken = errNoPlan
@@ -64,7 +61,6 @@ func (x *exchange) gatherGroups(rules *accountRules) {
 			continue
 		}
 		x.controls.inherit(p.controls)
-		x.gathered("group ", group.group.Name)
 		x.groups = append(x.groups, p)
 		if p.last {
 			return
@@ -76,40 +72,32 @@ func (x *exchange) gatherGroups(rules *accountRules) {
 // long.
 func (a *Access) authorize(x *exchange) Decision {
 	account := x.account
-	x.reach(stepUsable)
 	if x.broken != nil {
-		return x.refuse(ReasonInternal, x.broken.Error())
+		return x.refuseAt(stepUsable, ReasonInternal, x.broken.Error())
 	}
-	x.reach(stepStatus)
 	switch account.status {
 	case UserActive:
 	case UserSuspended:
-		return x.refuse(ReasonSuspended, "")
+		return x.refuseAt(stepStatus, ReasonSuspended, "")
 	default:
-		return x.refuse(ReasonDisabled, "")
+		return x.refuseAt(stepStatus, ReasonDisabled, "")
 	}
-	x.reach(stepAuthType)
 	if x.controls.authType == authTypeReject {
-		return x.refuse(ReasonCheckFailed, "Auth-Type := Reject")
+		return x.refuseAt(stepAuthType, ReasonCheckFailed, "Auth-Type := Reject")
 	}
-	x.reach(stepMethod)
 	if x.controls.set&controlMethods != 0 && !x.controls.methods.Has(x.method) {
-		return x.refuse(ReasonMethodNotAllowed, "allowed: "+x.controls.methods.String())
+		return x.refuseAt(stepMethod, ReasonMethodNotAllowed, "allowed: "+x.controls.methods.String())
 	}
 	x.allowance.now = x.now
-	x.reach(stepExpiry)
 	if d := x.checkExpiry(); !d.Accepted() {
 		return d
 	}
-	x.reach(stepCheck)
 	if x.failed != nil {
-		return x.refuse(x.failed.reason, x.failedLevel+": "+x.failed.item.masked(x.query.dict))
+		return x.refuseAt(stepCheck, x.failed.reason, x.failedLevel+": "+x.failed.item.masked(x.query.dict))
 	}
-	x.reach(stepLoginHours)
 	if d := a.checkLoginHours(x); !d.Accepted() {
 		return d
 	}
-	x.reach(stepUsage)
 	_, _ = x.random.Read(x.nonce[:])
 	// The last step: a place that is taken is one that is used.
 	return a.reserve(x)
@@ -123,8 +111,8 @@ func (x *exchange) checkExpiry() Decision {
 	if expires.IsZero() {
 		return x.goOn()
 	}
-	if !x.limitUntil(expires) {
-		return x.refuse(ReasonExpired, expires.UTC().Format(time.RFC3339))
+	if !x.limitUntil(expires, stepExpiry) {
+		return x.refuseAt(stepExpiry, ReasonExpired, expires.UTC().Format(time.RFC3339))
 	}
 	return x.goOn()
 }
@@ -134,8 +122,8 @@ func (a *Access) checkLoginHours(x *exchange) Decision {
 		return x.goOn()
 	}
 	end, allowed := x.controls.loginHours.Until(x.now.In(a.options.Location))
-	if !allowed || !end.IsZero() && !x.limitUntil(end) {
-		return x.refuse(ReasonOutsideLoginHours, "")
+	if !allowed || !end.IsZero() && !x.limitUntil(end, stepLoginHours) {
+		return x.refuseAt(stepLoginHours, ReasonOutsideLoginHours, "")
 	}
 	return x.goOn()
 }
@@ -149,17 +137,15 @@ func (x *exchange) checkQuotas(used *[PeriodCount]Usage) Decision {
 	for p := range periodCount {
 		period, used := Period(p), used[p]
 		if c.set&(controlSeconds<<p) != 0 {
-			x.reach(stepSeconds + decisionStep(2*p))
 			if used.Seconds >= c.seconds[p] {
-				return x.refuse(ReasonTimeQuotaExhausted, quotaDetail(used.Seconds, c.seconds[p], "s", period))
+				return x.refuseAt(stepSeconds+decisionStep(2*p), ReasonTimeQuotaExhausted, quotaDetail(used.Seconds, c.seconds[p], "s", period))
 			}
 			left := min(c.seconds[p]-used.Seconds, maxSessionSeconds)
-			x.limitUntil(x.now.Add(time.Duration(left) * time.Second))
+			x.limitUntil(x.now.Add(time.Duration(left)*time.Second), stepSeconds+decisionStep(2*p))
 		}
 		if c.set&(controlOctets<<p) != 0 {
-			x.reach(stepOctets + decisionStep(2*p))
 			if used.Octets() >= c.octets[p] {
-				return x.refuse(ReasonDataQuotaExhausted, quotaDetail(used.Octets(), c.octets[p], "octets", period))
+				return x.refuseAt(stepOctets+decisionStep(2*p), ReasonDataQuotaExhausted, quotaDetail(used.Octets(), c.octets[p], "octets", period))
 			}
 			left := c.octets[p] - used.Octets()
 			if !x.allowance.hasOctets || left < x.allowance.octets {
@@ -179,12 +165,12 @@ func quotaDetail(used, limit uint64, unit string, period Period) string {
 
 // limitUntil cuts the session to end at a time, and reports whether that is at
 // least a second away.
-func (x *exchange) limitUntil(end time.Time) bool {
+func (x *exchange) limitUntil(end time.Time, by decisionStep) bool {
 	if end.Sub(x.now) < time.Second {
 		return false
 	}
 	if x.allowance.until.IsZero() || end.Before(x.allowance.until) {
-		x.allowance.until = end
+		x.allowance.until, x.limitedBy = end, by
 	}
 	return true
 }
@@ -200,9 +186,9 @@ func (a *Access) reserve(x *exchange) Decision {
 	limits := a.options.Limits
 	switch {
 	case limits == nil && quotas:
-		return x.refuse(ReasonInternal, "usage is not counted here")
+		return x.refuseAt(stepSeconds, ReasonInternal, "usage is not counted here")
 	case limits == nil && limit > 0:
-		return x.refuse(ReasonInternal, "sessions are not counted here")
+		return x.refuseAt(stepSessions, ReasonInternal, "sessions are not counted here")
 	case limits == nil, limit == 0 && !quotas && len(sessionID) == 0:
 		return x.goOn()
 	case !x.mayBlock && limits.Waits():
@@ -233,9 +219,8 @@ func (a *Access) reserve(x *exchange) Decision {
 	if d := x.checkQuotas(&grant.Used); !d.Accepted() {
 		return d
 	}
-	x.reach(stepSessions)
 	if !grant.Reserved {
-		return x.refuse(ReasonSimultaneousUse, "limit "+strconv.Itoa(limit))
+		return x.refuseAt(stepSessions, ReasonSimultaneousUse, "limit "+strconv.Itoa(limit))
 	}
 	x.reserved = limit > 0 && grant.Nonce == x.nonce
 	x.nonce = grant.Nonce

@@ -17,9 +17,11 @@ type exchange struct {
 	nas        *NAS // nil only if the owner of the NAS is somebody else
 	now        time.Time
 	mayBlock   bool
-	deferred   bool   // what is next takes long: try again off the listener
-	reserved   bool   // a place was taken for nonce
-	trace      *trace // nil but for Explain
+	deferred   bool         // what is next takes long: try again off the listener
+	reserved   bool         // a place was taken for nonce
+	step       decisionStep // where the decision ended
+	limitedBy  decisionStep // whose limit ends the session; zero: none
+	trace      *trace       // nil but for Explain
 
 	username []byte // as sent, or what stands in for it
 	method   Method
@@ -95,6 +97,12 @@ func (x *exchange) release() {
 // refuse is a decision against the user.
 func (x *exchange) refuse(reason Reason, detail string) Decision {
 	return Decision{Reason: reason, Method: x.method, Detail: detail}
+}
+
+// refuseAt is refuse that notes the step.
+func (x *exchange) refuseAt(step decisionStep, reason Reason, detail string) Decision {
+	x.step = step
+	return x.refuse(reason, detail)
 }
 
 func (x *exchange) goOn() Decision { return Decision{Reason: ReasonAccepted, Method: x.method} }

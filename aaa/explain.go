@@ -216,14 +216,13 @@ func (e *Explainer) explain(ctx context.Context, r ExplainRequest, always bool) 
 	}
 	limits := &explainLimits{ctx: ctx, store: e.options.Store, location: e.options.Location, at: r.At}
 	a := e.accessFor(&r, limits)
-	t := &trace{assumed: r.Password == nil}
-	x := &exchange{random: rand.NewChaCha8([32]byte{}), trace: t}
+	x := &exchange{random: rand.NewChaCha8([32]byte{}), trace: &trace{assumed: r.Password == nil}}
 	x.begin(a, request.Request(), true)
 	decision := a.answer(request, x)
 	if limits.err != nil {
 		return nil, limits.err
 	}
-	ended := t.at
+	ended := x.step
 	if always && !decision.Accepted() && x.account != nil && x.broken == nil && x.plan != nil {
 		request.Reset()
 		x.replies, x.fromTemplate, x.allowance.now = replyList{}, pairList{}, x.now
@@ -237,8 +236,7 @@ func (e *Explainer) explain(ctx context.Context, r ExplainRequest, always bool) 
 	if request.TooLong() {
 		decision = x.refuse(ReasonInternal, "the reply does not fit into a packet: the NAS gets no answer")
 	}
-	t.at = ended
-	return (&explanation{Access: a, x: x, t: t, reply: request, decision: decision, limits: limits}).make(), nil
+	return (&explanation{Access: a, x: x, ended: ended, reply: request, decision: decision, limits: limits}).make(), nil
 }
 
 // accessFor returns an Access that knows the user of the request and nobody else.

@@ -154,6 +154,11 @@ func drawExplainRequest(t *rapid.T) ExplainRequest {
 	if password := draw(t, "password", "", "", "", "", explainedPassword, explainedPassword, explainedPassword, "wrong"); password != "" {
 		r.Password = &password
 	}
+	if rapid.Bool().Draw(t, "friendly") { // so that there are as many who get in
+		r.User.Status, r.User.ExpiresAt, r.Method, r.Password = UserActive, time.Time{}, MethodPAP, nil
+		r.User.Credential = cleartext(explainedPassword)
+		r.User.Items = slices.DeleteFunc(r.User.Items, func(i Item) bool { return i.Op == "==" || i.Attribute == "Auth-Type" })
+	}
 	return r
 }
 

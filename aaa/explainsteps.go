@@ -17,7 +17,8 @@ import (
 type explanation struct {
 	*Access
 	x        *exchange
-	t        *trace
+	ended    decisionStep
+	origins  []controlOrigin
 	reply    *radius.Reply
 	decision Decision
 	limits   *explainLimits
@@ -45,11 +46,12 @@ func (e *explanation) make() *Explanation {
 	e.identify(made.Template)
 	var merged replyTrace
 	if x.account != nil {
+		e.origins = x.origins()
 		e.authenticate()
 		e.check()
 		e.limit()
 		e.quota()
-		if e.reply.Code() == radius.AccessAccept || e.t.at == stepReply {
+		if e.reply.Code() == radius.AccessAccept || e.ended == stepReply {
 			merged = e.merge()
 			e.steps = append(e.steps, merged.steps...)
 		}
@@ -64,7 +66,7 @@ func (e *explanation) add(stage ExplainStage, source, rule string, outcome Expla
 }
 
 // refused reports whether the decision was made against the user at the step.
-func (e *explanation) refused(at decisionStep) bool { return !e.decision.Accepted() && e.t.at == at }
+func (e *explanation) refused(at decisionStep) bool { return !e.decision.Accepted() && e.ended == at }
 
 // settle says what became of the rule that a step of the decision looks at.
 func (e *explanation) settle(s *ExplainStep, at decisionStep) {
@@ -72,7 +74,7 @@ func (e *explanation) settle(s *ExplainStep, at decisionStep) {
 	case e.refused(at):
 		s.Outcome, s.Refuses = OutcomeFails, true
 		s.Detail = cmp.Or(s.Detail, e.decision.Detail)
-	case !e.decision.Accepted() && e.t.at < at:
+	case !e.decision.Accepted() && e.ended < at:
 		s.Outcome, s.Detail = OutcomeSkipped, "because the login is refused before"
 	default:
 		s.Outcome = OutcomeHolds
@@ -109,7 +111,7 @@ func (e *explanation) authenticate() {
 		}
 	case x.controls.authType == authTypeAccept:
 		s.Outcome, s.Detail = OutcomeSkipped, because("Auth-Type := Accept needs no password")
-	case e.t.assumed:
+	case x.trace.assumed:
 		s.Detail = "the password is taken to be right"
 	case x.account.scheme == SchemeMAC && x.method == MethodMAC:
 		s.Detail = "the address is the device's"
@@ -283,7 +285,7 @@ func (e *explanation) limit() {
 // apply tells of the rules that set a control: the one that is in force, which a step
 // of the decision looks at, and those that it takes the place of.
 func (e *explanation) apply(stage ExplainStage, control controlSet, at decisionStep, detail string) {
-	origin, settled := e.t.origin(control), false
+	origin, settled := e.origin(control), false
 	for i := range e.controls {
 		c := &e.controls[i]
 		if c.set&control == 0 || control == controlAuthType && c.set&controlMethods != 0 {
@@ -332,8 +334,8 @@ func (e *explanation) expiry() {
 
 // quota tells of quotas, by period.
 func (e *explanation) quota() {
-	asked := e.t.at >= stepSeconds
-	c, used := &e.x.controls, &e.t.used
+	asked := e.ended >= stepSeconds
+	c, used := &e.x.controls, &e.x.trace.used
 	for p := range periodCount {
 		seconds, octets := "", ""
 		if asked {
@@ -354,12 +356,8 @@ func (e *explanation) merge() replyTrace {
 	if x.account.rules == nil {
 		x.account.rules = new(accountRules)
 	}
-	for _, p := range x.groups {
-		for _, place := range x.account.rules.groups {
-			if group := x.catalog.group(place); group != nil && &group.policy == p {
-				t.sources = append(t.sources, "group "+group.group.Name)
-			}
-		}
+	for _, group := range x.applied() {
+		t.sources = append(t.sources, "group "+group.group.Name)
 	}
 	t.sources = append(t.sources, "plan "+x.plan.plan.Name, "template "+template.name, "template "+template.name)
 	r := x.plan.reply(e.options.Dictionary, template)
@@ -399,7 +397,7 @@ func (e *explanation) attributes(merged *replyTrace) []ExplainReply {
 		case pair.Attr.Name == "Class" && ours && nonce == x.nonce:
 			r.Source, r.Detail = "server", "made at login"
 		case pair.Attr.Name == "Session-Timeout" && r.Source == "server":
-			r.Source, r.Detail = e.t.limiter(x.account, x.allowance.until)
+			r.Source, r.Detail = e.limiter()
 			r.Value = pair.Text()
 		case masked(pair.Attr) || maskedText(string(pair.Value)):
 			r.Secret = true
@@ -409,6 +407,32 @@ func (e *explanation) attributes(merged *replyTrace) []ExplainReply {
 		list = append(list, r)
 	}
 	return list
+}
+
+// origin returns whose control is in force; empty: it is not set.
+func (e *explanation) origin(control controlSet) string {
+	for _, o := range e.origins {
+		if o.set&control != 0 {
+			return o.source
+		}
+	}
+	return ""
+}
+
+// limiter names what ends the session when it ends at the latest.
+func (e *explanation) limiter() (source, detail string) {
+	by, until := e.x.limitedBy, e.x.allowance.until
+	detail = "until " + until.Format(time.RFC3339)
+	switch {
+	case by == stepExpiry && until.Equal(e.x.account.expiresAt()):
+		return "user", detail + ", when the user expires"
+	case by == stepExpiry:
+		return e.origin(controlExpiration), detail + ", by Expiration"
+	case by == stepLoginHours:
+		return e.origin(controlLoginHours), detail + ", when the login hours end"
+	}
+	period := Period((by - stepSeconds) / 2)
+	return e.origin(controlSeconds << period), "what is left of the quota, period " + period.String()
 }
 
 // pairText writes a pair as an operator does, without a value that is a secret.

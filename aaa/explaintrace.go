@@ -2,12 +2,12 @@ package aaa
 
 import (
 	"slices"
-	"time"
 
 	"radiusd/dictionary"
 )
 
-// decisionStep is a place in a decision. Places follow each other as they are come to.
+// decisionStep is a place in a decision. They are in the order in which a decision
+// comes to them.
 type decisionStep uint8
 
 const (
@@ -20,25 +20,21 @@ const (
 	stepExpiry
 	stepCheck
 	stepLoginHours
-	stepUsage   // usage and sessions are asked for
 	stepSeconds // of the first period; then its octets, and so on by period
 	stepOctets
 	stepSessions = stepSeconds + 2*decisionStep(PeriodCount)
 	stepReply    = stepSessions + 1
 )
 
-// trace is what Explain wants to know of a decision beyond what the exchange still
-// shows at its end. There is none in a server.
+// trace is what Explain tells a decision, and wants to know of it beyond what the
+// exchange still shows at its end. There is none in a server.
 type trace struct {
-	assumed bool // the password is taken to be right
-	at      decisionStep
-	known   controlSet
-	origins []controlOrigin
-	used    [PeriodCount]Usage
-
-	limited        allowance
-	untilAt, octAt decisionStep // what made the allowance what it is; zero: nothing
+	assumed bool               // the password is taken to be right
+	used    [PeriodCount]Usage // in periods with a quota, if it came to them
 }
+
+// assumed reports whether the password is taken to be right.
+func (x *exchange) assumed() bool { return x.trace != nil && x.trace.assumed }
 
 // controlOrigin is the level of policy that has set controls.
 type controlOrigin struct {
@@ -46,64 +42,42 @@ type controlOrigin struct {
 	set    controlSet
 }
 
-// assumed reports whether the password is taken to be right.
-func (x *exchange) assumed() bool { return x.trace != nil && x.trace.assumed }
-
-// reach notes that the decision has come to a step.
-func (x *exchange) reach(step decisionStep) {
-	if x.trace != nil {
-		x.trace.reach(x, step)
+// origins tells whose the controls are that are in force, as gather has put them
+// together.
+func (x *exchange) origins() []controlOrigin {
+	var list []controlOrigin
+	var c controls
+	inherit := func(source string, lower *controls) {
+		before := c.set
+		c.inherit(lower)
+		list = append(list, controlOrigin{source, c.set &^ before})
 	}
-}
-
-// gathered notes that the controls of another level are in x.controls; name is that of
-// the group or plan.
-func (x *exchange) gathered(level, name string) {
-	if x.trace != nil {
-		x.trace.gathered(x, level+name)
+	if x.account.simultaneous > 0 {
+		inherit("user", &controls{set: controlSimultaneousUse})
 	}
-}
-
-func (t *trace) reach(x *exchange, step decisionStep) {
-	if !x.allowance.until.Equal(t.limited.until) {
-		t.untilAt = t.at
-	}
-	if x.allowance.hasOctets && (!t.limited.hasOctets || x.allowance.octets != t.limited.octets) {
-		t.octAt = t.at
-	}
-	t.limited, t.at = x.allowance, step
-}
-
-func (t *trace) gathered(x *exchange, source string) {
-	if added := x.controls.set &^ t.known; added != 0 {
-		t.origins = append(t.origins, controlOrigin{source, added})
-		t.known = x.controls.set
-	}
-}
-
-// origin returns whose control is in force; empty: it is not set.
-func (t *trace) origin(control controlSet) string {
-	for _, o := range t.origins {
-		if o.set&control != 0 {
-			return o.source
+	if x.account.rules != nil {
+		inherit("user", x.account.rules.policy.controls)
+		for _, group := range x.applied() {
+			inherit("group "+group.group.Name, group.policy.controls)
 		}
 	}
-	return ""
+	if x.plan != nil {
+		inherit("plan "+x.plan.plan.Name, x.plan.policy.controls)
+	}
+	return list
 }
 
-// limiter names what ends the session at the allowance's end.
-func (t *trace) limiter(account *account, until time.Time) (source, detail string) {
-	detail = "until " + until.Format(time.RFC3339)
-	switch {
-	case t.untilAt == stepExpiry && until.Equal(account.expiresAt()):
-		return "user", detail + ", when the user expires"
-	case t.untilAt == stepExpiry:
-		return t.origin(controlExpiration), detail + ", by Expiration"
-	case t.untilAt == stepLoginHours:
-		return t.origin(controlLoginHours), detail + ", when the login hours end"
+// applied returns the groups that apply, highest precedence first.
+func (x *exchange) applied() (list []*groupEntry) {
+	for _, p := range x.groups {
+		for _, place := range x.account.rules.groups {
+			if group := x.catalog.group(place); group != nil && &group.policy == p {
+				list = append(list, group)
+				break
+			}
+		}
 	}
-	period := Period((t.untilAt - stepSeconds) / 2)
-	return t.origin(controlSeconds << period), "what is left of the quota, period " + period.String()
+	return list
 }
 
 // replyTrace is what becomes of each pair that levels of policy reply.

@@ -13,7 +13,7 @@ var errNoPlan = errors.New("the user's plan does not exist")
 
 // accept fills in an Access-Accept. An error leaves the reply to be rejected.
 func (a *Access) accept(w *radius.Reply, x *exchange) error {
-	x.reach(stepReply)
+	x.step = stepReply
 	w.SetCode(radius.AccessAccept)
 	if x.nonce != (Nonce{}) {
 		// Before a Class from items: it is what accounting finds the session by.
