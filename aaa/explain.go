@@ -239,6 +239,16 @@ func (e *Explainer) explain(ctx context.Context, r ExplainRequest, always bool) 
 	return (&explanation{Access: a, x: x, ended: ended, reply: request, decision: decision, limits: limits}).make(), nil
 }
 
+// NASFor returns the NAS that a request from the address belongs to, as a server finds
+// it: the one with the longest prefix that holds it; nil: none. One without a secret is
+// passed over.
+func NASFor(nases []NAS, source netip.Addr) *NAS {
+	if found := newNASTable(nil, nases, nil).lookup(source); found != nil {
+		return found.Owner.(*NAS)
+	}
+	return nil
+}
+
 // accessFor returns an Access that knows the user of the request and nobody else.
 func (e *Explainer) accessFor(r *ExplainRequest, limits Limits) *Access {
 	d := detachedDirectory(DirectoryOptions{Dictionary: e.options.Dictionary})
