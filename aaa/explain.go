@@ -235,6 +235,7 @@ func (e *Explainer) explain(ctx context.Context, r ExplainRequest, always bool) 
 	}
 	if request.TooLong() {
 		decision = x.refuse(ReasonInternal, "the reply does not fit into a packet: the NAS gets no answer")
+		ended = stepReply
 	}
 	return (&explanation{Access: a, x: x, ended: ended, reply: request, decision: decision, limits: limits}).make(), nil
 }

@@ -2,7 +2,6 @@ package aaa
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +53,9 @@ func (e *explanation) make() *Explanation {
 		if e.reply.Code() == radius.AccessAccept || e.ended == stepReply {
 			merged = e.merge()
 			e.steps = append(e.steps, merged.steps...)
+			if e.refused(stepReply) {
+				e.add(StageReply, "server", "reply", OutcomeFails, e.decision.Detail).Refuses = true
+			}
 		}
 	}
 	made.Steps, made.Reply = e.steps, e.attributes(&merged)
@@ -181,7 +183,7 @@ func (e *explanation) groups(rules *accountRules) {
 				ended = rule
 			}
 		case failed != nil && ended == "":
-			e.add(StageCheck, "user", rule, OutcomeSkipped, because(failed.item.masked(e.options.Dictionary)+" does not hold"))
+			e.add(StageCheck, "user", rule, OutcomeSkipped, because(itemText(e.options.Dictionary, *failed.item)+" does not hold"))
 			e.comparisons(rule, p)
 		default:
 			e.add(StageCheck, "user", rule, OutcomeSkipped, because("of Fall-Through = No of "+ended))
@@ -195,7 +197,7 @@ func (e *explanation) comparisons(source string, p *policy) {
 	for _, item := range p.items {
 		switch one := compilePolicy(e.options.Dictionary, []Item{item}); {
 		case one.err != nil:
-			e.cannotBeUsed(source, item.masked(e.options.Dictionary), one.err)
+			e.cannotBeUsed(source, itemText(e.options.Dictionary, item), one.err)
 		case len(one.checks) > 0:
 			e.compared(source, item, &one.checks[0])
 		}
@@ -208,7 +210,7 @@ func (e *explanation) items(source string, p *policy) {
 	dict := e.options.Dictionary
 	var so controls
 	for i, item := range p.items {
-		rule := item.masked(dict)
+		rule := itemText(dict, item)
 		one := compilePolicy(dict, []Item{item})
 		switch {
 		case one.err != nil:
@@ -260,7 +262,7 @@ func (e *explanation) compared(source string, item Item, c *check) {
 	if !c.holds(&e.x.query) {
 		outcome = OutcomeFails
 	}
-	s := e.add(StageCheck, source, item.masked(e.options.Dictionary), outcome, detail)
+	s := e.add(StageCheck, source, itemText(e.options.Dictionary, item), outcome, detail)
 	if failed := e.x.failed; e.refused(stepCheck) && outcome == OutcomeFails && !strings.HasPrefix(source, "group ") {
 		s.Refuses = *failed.item == item && strings.HasPrefix(source, e.x.failedLevel) && !slices.ContainsFunc(e.steps[:len(e.steps)-1], func(s ExplainStep) bool { return s.Refuses })
 	}
@@ -363,10 +365,7 @@ func (e *explanation) merge() replyTrace {
 	r := x.plan.reply(e.options.Dictionary, template)
 	x.input = templateInput{plan: &x.plan.plan, left: &x.allowance}
 	x.replies, x.fromTemplate = replyList{trace: &t}, pairList{}
-	err := errors.Join(r.err, x.mergeReplies(r))
-	if err != nil {
-		t.steps = append(t.steps, ExplainStep{Stage: StageReply, Source: "template " + template.name, Rule: "reply", Outcome: OutcomeFails, Detail: err.Error(), Refuses: e.refused(stepReply)})
-	}
+	_ = x.mergeReplies(r) // an error has refused already
 	return t
 }
 
@@ -433,6 +432,14 @@ func (e *explanation) limiter() (source, detail string) {
 	}
 	period := Period((by - stepSeconds) / 2)
 	return e.origin(controlSeconds << period), "what is left of the quota, period " + period.String()
+}
+
+// itemText writes an item as it is stored, without a value that is a secret.
+func itemText(dict *dictionary.Dictionary, item Item) string {
+	if text := item.masked(dict); strings.HasSuffix(text, " …") {
+		return text
+	}
+	return strings.TrimSpace(item.Attribute + " " + item.Op + " " + item.Value)
 }
 
 // pairText writes a pair as an operator does, without a value that is a secret.
