@@ -38,8 +38,8 @@ type ExplainStore interface {
 	// UsageAccounts returns what each of the users has used, by day from since on and
 	// in sum. A user of whom nothing is known is missing.
 	UsageAccounts(ctx context.Context, usernames []string, since, recent time.Time) ([]UsageAccount, error)
-	// OpenSessions returns the user's open sessions, of very many the latest.
-	OpenSessions(ctx context.Context, username string) ([]Session, error)
+	// OpenSessionsOf returns the user's open sessions, of very many the latest.
+	OpenSessionsOf(ctx context.Context, username string) ([]Session, error)
 }
 
 // Explainer tells what would become of an Access-Request and why, without a server

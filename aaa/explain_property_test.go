@@ -41,7 +41,7 @@ func (h *userHistory) UsageAccounts(_ context.Context, usernames []string, since
 	return []UsageAccount{account}, nil
 }
 
-func (h *userHistory) OpenSessions(_ context.Context, username string) (list []Session, err error) {
+func (h *userHistory) OpenSessionsOf(_ context.Context, username string) (list []Session, err error) {
 	for _, s := range h.sessions {
 		if s.Username == username && s.Open() {
 			list = append(list, s)

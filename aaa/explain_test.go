@@ -189,7 +189,7 @@ func TestExplainAsksTheStoreOnlyForLimits(t *testing.T) {
 
 type brokenHistory struct{ userHistory }
 
-func (*brokenHistory) OpenSessions(context.Context, string) ([]Session, error) {
+func (*brokenHistory) OpenSessionsOf(context.Context, string) ([]Session, error) {
 	return nil, errors.New("the store is away")
 }
 

@@ -38,7 +38,7 @@ func (l *explainLimits) Waits() bool { return false }
 
 // EachSession implements SessionStore for the user.
 func (l *explainLimits) EachSession(ctx context.Context, _ time.Time, fn func(*Session) error) error {
-	sessions, err := l.store.OpenSessions(ctx, l.username)
+	sessions, err := l.store.OpenSessionsOf(ctx, l.username)
 	if err != nil {
 		return fmt.Errorf("read open sessions of %q: %w", l.username, err)
 	}

@@ -150,9 +150,9 @@ func (s *Store) ListSessions(ctx context.Context, filter SessionFilter) ([]aaa.S
 	return list, nil
 }
 
-// OpenSessions returns the user's open sessions, the latest start first and a thousand
+// OpenSessionsOf returns the user's open sessions, the latest start first and a thousand
 // at most.
-func (s *Store) OpenSessions(ctx context.Context, username string) ([]aaa.Session, error) {
+func (s *Store) OpenSessionsOf(ctx context.Context, username string) ([]aaa.Session, error) {
 	return s.ListSessions(ctx, SessionFilter{Username: username, Online: true})
 }
 
