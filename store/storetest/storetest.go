@@ -32,6 +32,7 @@ func Run(t *testing.T, database Database) {
 		"Plans":          testPlans,
 		"Groups":         testGroups,
 		"NAS":            testNAS,
+		"PolicyOf":       testPolicyOf,
 		"Profiles":       testProfiles,
 		"ByID":           testByID,
 		"UserPages":      testUserPages,
