@@ -40,10 +40,14 @@ const changesFloorSetting = "changes_floor"
 // everything again is faster.
 const maxChanges = 250_000
 
-func (s *Store) identifyFeed(ctx context.Context) (err error) {
-	s.feed, err = s.ensureSetting(ctx, feedSetting, strings.ReplaceAll(uuid.NewString(), "-", ""))
+func (s *Store) identifyFeed(ctx context.Context) error {
+	_, err := s.ensureSetting(ctx, feedSetting, newFeed())
 	return err
 }
+
+// newFeed makes the id of a feed. A database that is restored gets another one, also
+// under a program that has it open.
+func newFeed() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }
 
 // ChangeCursor returns the present end of the change feed.
 func (s *Store) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
@@ -51,19 +55,16 @@ func (s *Store) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
 	if err != nil {
 		return "", fmt.Errorf("change feed: %w", s.explain(err))
 	}
-	return s.cursor(place), nil
+	return aaa.ChangeCursor(place), nil
 }
 
-func (s *Store) cursor(place string) aaa.ChangeCursor {
-	return aaa.ChangeCursor(s.feed + "/" + place)
-}
-
-// feedEnd is the query for the present end of the feed, without the feed's id.
+// feedEnd is the query for the present end of the feed.
 func (s *Store) feedEnd() string {
+	const feed = "(SELECT value FROM settings WHERE name = '" + feedSetting + "') || '/' || "
 	if s.pool != nil {
-		return `substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) || '/' || pg_current_snapshot()::text`
+		return feed + `substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8) || '/' || pg_current_snapshot()::text`
 	}
-	return `coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)`
+	return feed + `coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'changes'), 0)`
 }
 
 func (s *Store) feedPlace(ctx context.Context, q querier) (place string, err error) {
@@ -90,19 +91,20 @@ func (s *Store) Changes(ctx context.Context, after aaa.ChangeCursor) ([]aaa.Chan
 	if err != nil {
 		return nil, "", fmt.Errorf("change feed: %w", s.explain(err))
 	}
-	return changes, s.cursor(place), nil
+	return changes, aaa.ChangeCursor(place), nil
 }
 
 func (s *Store) changesSince(ctx context.Context, tx *sql.Tx, after aaa.ChangeCursor, place string) ([]aaa.Change, error) {
 	var since feedPosition
 	if after != "" {
 		feed, rest, _ := strings.Cut(string(after), "/")
-		end, err := parsePosition(place)
+		endFeed, endRest, _ := strings.Cut(place, "/")
+		end, err := parsePosition(endRest)
 		if err != nil {
 			return nil, err
 		}
 		since, err = parsePosition(rest)
-		if err != nil || feed != s.feed || since.timeline != end.timeline || since.next > end.next {
+		if err != nil || feed != endFeed || since.timeline != end.timeline || since.next > end.next {
 			return nil, fmt.Errorf("%w: it belongs to another database", aaa.ErrCursorExpired)
 		}
 	}

@@ -90,7 +90,7 @@ func (s *Store) migrations() (*goose.Provider, error) {
 }
 
 func (s *Store) migrate(ctx context.Context, progress func(Migration)) error {
-	if err := s.checkSchema(ctx); err == nil || errors.Is(err, ErrSchemaNew) {
+	if err := s.checkSchema(ctx); err == nil || errors.Is(err, ErrSchemaNew) || errors.Is(err, ErrUnfinished) {
 		return err
 	}
 	provider, err := s.migrations()
@@ -123,6 +123,11 @@ func (s *Store) migrate(ctx context.Context, progress func(Migration)) error {
 
 // checkSchema compares the database's version with the newest one known here.
 func (s *Store) checkSchema(ctx context.Context) error {
+	if unfinished, err := s.isUnfinished(ctx, s.reader); err != nil {
+		return s.explain(err)
+	} else if unfinished {
+		return ErrUnfinished
+	}
 	provider, err := s.migrations()
 	if err != nil {
 		return err

@@ -49,7 +49,6 @@ type Store struct {
 	logger   *slog.Logger
 	now      func() time.Time
 	chain    operator.AuditChain
-	feed     string // what cursors of the change feed begin with, see change.go
 
 	partitions partitionDays // Postgres only
 	booted     bootCursor    // of NextBoots

@@ -85,6 +85,9 @@ func Run(t *testing.T, database Database) {
 		"ActionWorkers":  testActionWorkers,
 		"ActionRate":     testActionRate,
 		"ActionStops":    testActionStops,
+		"Backup":         testBackup,
+		"RestoreRefuses": testRestoreRefuses,
+		"BackupLoad":     testBackupUnderLoad,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, database) })
 	}
