@@ -154,10 +154,7 @@ func errNoMasterKey(path, what string) error {
 // data_dir and the master key if they are missing. madeKey is the path of a key
 // that was made.
 func storeOptions(c *config.Config, log *slog.Logger) (options store.Options, madeKey string, err error) {
-	path := c.MasterKeyFile
-	if path == "" {
-		path = filepath.Join(c.DataDir, masterKeyFile)
-	}
+	path := masterKeyPath(c)
 	if c.MasterKeyFile == "" || c.Store.URL == "" {
 		if err := ensureDataDir(c); err != nil {
 			return options, "", err

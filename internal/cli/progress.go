@@ -50,6 +50,13 @@ func (p *progress) of(n, total int64) {
 	}
 }
 
+// abandon ends it without a word: what failed says why.
+func (p *progress) abandon() {
+	if p.bar != nil {
+		_ = p.bar.Exit()
+	}
+}
+
 // done ends it and says how much was done in what time.
 func (p *progress) done(n int64) {
 	if p.bar != nil {

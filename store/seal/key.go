@@ -47,16 +47,30 @@ func LoadKey(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("master key: %w", err)
 	}
-	return parseKey(path, text)
+	key, err := ParseKey(text)
+	if err != nil {
+		return Key{}, fmt.Errorf("master key: %s does not hold 64 hex digits", path)
+	}
+	return key, nil
 }
 
-func parseKey(path string, text []byte) (Key, error) {
+// ParseKey reads a master key of 64 hex digits.
+func ParseKey(text []byte) (Key, error) {
 	octets, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(octets) != len(Key{}) {
 		// The decoder's error would quote the key.
-		return Key{}, fmt.Errorf("master key: %s does not hold 64 hex digits", path)
+		return Key{}, errors.New("a master key has 64 hex digits")
 	}
 	return Key(octets), nil
+}
+
+// SaveKey writes a master key to a file of its owner only, on stable storage. It fails
+// with fs.ErrExist rather than replace one.
+func SaveKey(path string, key Key) error {
+	if err := createFile(path, []byte(hex.EncodeToString(key[:])+"\n")); err != nil {
+		return fmt.Errorf("write master key: %w", err)
+	}
+	return nil
 }
 
 // LoadOrCreateKey is LoadKey, and makes the file with a new key if there is none.

@@ -44,7 +44,16 @@ func Backup(t testing.TB, s *store.Store) []byte {
 
 // Restore restores a backup.
 func Restore(ctx context.Context, options store.Options, backup io.Reader, how store.RestoreOptions) (*archive.Manifest, error) {
-	in, err := archive.NewReader(backup, Identity)
+	return RestoreWith(ctx, options, backup, Identity.String(), how)
+}
+
+// RestoreWith restores a backup that the identity opens.
+func RestoreWith(ctx context.Context, options store.Options, backup io.Reader, identity string, how store.RestoreOptions) (*archive.Manifest, error) {
+	key, err := age.ParseX25519Identity(identity)
+	if err != nil {
+		return nil, err
+	}
+	in, err := archive.NewReader(backup, key)
 	if err != nil {
 		return nil, err
 	}
