@@ -63,7 +63,7 @@ func (s *Store) snapshotRead(ctx context.Context, fn func(tx *writeTx) error) er
 			return err
 		}
 	}
-	return fn(&writeTx{Tx: tx, conn: conn, postgres: s.pool != nil})
+	return fn(&writeTx{Tx: tx, store: s, conn: conn, postgres: s.pool != nil})
 }
 
 // lockForRead locks all tables before the transaction's first query decides which state

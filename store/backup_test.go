@@ -74,14 +74,11 @@ func TestKilledRestore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, options := opened(t, database(t))
 			storetest.Fill(t, s)
-			for _, name := range []string{"user-02", "user-03", "user-04", "user-05"} {
-				require.NoError(t, s.UpdateUserProfile(t.Context(), name, func(p *store.Profile) error {
-					random := make([]byte, 1<<19)
-					_, err := rand.Read(random)
-					p.Note = hex.EncodeToString(random)
-					return err
-				}))
-			}
+			random := make([]byte, 1<<21)
+			_, err := rand.Read(random)
+			require.NoError(t, err)
+			_, err = storetest.Raw(t, options).ExecContext(t.Context(), "UPDATE user_profiles SET note = $1", hex.EncodeToString(random))
+			require.NoError(t, err)
 			backup := storetest.Backup(t, s)
 			require.NoError(t, s.DeleteUser(t.Context(), "user-07"))
 			rows := storetest.Rows(t, options)

@@ -155,7 +155,7 @@ func (r *restoring) mayReplace(ctx context.Context, current int64) error {
 }
 
 // filledFromTheStart are the tables that have rows in a new database.
-var filledFromTheStart = []string{"settings"}
+var filledFromTheStart = []string{"settings", "roles", "audit_marks"}
 
 // firstFilled returns the name of a table that has rows, none if the database is empty.
 func (s *Store) firstFilled(ctx context.Context) (string, error) {
@@ -190,7 +190,11 @@ func (r *restoring) empty(ctx context.Context, current int64) error {
 			return err
 		}
 		if tx.postgres {
-			return truncate(ctx, tx, tables)
+			guarded, err := tablesWithTriggers(ctx, tx) // audit_log must not be emptied otherwise
+			if err != nil {
+				return err
+			}
+			return errors.Join(alterTriggers(ctx, tx, guarded, "DISABLE"), truncate(ctx, tx, tables), alterTriggers(ctx, tx, guarded, "ENABLE"))
 		}
 		triggers, err := dropTriggers(ctx, tx)
 		if err != nil {
@@ -210,11 +214,6 @@ func (s *Store) isUnfinished(ctx context.Context, q querier) (unfinished bool, e
 	}
 	err = q.QueryRowContext(ctx, query, unfinishedTable).Scan(&unfinished)
 	return unfinished, err
-}
-
-// executor is a *sql.DB or *sql.Tx.
-type executor interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 }
 
 func (s *Store) dropUnfinished(ctx context.Context, db executor) error {
@@ -258,7 +257,7 @@ func (r *restoring) begin(ctx context.Context) (tx *writeTx, done func(), err er
 		}
 		begun, err := conn.BeginTx(ctx, nil)
 		if err == nil {
-			tx = &writeTx{Tx: begun, conn: conn, postgres: s.pool != nil, attempt: attempt}
+			tx = &writeTx{Tx: begun, store: s, conn: conn, postgres: s.pool != nil, attempt: attempt}
 			done = func() { begun.Rollback(); conn.Close() }
 			if err = s.lockAll(ctx, tx); err == nil {
 				return tx, done, nil
@@ -310,12 +309,24 @@ func (r *restoring) tables(present []archive.Table, fill func(t archive.Table) e
 	}
 }
 
+// actionsVersion is the version of the schema that has session_actions. What had waited
+// to be sent to NASes when the backup was made is not sent when it is restored: the
+// sessions are others.
+const actionsVersion = 9
+
 // settle gives the restored database what must not be that of the backup, and checks
 // that the master key fits.
 func (r *restoring) settle(ctx context.Context, tx *writeTx) error {
 	s := r.store
 	if r.header.SchemaVersion == r.known {
 		if err := s.dropUnfinished(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if r.header.SchemaVersion >= actionsVersion {
+		_, err := tx.ExecContext(ctx, `UPDATE session_actions SET state = 'failed', detail = 'the store was restored from a backup', lease_until = NULL
+			WHERE state IN ('queued', 'sent')`)
+		if err != nil {
 			return err
 		}
 	}

@@ -169,14 +169,14 @@ func truncate(ctx context.Context, tx *writeTx, tables []archive.Table) error {
 // fillPostgres loads all tables by COPY. Triggers, which would write a change for each
 // row, rest meanwhile.
 func (r *restoring) fillPostgres(ctx context.Context, tx *writeTx, present []archive.Table) error {
-	if err := truncate(ctx, tx, present); err != nil {
-		return err
-	}
 	guarded, err := tablesWithTriggers(ctx, tx)
 	if err != nil {
 		return err
 	}
 	if err := alterTriggers(ctx, tx, guarded, "DISABLE"); err != nil {
+		return err
+	}
+	if err := truncate(ctx, tx, present); err != nil {
 		return err
 	}
 	err = r.tables(present, func(t archive.Table) error {

@@ -19,6 +19,7 @@ import (
 	"radiusd/aaa"
 	"radiusd/ingest"
 	"radiusd/journal"
+	"radiusd/operator"
 	"radiusd/store"
 	"radiusd/store/archive"
 	"radiusd/store/seal"
@@ -80,7 +81,7 @@ func Fill(t testing.TB, s *store.Store) {
 		require.NoError(t, s.CreateUser(ctx, user))
 	}
 	require.NoError(t, s.DeleteUser(ctx, "user-49")) // the last number of its items is given out
-	require.NoError(t, s.UpdateUserProfile(ctx, "user-01", func(p *store.Profile) error {
+	require.NoError(t, s.UpdateUserProfile(ctx, "user-01", func(p *aaa.Profile) error {
 		p.FullName, p.Note = "Ada \x01 Lovelace \U0001F600", strings.Repeat("long ", 1000)
 		return nil
 	}))
@@ -222,6 +223,9 @@ func testBackup(t *testing.T, database Database) {
 		changes, _, err := other.Changes(ctx, "")
 		require.NoError(t, err)
 		assert.Empty(t, changes, "nothing was recorded while loading")
+		report, err := other.VerifyAudit(ctx, operator.AuditMark{}, nil)
+		require.NoError(t, err, "the audit log is a valid chain")
+		assert.Greater(t, report.Entries, uint64(50))
 		position, err := sinkOf(t, other).Cursor(ctx)
 		require.NoError(t, err)
 		assert.EqualValues(t, 4711, position)
