@@ -15,8 +15,9 @@ import (
 // for everything below it.
 var allowed = map[string][]string{
 	"cmd":                 {"internal/cli"},
-	"internal/cli":        {"internal/spelling", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "report", "store", "radius", "dictionary"},
+	"internal/cli":        {"internal/spelling", "internal/httpserver", "config", "api", "operator", "billing", "aaa", "ingest", "journal", "report", "store", "radius", "dictionary"},
 	"internal/testserver": {},
+	"internal/httpserver": {},
 	"deploy":              {},
 	"scripts":             {"dictionary", "store"},
 	"config":              {"internal/spelling"},

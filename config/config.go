@@ -177,10 +177,73 @@ type ClickHouse struct {
 	RetentionDays int `yaml:"retention_days"`
 }
 
-// Admin is the admin API.
+// Admin is the admin API: `adminapi serve` runs it as a process of its own, on
+// Postgres; `radiusd serve --admin` in the server's.
 type Admin struct {
-	// Reserved for the admin API of a later version; has no effect yet.
+	// Whether `radiusd serve` runs the admin API too, as with its flag --admin.
+	Enabled bool `yaml:"enabled"`
+	// Address to take requests on, as host:port. One that is not loopback needs TLS.
 	Listen string `yaml:"listen"`
+	// Whether an address that is not loopback may be served without TLS, for when a
+	// proxy on a network of its own ends TLS. Passwords and tokens cross the network
+	// in the clear then.
+	Insecure bool `yaml:"insecure"`
+	// File with the certificate, and the chain to its authority, in PEM. Empty: no TLS.
+	// The files are read again when they change; a pair that is of no use leaves the
+	// old one in place.
+	TLSCertFile string `yaml:"tls_cert_file"`
+	// File with the certificate's key, in PEM.
+	TLSKeyFile string `yaml:"tls_key_file"`
+	// Networks of the proxies before the API, as prefixes. Their X-Forwarded-For (or
+	// Forwarded, if there is none), X-Forwarded-Proto, X-Request-Id and traceparent are
+	// believed, and nobody else's. A proxy that sets Forwarded only has to remove the
+	// X-Forwarded-For that clients send.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+	// Origins whose pages may use the API from a browser, like
+	// https://console.example.net. Empty: none (CORS is off).
+	CORSOrigins []string `yaml:"cors_origins"`
+	// Requests to log: off, failed (answered with status 400 or above) or all. Query
+	// strings, bodies and tokens are never logged. Changes are in the audit log in any
+	// case.
+	AccessLog string `yaml:"access_log" oneof:"off,failed,all"`
+	// Address of adminapi's own /metrics, /healthz and /readyz, as host:port; within
+	// radiusd they are at metrics.listen. It has no authentication. Empty turns it off.
+	MetricsListen string `yaml:"metrics_listen"`
+	// Networks, as prefixes, that webhooks may be delivered to although they are
+	// private. Empty: public addresses only.
+	WebhookAllow []string `yaml:"webhook_allow"`
+	// Where to send traces of requests and of the store's statements, by OTLP over HTTP,
+	// like http://127.0.0.1:4318/v1/traces. Empty: no traces. They hold no arguments of
+	// statements.
+	Traces string `yaml:"traces" secret:"url"`
+
+	OIDC OIDC `yaml:"oidc"`
+}
+
+// OIDC is signing in through an OpenID provider. Operators are not made by it: each has to
+// be there already.
+type OIDC struct {
+	// URL of the provider, under which /.well-known/openid-configuration is. Empty:
+	// operators sign in with their passwords only.
+	Issuer string `yaml:"issuer"`
+	// Id that the provider gave this client.
+	ClientID string `yaml:"client_id"`
+	// File with the secret that the provider gave this client. Empty: a public client.
+	ClientSecretFile string `yaml:"client_secret_file"`
+	// Where the provider sends the browser back to: the API's address with
+	// /api/v1/auth/oidc/callback, as the provider knows it.
+	RedirectURL string `yaml:"redirect_url"`
+	// What the provider is called on a sign-in page.
+	Name string `yaml:"name"`
+	// Claim of the ID token with a list of texts that role_map turns into roles, at
+	// each sign-in. Empty: roles are given here.
+	RoleClaim string `yaml:"role_claim"`
+	// Roles for what is in role_claim, each as text=role.
+	RoleMap []string `yaml:"role_map"`
+	// Whether the first sign-in of a person finds the operator by an e-mail address
+	// that the provider has verified. If not, an operator must be given the subject
+	// before.
+	LinkByEmail bool `yaml:"link_by_email"`
 }
 
 // Metrics is the listener for those who watch the server: /metrics, /healthz,
@@ -213,8 +276,11 @@ func Default() *Config {
 		Store:      Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
 		Redis:      Redis{Prefix: "radiusd"},
 		ClickHouse: ClickHouse{RetentionDays: 1100},
-		Admin:      Admin{Listen: "127.0.0.1:8080"},
-		Metrics:    Metrics{Listen: "127.0.0.1:9812"},
-		Log:        Log{Level: slog.LevelInfo, Format: "auto"},
+		Admin: Admin{
+			Listen: "127.0.0.1:8080", AccessLog: "off", MetricsListen: "127.0.0.1:9813",
+			OIDC: OIDC{Name: "Single sign-on"},
+		},
+		Metrics: Metrics{Listen: "127.0.0.1:9812"},
+		Log:     Log{Level: slog.LevelInfo, Format: "auto"},
 	}
 }

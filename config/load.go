@@ -180,11 +180,7 @@ func (c *Config) Origin(key string) Origin {
 
 // Warnings lists what is not wrong but probably not meant.
 func (c *Config) Warnings() []string {
-	warnings := slices.Clone(c.warnings)
-	if o := c.Origin("admin.listen"); c.Admin.Listen != Default().Admin.Listen {
-		warnings = append(warnings, fmt.Sprintf("%s: admin.listen: has no effect in this version", o))
-	}
-	return warnings
+	return slices.Clone(c.warnings)
 }
 
 // Setting is one key with its effective value.

@@ -57,10 +57,24 @@ var samples = map[string]string{
 	"store.auto_migrate":      "false",
 	"store.retention_days":    "30",
 	"redis.url":               "redis://:***@localhost:6379/1", "redis.cluster": "true", "redis.prefix": "isp", "clickhouse.url": "clickhouse://radiusd:***@localhost:9000/radiusd", "clickhouse.cluster": "main", "clickhouse.retention_days": "31", "journal.keep": "1h",
-	"admin.listen":   "127.0.0.1:8081",
+	"admin.enabled": "true", "admin.listen": "[::1]:8081", "admin.insecure": "true",
+	"admin.tls_cert_file": "/etc/radiusd/tls.crt", "admin.tls_key_file": "/etc/radiusd/tls.key",
+	"admin.trusted_proxies": "192.0.2.0/24,2001:db8::1", "admin.cors_origins": "https://console.example.net,http://localhost:5173",
+	"admin.access_log": "failed", "admin.metrics_listen": "127.0.0.1:9814", "admin.webhook_allow": "10.1.0.0/16,10.2.0.0/16",
+	"admin.traces": "http://127.0.0.1:4318/v1/traces", "admin.oidc.issuer": "https://login.example.net",
+	"admin.oidc.client_id": "radiusd", "admin.oidc.client_secret_file": "/etc/radiusd/oidc",
+	"admin.oidc.redirect_url": "https://radius.example.net/api/v1/auth/oidc/callback", "admin.oidc.name": "Example",
+	"admin.oidc.role_claim": "groups", "admin.oidc.role_map": "noc=support,staff=read-only", "admin.oidc.link_by_email": "true",
 	"metrics.listen": "127.0.0.1:9813",
 	"log.level":      "debug",
 	"log.format":     "json",
+}
+
+// companions are the settings that a key is not valid without.
+var companions = map[string][]string{
+	"admin.tls_cert_file": {"RADIUSD_ADMIN_TLS_KEY_FILE=x"},
+	"admin.tls_key_file":  {"RADIUSD_ADMIN_TLS_CERT_FILE=x"},
+	"admin.oidc.issuer":   {"RADIUSD_ADMIN_OIDC_CLIENT_ID=x", "RADIUSD_ADMIN_OIDC_REDIRECT_URL=https://x"},
 }
 
 func setting(t *testing.T, c *Config, key string) Setting {
@@ -81,29 +95,30 @@ func TestEveryKeyFromEverySource(t *testing.T) {
 			require.True(t, ok, "no sample value for the key")
 			require.NotEqual(t, want, setting(t, Default(), key).Value, "the sample is the default")
 
-			section, name, nested := strings.Cut(key, ".")
-			yaml := "# comment\n" + key + ": '" + want + "'\n"
-			line := 2
-			if nested {
-				yaml, line = "# comment\n"+section+":\n  "+name+": '"+want+"'\n", 3
+			yaml, line := "# comment\n", 2
+			parts := strings.Split(key, ".")
+			for i, part := range parts[:len(parts)-1] {
+				yaml += strings.Repeat("  ", i) + part + ":\n"
+				line++
 			}
+			yaml += strings.Repeat("  ", len(parts)-1) + parts[len(parts)-1] + ": '" + want + "'\n"
 			if strings.Contains(want, ",") {
 				yaml = strings.Replace(yaml, "'"+want+"'", "['"+strings.ReplaceAll(want, ",", "', '")+"']", 1)
 			}
 			path := write(t, yaml)
-			c, err := Load(path, nil)
+			c, err := Load(path, companions[key])
 			require.NoError(t, err)
 			got := setting(t, c, key)
 			assert.Equal(t, want, got.Value)
 			assert.Equal(t, Origin{Kind: FromFile, Name: path, Line: line}, got.Origin)
 
 			env := EnvName(key)
-			c, err = Load("", []string{"HOME=/root", env + "=" + want})
+			c, err = Load("", append([]string{"HOME=/root", env + "=" + want}, companions[key]...))
 			require.NoError(t, err)
 			assert.Equal(t, want, setting(t, c, key).Value)
 			assert.Equal(t, Origin{Kind: FromEnv, Name: env}, c.Origin(key))
 
-			c, err = Load("", nil, Override{Key: key, Value: want, Flag: "--x"})
+			c, err = Load("", companions[key], Override{Key: key, Value: want, Flag: "--x"})
 			require.NoError(t, err)
 			assert.Equal(t, want, setting(t, c, key).Value)
 			assert.Equal(t, Origin{Kind: FromFlag, Name: "--x"}, c.Origin(key))
@@ -154,11 +169,6 @@ log:        {level: info, format: auto}  # tint on a terminal, JSON elsewhere
 	require.NoError(t, err)
 	assert.Equal(t, "data", c.DataDir)
 	assert.Empty(t, c.Warnings())
-
-	c, err = Load(write(t, "admin: {listen: ':8080'}\n"), nil)
-	require.NoError(t, err)
-	require.Len(t, c.Warnings(), 1)
-	assert.Contains(t, c.Warnings()[0], "radiusd.yaml:1: admin.listen: has no effect in this version")
 }
 
 func TestEverythingWrongAtOnce(t *testing.T) {

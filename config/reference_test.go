@@ -87,9 +87,11 @@ func documentation(t *testing.T, comments map[string]string) []documented {
 	for _, f := range fields() {
 		structure, name := reflect.TypeFor[Config](), ""
 		d := documented{field: f, value: formatValue(f.value(Default()))}
-		if len(f.index) > 1 {
-			structure = structure.Field(f.index[0]).Type
-			name, _, _ = strings.Cut(f.key, ".")
+		for _, at := range f.index[:len(f.index)-1] {
+			structure = structure.Field(at).Type
+		}
+		if dot := strings.LastIndexByte(f.key, '.'); dot >= 0 {
+			name = f.key[:dot]
 		}
 		if name != section {
 			section = name
@@ -144,16 +146,14 @@ func example(t *testing.T, comments map[string]string) string {
 	var b strings.Builder
 	b.WriteString("# Configuration of radiusd: every key with its default. Written by go generate\n" +
 		"# ./config; a key that is left out has the same value.\n")
-	indent := ""
 	for _, d := range documentation(t, comments) {
-		name := d.key
+		parts := strings.Split(d.key, ".")
+		name, indent := parts[len(parts)-1], strings.Repeat("  ", len(parts)-1)
 		if d.section != "" {
-			fmt.Fprintf(&b, "\n%s%s:\n", wrap(d.sectionDoc, "# "), d.section)
-			indent = "  "
+			outer := strings.Repeat("  ", len(parts)-2)
+			fmt.Fprintf(&b, "\n%s%s%s:\n", wrap(d.sectionDoc, outer+"# "), outer, parts[len(parts)-2])
 		}
-		if _, rest, ok := strings.Cut(d.key, "."); ok {
-			name = rest
-		} else {
+		if len(parts) == 1 {
 			b.WriteString("\n")
 		}
 		value := d.value

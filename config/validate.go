@@ -57,7 +57,7 @@ func (c *Config) Validate() error {
 	v.check("clickhouse.cluster", strings.Trim(c.ClickHouse.Cluster, clusterLetters) == "",
 		"%q: want letters, digits, _ and -", c.ClickHouse.Cluster)
 	v.count("clickhouse.retention_days", c.ClickHouse.RetentionDays, 0, 36500)
-	v.optionalListen("admin.listen", c.Admin.Listen)
+	v.admin(&c.Admin)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()
 }

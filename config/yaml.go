@@ -30,7 +30,7 @@ type fileValue struct {
 type fileReader struct {
 	name     string
 	keys     map[string]bool // every leaf's key
-	sections map[string]bool // every prefix of a key
+	sections map[string]bool // every prefix of a key, without the dot
 	values   map[string]fileValue
 	problems Problems
 }
@@ -39,8 +39,10 @@ func newFileReader(name string, fields []field) *fileReader {
 	r := &fileReader{name: name, keys: map[string]bool{}, sections: map[string]bool{}, values: map[string]fileValue{}}
 	for _, f := range fields {
 		r.keys[f.key] = true
-		if section, _, ok := strings.Cut(f.key, "."); ok {
-			r.sections[section] = true
+		for at, letter := range f.key {
+			if letter == '.' {
+				r.sections[f.key[:at]] = true
+			}
 		}
 	}
 	return r
@@ -114,8 +116,8 @@ func (r *fileReader) mapping(node ast.MapNode, prefix string) {
 		}
 		seen[name] = line
 		switch {
-		case prefix == "" && r.sections[name]:
-			r.section(value, name)
+		case r.sections[key]:
+			r.section(value, key)
 		case r.keys[key]:
 			r.leaf(value, key, line)
 		default:
