@@ -37,17 +37,21 @@ const (
 // exit code. environ is as [os.Environ] gives it. Cancelling ctx asks the command
 // to end.
 func Main(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, environ []string) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now}
-	root := a.rootCommand()
+	a := &app{program: "radiusd", stdin: stdin, stdout: stdout, stderr: stderr, environ: environ, now: time.Now}
+	return a.run(ctx, a.rootCommand(), args)
+}
+
+func (a *app) run(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
 	return a.exit(root.ExecuteContext(ctx))
 }
 
 // app is one run of a command line.
 type app struct {
+	program        string // its name, for errors
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
@@ -72,13 +76,13 @@ func (a *app) exit(err error) int {
 		fmt.Fprintln(a.stderr, err)
 		return exitUsage
 	case errors.As(err, &usage):
-		fmt.Fprintf(a.stderr, "radiusd: %v\n", usage)
+		fmt.Fprintf(a.stderr, "%s: %v\n", a.program, usage)
 		return exitUsage
 	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(a.stderr, "radiusd: interrupted")
+		fmt.Fprintf(a.stderr, "%s: interrupted\n", a.program)
 		return exitFailed
 	default:
-		fmt.Fprintf(a.stderr, "radiusd: %s\n", oneLine(err))
+		fmt.Fprintf(a.stderr, "%s: %s\n", a.program, oneLine(err))
 		return exitFailed
 	}
 }
@@ -111,17 +115,8 @@ server follows within a second.`,
   radiusd user add alice --password-stdin --plan home
   radiusd test auth alice s3cret
   radiusd session list --online`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
 	}
-	flags := root.PersistentFlags()
-	flags.StringVar(&a.configPath, "config", "", "configuration `FILE` (default $RADIUSD_CONFIG, radiusd.yaml, /etc/radiusd/radiusd.yaml)")
-	flags.StringVar(&a.logLevel, "log-level", "", "least `LEVEL` to log: debug, info, warn, error (default log.level)")
-	flags.StringVar(&a.logFormat, "log-format", "", "log as `FORMAT`: auto, text, json (default log.format)")
-	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
-	completeFlag(root, "log-level", "debug", "info", "warn", "error")
-	completeFlag(root, "log-format", "auto", "text", "json")
-
+	a.prepareRoot(root)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "data", Title: "Data:"}, &cobra.Group{ID: "tools", Title: "Tools:"})
 	add := func(group string, commands ...*cobra.Command) {
 		for _, c := range commands {
@@ -134,9 +129,21 @@ server follows within a second.`,
 	add("tools", a.toolCommands()...)
 	root.SetHelpCommandGroupID("tools")
 	root.SetCompletionCommandGroupID("tools")
-	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	prepare(root)
 	return root
+}
+
+// prepareRoot gives the root of a tree the global flags.
+func (a *app) prepareRoot(root *cobra.Command) {
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.configPath, "config", "", "configuration `FILE` (default $RADIUSD_CONFIG, radiusd.yaml, /etc/radiusd/radiusd.yaml)")
+	flags.StringVar(&a.logLevel, "log-level", "", "least `LEVEL` to log: debug, info, warn, error (default log.level)")
+	flags.StringVar(&a.logFormat, "log-format", "", "log as `FORMAT`: auto, text, json (default log.format)")
+	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
+	completeFlag(root, "log-level", "debug", "info", "warn", "error")
+	completeFlag(root, "log-format", "auto", "text", "json")
 }
 
 // prepare gives every command of the tree the same treatment of a wrong command

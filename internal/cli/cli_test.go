@@ -27,7 +27,7 @@ func walk(c *cobra.Command, fn func(*cobra.Command)) {
 	}
 }
 
-func newRoot() *cobra.Command { return (&app{}).rootCommand() }
+func newRoot() *cobra.Command { return (&app{program: "radiusd"}).rootCommand() }
 
 func TestEveryCommandIsDocumented(t *testing.T) {
 	walk(newRoot(), func(c *cobra.Command) {
@@ -93,7 +93,7 @@ break gets an apostrophe in front, so that no spreadsheet takes it for a formula
 completes commands, flags, and names of users, plans, groups, NASes, sessions and
 attributes.
 `)
-	walk(newRoot(), func(c *cobra.Command) {
+	describe := func(c *cobra.Command) {
 		if c.HasParent() && c.Parent().HasParent() && c.Parent().Name() == "completion" || c.Name() == "help" {
 			return
 		}
@@ -104,7 +104,9 @@ attributes.
 			long = c.Short + "."
 		}
 		fmt.Fprintf(&b, "%s\n\n%s```\n", strings.TrimSpace(long), c.UsageString())
-	})
+	}
+	walk(newRoot(), describe)
+	walk((&app{program: "adminapi"}).adminRootCommand(), describe)
 	path := filepath.Join("..", "..", "docs", "commands.md")
 	if *update {
 		require.NoError(t, os.WriteFile(path, []byte(b.String()), 0o644))

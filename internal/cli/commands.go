@@ -16,3 +16,8 @@ func (a *app) dataCommands() []*cobra.Command {
 func (a *app) toolCommands() []*cobra.Command {
 	return []*cobra.Command{a.testCommand(), a.benchCommand(), a.configCommand(), a.dictionaryCommand(), a.versionCommand()}
 }
+
+// adminCommands are those of the program adminapi.
+func (a *app) adminCommands() []*cobra.Command {
+	return []*cobra.Command{a.operatorCommand(), a.versionCommand()}
+}

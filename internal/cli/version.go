@@ -45,7 +45,7 @@ func (a *app) versionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:               "version",
 		Short:             "Print version and build information",
-		Example:           "  radiusd version -o json",
+		Example:           "  " + a.program + " version -o json",
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
