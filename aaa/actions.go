@@ -237,7 +237,9 @@ func (a *Actions) act(ctx context.Context, c *ClaimedAction) {
 func (a *Actions) perform(ctx context.Context, c *ClaimedAction) SessionAction {
 	action := c.SessionAction
 	end := func(state ActionState, detail string) SessionAction {
-		action.State, action.Detail = state, detail
+		if action.State = state; detail != "" { // else why it was queued
+			action.Detail = detail
+		}
 		return action
 	}
 	switch s := c.Session; {

@@ -154,7 +154,8 @@ func (b *backend) do(fn func(*openedStore) error) error {
 }
 
 // What follows is aaa.DirectoryStore, aaa.AuthRecordStore, aaa.SessionStore,
-// redis.UsageStore, ingest.BootFeed and ingest.Sink on the store once it is open.
+// aaa.ActionQueue, redis.UsageStore, ingest.BootFeed and ingest.Sink on the store once
+// it is open.
 
 func (b *backend) ChangeCursor(ctx context.Context) (aaa.ChangeCursor, error) {
 	return with(b, func(s *openedStore) (aaa.ChangeCursor, error) { return s.ChangeCursor(ctx) })
@@ -226,4 +227,28 @@ func (b *backend) Write(ctx context.Context, batch *ingest.Batch) error {
 
 func (b *backend) CloseSessions(ctx context.Context, closings []aaa.Closing) error {
 	return b.do(func(s *openedStore) error { return s.CloseSessions(ctx, closings) })
+}
+
+func (b *backend) ClaimActions(ctx context.Context, claim aaa.ActionClaim) ([]aaa.ClaimedAction, error) {
+	return with(b, func(s *openedStore) ([]aaa.ClaimedAction, error) { return s.ClaimActions(ctx, claim) })
+}
+
+func (b *backend) RecordActions(ctx context.Context, outcomes []aaa.SessionAction, stopBy time.Time) error {
+	return b.do(func(s *openedStore) error { return s.RecordActions(ctx, outcomes, stopBy) })
+}
+
+func (b *backend) ReleaseActions(ctx context.Context, ids []uuid.UUID) error {
+	return b.do(func(s *openedStore) error { return s.ReleaseActions(ctx, ids) })
+}
+
+func (b *backend) OverdueStops(ctx context.Context, again time.Time, limit int) ([]aaa.ClaimedAction, error) {
+	return with(b, func(s *openedStore) ([]aaa.ClaimedAction, error) { return s.OverdueStops(ctx, again, limit) })
+}
+
+func (b *backend) RepeatedActions(ctx context.Context, repeated []aaa.SessionAction) error {
+	return b.do(func(s *openedStore) error { return s.RepeatedActions(ctx, repeated) })
+}
+
+func (b *backend) GoneSessions(ctx context.Context, since time.Time) ([]aaa.GoneSession, error) {
+	return with(b, func(s *openedStore) ([]aaa.GoneSession, error) { return s.GoneSessions(ctx, since) })
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -330,37 +331,101 @@ func TestSessions(t *testing.T) {
 	})
 }
 
-// testDisconnect has the session 2 of a NAS on loopback disconnected.
+// testDisconnect has the session 2 of a NAS on loopback disconnected and changed.
 func testDisconnect(t *testing.T, s *site, ended string) {
 	var answer atomic.Value
 	answer.Store(radiustest.ACK())
 	port := radiustest.NewDynamic(t, "127.0.0.1", func(radius.Packet) radiustest.DynamicAnswer {
 		return answer.Load().(radiustest.DynamicAnswer)
 	})
+	// act runs a command about one session that must end with the code, and returns
+	// its row.
+	act := func(code int, args ...string) map[string]any {
+		t.Helper()
+		r := s.run(append(append([]string{"session"}, args...), "-o", "json")...)
+		require.Equal(t, code, r.code, r.err)
+		var rows []map[string]any
+		require.NoError(t, json.Unmarshal([]byte(r.out), &rows))
+		require.Len(t, rows, 1)
+		return rows[0]
+	}
 	assert.Contains(t, s.fails(exitFailed, "session", "disconnect", ended), "has ended already")
-	assert.Contains(t, s.fails(exitFailed, "session", "disconnect", "2"), "no NAS with the address 127.0.0.1")
+	row := act(exitFailed, "disconnect", "2")
+	assert.Equal(t, "failed", row["state"])
+	assert.Contains(t, row["detail"], "no NAS with the address 127.0.0.1")
 	s.ok("nas", "add", "127.0.0.0/8", "--secret", radiustest.Secret, "--coa-port", netip.MustParseAddrPort(port.Addr).String()[len("127.0.0.1:"):])
 
-	assert.Contains(t, s.ok("session", "disconnect", "2"), "has acknowledged (Disconnect-ACK)")
+	row = act(exitOK, "disconnect", "2", "--stop-wait", "0")
+	assert.Equal(t, "acknowledged", row["state"])
+	assert.Equal(t, "disconnect", row["kind"])
+	assert.Equal(t, 1.0, row["attempts"])
+	assert.Nil(t, row["stopped_at"])
+	assert.NotEmpty(t, row["actor"])
 	request := <-port.Requests
 	assert.True(t, request.Verified)
 	attributes := request.Packet.Attributes()
 	assert.Equal(t, radius.DisconnectRequest, request.Packet.Code())
 	for typ, want := range map[radius.Type]string{
-		radius.TypeAcctSessionID: "2", radius.TypeUserName: "alice", radius.TypeCallingStationID: "02-00-00-00-00-01", radius.TypeNASIdentifier: "bras",
+		radius.TypeAcctSessionID: "2", radius.TypeUserName: "alice", radius.TypeCallingStationID: "02-00-00-00-00-01",
 	} {
 		got, _ := attributes.String(typ)
 		assert.Equal(t, want, got, typ)
 	}
 	framed, _ := attributes.Addr(radius.TypeFramedIPAddress)
 	assert.Equal(t, "192.0.2.7", framed.String())
+	assert.False(t, attributes.Has(radius.TypeNASIPAddress), "no proxy is in between")
 	assert.True(t, attributes.Has(radius.TypeEventTimestamp))
 	assert.True(t, attributes.Has(radius.TypeMessageAuthenticator))
 
-	answer.Store(radiustest.NAK(503))
-	assert.Contains(t, s.fails(exitFailed, "session", "disconnect", "2"), "has refused (Disconnect-NAK, Error-Cause 503, Session-Context-Not-Found)")
+	s.ok("plan", "add", "slow", "--session-timeout", "10m")
+	row = act(exitOK, "coa", "2", "--attribute", "Session-Timeout := 600", "--attribute", "Idle-Timeout := 60")
+	assert.Equal(t, []any{"Session-Timeout := 600", "Idle-Timeout := 60"}, row["attributes"])
+	request = <-port.Requests
+	assert.Equal(t, radius.CoARequest, request.Packet.Code())
+	seconds, _ := request.Packet.Attributes().Uint32(radius.TypeSessionTimeout)
+	assert.Equal(t, uint32(600), seconds)
+	row = act(exitOK, "coa", "--user", "alice", "--plan", "slow", "--yes")
+	assert.Equal(t, []any{"Session-Timeout += 600"}, row["attributes"])
+	<-port.Requests
+	for want, args := range map[string][]string{
+		"either --attribute or --plan": {"2"},
+		"identifies the session":       {"2", "--attribute", "Framed-IP-Address := 192.0.2.1"},
+		"is not 'ATTRIBUTE OP VALUE'":  {"2", "--attribute", "Session-Timeout"},
+		"want the ids of sessions":     {"--plan", "slow"},
+		"--rate must not be negative":  {"2", "--plan", "slow", "--rate", "-1"},
+		"Give --yes":                   {"--all-online", "--plan", "slow"},
+		"--all-online goes without":    {"--all-online", "--user", "alice", "--plan", "slow"},
+	} {
+		assert.Contains(t, s.fails(exitUsage, append([]string{"session", "coa"}, args...)...), want)
+	}
+	assert.Contains(t, s.fails(exitFailed, "session", "coa", "2", "--plan", "nope"), "not found")
+
+	answer.Store(radiustest.NAK(404))
+	row = act(exitFailed, "disconnect", "2")
+	assert.Equal(t, "refused", row["state"])
+	assert.Equal(t, "Invalid-Request", row["error_cause"])
 	answer.Store(radiustest.Silence())
-	assert.Contains(t, s.fails(exitFailed, "session", "disconnect", "2", "--timeout", "100ms"), "no answer from 127.0.0.1:")
+	row = act(exitFailed, "disconnect", "--nas", "127.0.0.1", "--yes", "--timeout", "100ms")
+	assert.Equal(t, "unanswered", row["state"])
+	assert.Contains(t, row["detail"], "no answer from 127.0.0.1:")
+
+	listed := s.rows("session", "actions")
+	assert.Len(t, listed, 6)
+	assert.Equal(t, row["id"], listed[0]["id"])
+	assert.Len(t, s.rows("session", "actions", "--state", "failed,refused"), 2)
+	assert.Len(t, s.rows("session", "actions", "--batch", row["batch_id"].(string)), 1)
+	assert.Contains(t, s.fails(exitUsage, "session", "actions", "--state", "lost"), "--state")
+	assert.Contains(t, s.fails(exitUsage, "session", "actions", "--batch", "7"), "is not an id")
+
+	// What the NAS does not know has ended: it is closed, as if it had lapsed.
+	answer.Store(radiustest.NAK(503))
+	row = act(exitOK, "disconnect", "2")
+	assert.Equal(t, "gone", row["state"])
+	session := s.object("session", "show", row["session_id"].(string))
+	assert.NotNil(t, session["stopped_at"])
+	assert.Equal(t, true, session["stop_inferred"])
+	assert.Equal(t, aaa.CauseLapsed, session["terminate_cause"])
+	assert.Empty(t, s.rows("session", "disconnect", "--all-online", "--yes"), "none is open")
 }
 
 func TestCompletion(t *testing.T) {

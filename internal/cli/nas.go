@@ -51,7 +51,7 @@ func nasColumns(single bool) []column[aaa.NAS] {
 // coaPort is where the NAS takes Disconnect and CoA requests (RFC 5176 section 3).
 func coaPort(n *aaa.NAS) uint16 {
 	if n.CoAPort == 0 {
-		return 3799
+		return aaa.DefaultCoAPort
 	}
 	return n.CoAPort
 }

@@ -53,6 +53,8 @@ type node struct {
 	server     *radius.Server
 	access     *aaa.Access
 	accounting *aaa.Accounting
+	client     radius.Client // of actions
+	actions    *aaa.Actions
 	observer   *observer
 	keep       store.Retention
 
@@ -219,7 +221,14 @@ func (n *node) makeHandlers(cfg *config.Config, dict *dictionary.Dictionary) err
 		Directory: n.directory, Dictionary: dict, Templates: templates, Limits: n.limits(), Records: n.records,
 		Location: cfg.Location(), RejectDelay: orAtOnce(cfg.Auth.RejectDelay), Registerer: n.registry, Logger: n.log,
 	})
+	if err != nil {
+		return err
+	}
 	n.accounting = &aaa.Accounting{Journal: n.journal}
+	n.actions, err = aaa.NewActions(aaa.ActionsOptions{
+		Queue: n.backend, NASes: n.directory, Dictionary: dict, Templates: templates, Client: &n.client,
+		Live: n.live, Registerer: n.registry, Logger: n.log,
+	})
 	return err
 }
 
@@ -251,6 +260,7 @@ func (n *node) start() error {
 	}
 	run(n.directory.Run)
 	run(n.records.Run)
+	run(n.actions.Run)
 	n.background.Go(func() error { return n.ingest.Run(background) })
 	if n.shared != nil {
 		run(n.shared.Run)
@@ -303,6 +313,7 @@ func (n *node) close() {
 			n.log.Warn("close the metrics listener", "error", err)
 		}
 	}
+	_ = n.client.Close() // only says so to exchanges, and there are none any more
 	if n.shared != nil {
 		if err := n.shared.Close(); err != nil {
 			n.log.Warn("close Redis", "error", err)

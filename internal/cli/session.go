@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
-	"net"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,19 +14,19 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/config"
-	"radiusd/radius"
 	"radiusd/store"
 )
 
 func (a *app) sessionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "session",
-		Short: "List, count, show and disconnect sessions",
+		Short: "List, count, show, change and disconnect sessions",
 		Example: `  radiusd session list --online
   radiusd session list --user alice -o csv
   radiusd session disconnect 01890a5d-ac96-774b-bcce-b302099a8057`,
 	}
-	c.AddCommand(a.sessionListCommand(), a.sessionCountCommand(), a.sessionShowCommand(), a.sessionDisconnectCommand())
+	c.AddCommand(a.sessionListCommand(), a.sessionCountCommand(), a.sessionShowCommand(),
+		a.sessionDisconnectCommand(), a.sessionCoACommand(), a.sessionActionsCommand())
 	return c
 }
 
@@ -272,132 +270,4 @@ func (a *app) sessionShowCommand() *cobra.Command {
 	c.Flags().IntVar(&limit, "limit", limit, "at most `N` accounting records, the latest; 0 for all")
 	a.outputFlag(c)
 	return c
-}
-
-func (a *app) sessionDisconnectCommand() *cobra.Command {
-	timeout := 10 * time.Second
-	c := &cobra.Command{
-		Use:   "disconnect ID",
-		Short: "Ask the NAS to end a session (Disconnect-Request, RFC 5176)",
-		Long: `Sends a Disconnect-Request to the NAS of the session, on its CoA port, and says
-what became of it: acknowledged, refused with a cause, or no answer. The session
-is listed as ended once the NAS's accounting Stop has arrived.`,
-		Example: `  radiusd session disconnect 01890a5d-ac96-774b-bcce-b302099a8057
-  radiusd session disconnect 4711 --timeout 30s`,
-		Args:              arguments("ID"),
-		ValidArgsFunction: first(a.completeSessions),
-		RunE: func(c *cobra.Command, args []string) error {
-			if timeout <= 0 {
-				return usagef("--timeout must be greater than zero")
-			}
-			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
-				session, err := findSession(c.Context(), s, args[0])
-				if err != nil {
-					return err
-				}
-				if !session.Open() {
-					return fmt.Errorf("session %s has ended already, at %s", session.ID, tableTime(session.StoppedAt))
-				}
-				nas, err := sessionNAS(c.Context(), s, session)
-				if err != nil {
-					return err
-				}
-				return a.disconnect(c.Context(), cfg, session, nas, timeout)
-			})
-		},
-	}
-	c.Flags().DurationVar(&timeout, "timeout", timeout, "how long to wait for an answer")
-	return c
-}
-
-// sessionNAS is the NAS of the directory that a session is on.
-func sessionNAS(ctx context.Context, s *store.Store, session *aaa.Session) (*aaa.NAS, error) {
-	list, err := s.NASes(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var best *aaa.NAS
-	for i := range list {
-		nas := &list[i]
-		if nas.ID == session.NASID {
-			return nas, nil
-		}
-		if nas.Prefix.Contains(session.NASAddr) && (best == nil || nas.Prefix.Bits() > best.Prefix.Bits()) {
-			best = nas
-		}
-	}
-	if best == nil {
-		return nil, fmt.Errorf("no NAS with the address %s is known any more, so there is no secret for it", session.NASAddr)
-	}
-	return best, nil
-}
-
-// disconnect asks the NAS to end the session. The address is that of the NAS if
-// it is one host, else what the session came from.
-func (a *app) disconnect(ctx context.Context, cfg *config.Config, session *aaa.Session, nas *aaa.NAS, timeout time.Duration) error {
-	address := session.NASAddr
-	if nas.Prefix.IsSingleIP() {
-		address = nas.Prefix.Addr()
-	}
-	if !address.IsValid() {
-		return fmt.Errorf("session %s has no address of its NAS", session.ID)
-	}
-	if !nas.Prefix.Contains(address) { // it sends the NAS-IP-Address of another network, from behind NAT for one
-		return fmt.Errorf("session %s came with the NAS-IP-Address %s, which is not in %s: add its NAS with the address that takes Disconnect-Requests",
-			session.ID, address, nas.Prefix)
-	}
-	d, err := openDictionary(cfg)
-	if err != nil {
-		return err
-	}
-	server := net.JoinHostPort(address.String(), strconv.Itoa(int(coaPort(nas))))
-	client := radius.Client{MaxDuration: timeout}
-	defer client.Close()
-	reply, err := client.Exchange(ctx, server, nas.Secret, disconnectRequest(session, a.now()))
-	if err != nil {
-		var silence *radius.NoAnswerError
-		if errors.As(err, &silence) && silence.Cause == nil && silence.Ignored == 0 {
-			return fmt.Errorf("no answer from %s to %d requests: does the NAS take Disconnect-Requests on this port, from this machine, with this secret?", server, silence.Attempts)
-		}
-		return explainExchange(err)
-	}
-	if reply.Code() == radius.DisconnectACK {
-		fmt.Fprintf(a.stdout, "session %s: the NAS %s has acknowledged (Disconnect-ACK)\n", session.ID, address)
-		return nil
-	}
-	cause := "without a cause"
-	if number, ok := reply.Attributes().Uint32(radius.TypeErrorCause); ok {
-		cause = fmt.Sprintf("Error-Cause %d", number)
-		if attribute, ok := d.ByType(uint8(radius.TypeErrorCause)); ok {
-			if name, ok := attribute.ValueName(uint64(number)); ok {
-				cause = fmt.Sprintf("Error-Cause %d, %s", number, name)
-			}
-		}
-	}
-	return fmt.Errorf("session %s: the NAS %s has refused (%v, %s)", session.ID, address, reply.Code(), cause)
-}
-
-// disconnectRequest identifies the session as RFC 5176 section 3 allows, with the
-// attributes as the NAS sent them.
-func disconnectRequest(session *aaa.Session, now time.Time) *radius.Message {
-	m := &radius.Message{Code: radius.DisconnectRequest}
-	addText := func(t radius.Type, value string) {
-		if value != "" {
-			m.AddString(t, value)
-		}
-	}
-	addText(radius.TypeAcctSessionID, session.AcctSessionID)
-	addText(radius.TypeUserName, session.Username)
-	if session.NASAddr.Is4() {
-		m.AddAddr(radius.TypeNASIPAddress, session.NASAddr)
-	} else if session.NASAddr.IsValid() {
-		m.AddAddr(radius.TypeNASIPv6Address, session.NASAddr)
-	}
-	addText(radius.TypeNASIdentifier, session.NASIdentifier)
-	if session.FramedIP.Is4() {
-		m.AddAddr(radius.TypeFramedIPAddress, session.FramedIP)
-	}
-	addText(radius.TypeCallingStationID, session.CallingStationID)
-	m.Attributes = radius.AppendTime(m.Attributes, radius.TypeEventTimestamp, now)
-	return m
 }
