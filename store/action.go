@@ -329,3 +329,30 @@ func finishBatches(ctx context.Context, tx *writeTx, ids []string, now time.Time
 	}
 	return nil
 }
+
+// pruneActions deletes batches that were finished before, with their actions, none of
+// them in one long transaction.
+func (s *Store) pruneActions(ctx context.Context, before time.Time) error {
+	query := fmt.Sprintf(`DELETE FROM session_actions WHERE id IN (SELECT id FROM session_actions
+		WHERE batch_id IN (SELECT id FROM action_batches WHERE finished_at < $1) LIMIT %d)`, deleteBatch)
+	for {
+		var n int64
+		err := s.write(ctx, func(tx *writeTx) error {
+			result, err := tx.ExecContext(ctx, query, moment{&before})
+			if err != nil {
+				return err
+			}
+			if n, err = result.RowsAffected(); err != nil || n > 0 {
+				return err
+			}
+			_, err = tx.ExecContext(ctx, "DELETE FROM action_batches WHERE finished_at < $1", moment{&before})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("delete old session actions: %w", s.explain(err))
+		}
+		if n == 0 {
+			return nil
+		}
+	}
+}

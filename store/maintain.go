@@ -28,6 +28,8 @@ const (
 	// long for a consumer that does not take them.
 	eventsRetention = 7 * 24 * time.Hour
 	eventsLimit     = 30 * 24 * time.Hour
+	// actionsRetention is how long finished session actions are kept.
+	actionsRetention = 90 * 24 * time.Hour
 )
 
 // Maintain makes the partitions of the next days, deletes what is past its
@@ -46,6 +48,7 @@ func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 		s.PruneOutbox(ctx, now.Add(-keep.Events), now.Add(-max(keep.Events, eventsLimit))),
 		s.PruneChanges(ctx, now.Add(-keep.Changes)),
 		s.pruneBoots(ctx, now.Add(-bootsRetention)),
+		s.pruneActions(ctx, now.Add(-actionsRetention)),
 		s.addUpUsage(ctx),
 		s.pruneSignIns(ctx, now),
 	}

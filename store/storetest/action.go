@@ -207,6 +207,23 @@ func testActions(t *testing.T, database Database) {
 
 	empty := queue(t, s, aaa.ActionBatch{}, nil)
 	assert.NotZero(t, empty.FinishedAt)
+
+	// What is finished goes after some months, what is not stays.
+	waiting := queue(t, s, aaa.ActionBatch{}, sessions[:1])
+	clock.pass(89 * 24 * time.Hour)
+	require.NoError(t, s.Maintain(ctx, store.Retention{}))
+	batches, err = s.ListActionBatches(ctx, uuid.Nil, 0)
+	require.NoError(t, err)
+	assert.Len(t, batches, 4)
+	clock.pass(2 * 24 * time.Hour)
+	require.NoError(t, s.Maintain(ctx, store.Retention{}))
+	batches, err = s.ListActionBatches(ctx, uuid.Nil, 0)
+	require.NoError(t, err)
+	require.Len(t, batches, 1)
+	assert.Equal(t, waiting.ID, batches[0].ID)
+	list, err = s.ListActions(ctx, aaa.ActionFilter{})
+	require.NoError(t, err)
+	assert.Len(t, list, 1)
 	assert.ErrorIs(t, s.QueueActions(ctx, &aaa.ActionBatch{}, make([]aaa.SessionAction, aaa.MaxBatch+1)), aaa.ErrBatchTooLarge)
 }
 
