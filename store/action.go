@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"radiusd/aaa"
+	"radiusd/operator"
 )
 
 // actionItems are the attributes that a CoA-Request changes, as JSON.
@@ -94,11 +95,15 @@ func batchFields(x *aaa.ActionBatch) []field {
 const actionRows = 500
 
 // QueueActions adds a batch with its actions. It sets the ids, the times and the
-// states, and the batch's Totals. A batch without actions is finished at once; one
+// states, and the batch's Totals, and the batch's Actor, if it has none, to the name of
+// [operator.ActorOf]. A batch without actions is finished at once; one
 // with more than aaa.MaxBatch is aaa.ErrBatchTooLarge.
 func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, actions []aaa.SessionAction) error {
 	if len(actions) > aaa.MaxBatch {
 		return aaa.ErrBatchTooLarge
+	}
+	if batch.Actor == "" {
+		batch.Actor = operator.ActorOf(ctx).Name
 	}
 	now := s.timestamp()
 	var err error
@@ -131,12 +136,25 @@ func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, action
 				return err
 			}
 		}
-		return nil
+		return tx.recordBatch(ctx, "session_actions.queue", "session_action.queued", batch, map[string]any{
+			"kind": batch.Kind.String(), "rate": batch.Rate, "sessions": len(actions),
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("queue session actions: %w", s.explain(err))
 	}
 	return nil
+}
+
+// recordBatch writes what was asked for into the audit log: how many, not who.
+func (tx *writeTx) recordBatch(ctx context.Context, action, eventKind string, batch *aaa.ActionBatch, changes map[string]any) error {
+	b, err := json.Marshal(changes)
+	if err != nil {
+		return err
+	}
+	return tx.record(ctx, operator.AuditEntry{
+		Action: action, EntityKind: "action_batch", EntityID: batch.ID, EntityName: batch.Filter, Changes: b,
+	}, eventKind)
 }
 
 func insertActions(ctx context.Context, tx *sql.Tx, actions []aaa.SessionAction) error {
@@ -298,7 +316,11 @@ func (s *Store) CancelActions(ctx context.Context, batchID uuid.UUID) (skipped i
 		if err != nil {
 			return err
 		}
-		skipped = int(n)
+		if skipped = int(n); skipped > 0 {
+			if err := tx.recordBatch(ctx, "session_actions.cancel", "session_action.canceled", &aaa.ActionBatch{ID: batchID}, map[string]any{"sessions": skipped}); err != nil {
+				return err
+			}
+		}
 		return finishBatches(ctx, tx, []string{batchID.String()}, now)
 	})
 	if err != nil {

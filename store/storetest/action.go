@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/aaa"
+	"radiusd/operator"
 	"radiusd/radius"
 	"radiusd/store"
 )
@@ -207,6 +208,16 @@ func testActions(t *testing.T, database Database) {
 
 	empty := queue(t, s, aaa.ActionBatch{}, nil)
 	assert.NotZero(t, empty.FinishedAt)
+
+	// Who asked for it is in the audit log.
+	audit, err := s.ListAudit(ctx, operator.AuditFilter{Action: "session_actions."})
+	require.NoError(t, err)
+	require.Len(t, audit, 4)
+	assert.Equal(t, "session_actions.cancel", audit[1].Action)
+	assert.Equal(t, second.ID, audit[1].EntityID)
+	assert.Equal(t, batch.ID, audit[3].EntityID)
+	assert.Equal(t, "user alice", audit[3].EntityName)
+	assert.JSONEq(t, `{"kind": "coa", "rate": 0, "sessions": 3}`, string(audit[3].Changes))
 
 	// What is finished goes after some months, what is not stays.
 	waiting := queue(t, s, aaa.ActionBatch{}, sessions[:1])
