@@ -7,13 +7,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/aaa"
-	"radiusd/store"
 )
 
 func testPolicyOf(t *testing.T, database Database) {
-	s, err := store.Open(t.Context(), database(t))
-	require.NoError(t, err)
-	defer s.Close()
+
 	plan, staff, other := &aaa.Plan{Name: "home"}, &aaa.Group{Name: "staff"}, &aaa.Group{Name: "other"}
 	require.NoError(t, s.CreatePlan(t.Context(), plan))
 	require.NoError(t, s.CreateGroup(t.Context(), staff))
