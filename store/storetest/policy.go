@@ -10,6 +10,9 @@ import (
 )
 
 func testPolicyOf(t *testing.T, database Database) {
+	options := database(t)
+	options.Sealer, options.AutoMigrate = sealer(), true
+	s := reopen(t, options)
 
 	plan, staff, other := &aaa.Plan{Name: "home"}, &aaa.Group{Name: "staff"}, &aaa.Group{Name: "other"}
 	require.NoError(t, s.CreatePlan(t.Context(), plan))
