@@ -10,13 +10,6 @@ import (
 	"radiusd/operator"
 )
 
-// Authenticator tells who a bearer token stands for.
-type Authenticator interface {
-	// Authenticate fails with operator.ErrUnauthenticated if the token stands for nobody
-	// any more.
-	Authenticate(ctx context.Context, bearer string, addr netip.Addr) (operator.Principal, error)
-}
-
 // guard lets a request in if its bearer may call the operation, before anything else of
 // the request is looked at.
 func (rt *router) guard(o *operation, r *http.Request) (context.Context, error) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+
+	"radiusd/operator"
 )
 
 // router takes a request to its operation, through the guard and the validation that the
@@ -13,11 +15,11 @@ import (
 type router struct {
 	spec   *specification
 	mux    *http.ServeMux
-	auth   Authenticator
+	auth   *operator.Service
 	logger *slog.Logger
 }
 
-func newRouter(spec *specification, auth Authenticator, logger *slog.Logger) *router {
+func newRouter(spec *specification, auth *operator.Service, logger *slog.Logger) *router {
 	return &router{spec: spec, mux: http.NewServeMux(), auth: auth, logger: logger}
 }
 

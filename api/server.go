@@ -7,23 +7,29 @@ import (
 	"time"
 
 	"radiusd/dictionary"
+	"radiusd/operator"
 )
 
-// Options is what the API works on. All stores are required.
+// Options is what the API works on.
 type Options struct {
-	// Auth tells who a bearer token stands for.
-	Auth Authenticator
+	// Store keeps everything but operators. Required.
+	Store Store
+	// Operators signs in and manages who may use the API. Required.
+	Operators *operator.Service
 	// Dictionary knows the attributes of items. Required.
 	Dictionary *dictionary.Dictionary
-
-	Plans  PlanStore
-	Groups GroupStore
-	NASes  NASStore
 
 	// Logger takes the errors that clients are not told. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+}
+
+// Store keeps what the resources are of; each file declares its part.
+type Store interface {
+	PlanStore
+	GroupStore
+	NASStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -49,19 +55,19 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Auth == nil {
-		return nil, errors.New("api: no authenticator is given")
+	if o.Store == nil || o.Operators == nil || o.Dictionary == nil {
+		return nil, errors.New("api: a store, operators and a dictionary are needed")
 	}
 	spec, err := readSpecification()
 	if err != nil {
 		return nil, err
 	}
 	s := &server{
-		plans:  plans{spec: spec, dict: o.Dictionary, store: o.Plans},
-		groups: groups{spec: spec, dict: o.Dictionary, store: o.Groups},
-		nases:  nases{spec: spec, store: o.NASes},
+		plans:  plans{spec: spec, dict: o.Dictionary, store: o.Store},
+		groups: groups{spec: spec, dict: o.Dictionary, store: o.Store},
+		nases:  nases{spec: spec, store: o.Store},
 	}
-	router := newRouter(spec, o.Auth, o.Logger)
+	router := newRouter(spec, o.Operators, o.Logger)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  router.badRequest,
 		ResponseErrorHandlerFunc: router.fail,

@@ -1,0 +1,298 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"radiusd/api"
+	"radiusd/dictionary"
+	"radiusd/internal/testserver"
+	"radiusd/operator"
+	"radiusd/store"
+	"radiusd/store/seal"
+)
+
+func TestMain(m *testing.M) {
+	code := testserver.Main(m)
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// bothEngines runs a test against a world of each engine.
+func bothEngines(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Parallel()
+	engines := map[string]func(t *testing.T) store.Options{
+		"sqlite": func(t *testing.T) store.Options {
+			return store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")}
+		},
+		"postgres": func(t *testing.T) store.Options { return store.Options{URL: testserver.Postgres(t)} },
+	}
+	for name, options := range engines {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newWorld(t, options(t)))
+		})
+	}
+}
+
+// world is the API on a store of its own.
+type world struct {
+	store     *store.Store
+	operators *operator.Service
+	server    *httptest.Server
+
+	mu     sync.Mutex
+	people map[string]*client // by role
+}
+
+func newWorld(t *testing.T, options store.Options) *world {
+	t.Helper()
+	options.Sealer = seal.New(seal.Key{1})
+	options.AutoMigrate = true
+	s, err := store.Open(t.Context(), options)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, s.Close()) })
+	operators, err := operator.New(operator.Options{Store: s})
+	require.NoError(t, err)
+	w := &world{store: s, operators: operators, people: map[string]*client{}}
+	handler, err := api.New(api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded()})
+	require.NoError(t, err)
+	w.server = httptest.NewServer(handler)
+	t.Cleanup(w.server.Close)
+	t.Cleanup(w.server.CloseClientConnections)
+	return w
+}
+
+// testPassword is every test operator's.
+const testPassword = "seven wet boots under a green bridge"
+
+// as returns a client that is signed in as an operator with this role, whose name is
+// the role's.
+func (w *world) as(t *testing.T, role string) *client {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if c := w.people[role]; c != nil {
+		return c.in(t)
+	}
+	ctx := context.Background()
+	_, err := w.operators.CreateOperator(ctx, operator.Local("test"), operator.NewOperator{Name: role, Password: testPassword, Roles: []string{role}})
+	require.NoError(t, err)
+	signedIn, err := w.operators.SignIn(ctx, role, testPassword, testAddr)
+	require.NoError(t, err)
+	w.people[role] = &client{w: w, bearer: signedIn.Tokens.Access}
+	return w.people[role].in(t)
+}
+
+// token returns a client with an API token of an owner that has only these permissions.
+func (w *world) token(t *testing.T, permissions ...operator.Permission) *client {
+	t.Helper()
+	owner := w.as(t, operator.OwnerName)
+	by, err := w.operators.Authenticate(context.Background(), owner.bearer, testAddr)
+	require.NoError(t, err)
+	_, text, err := w.operators.CreateAPIToken(context.Background(), by, operator.NewAPIToken{Name: "test", Permissions: operator.NewPermissionSet(permissions...)})
+	require.NoError(t, err)
+	return &client{w: w, bearer: text, t: t}
+}
+
+// anonymous returns a client that is not signed in.
+func (w *world) anonymous(t *testing.T) *client { return &client{w: w, t: t} }
+
+// client sends requests of somebody.
+type client struct {
+	w      *world
+	t      *testing.T
+	bearer string
+}
+
+// in returns the client for another test.
+func (c *client) in(t *testing.T) *client { return &client{w: c.w, t: t, bearer: c.bearer} }
+
+// answer is what came back.
+type answer struct {
+	t      *testing.T
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends a request; path is below the base path. body is nil, a text that is sent as it
+// is, or what json.Marshal takes. headers are pairs of name and value.
+func (c *client) do(method, path string, body any, headers ...string) *answer {
+	c.t.Helper()
+	var content []byte
+	switch body := body.(type) {
+	case nil:
+	case string:
+		content = []byte(body)
+	default:
+		var err error
+		content, err = json.Marshal(body)
+		require.NoError(c.t, err)
+	}
+	r, err := http.NewRequestWithContext(c.t.Context(), method, c.w.server.URL+api.BasePath+path, bytes.NewReader(content))
+	require.NoError(c.t, err)
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if c.bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+c.bearer)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := noRedirects.Do(r)
+	require.NoError(c.t, err)
+	defer response.Body.Close()
+	content, err = io.ReadAll(response.Body)
+	require.NoError(c.t, err)
+	a := &answer{t: c.t, status: response.StatusCode, header: response.Header, body: content}
+	checkAnswer(c.t, r, a)
+	return a
+}
+
+var noRedirects = &http.Client{
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport:     &http.Transport{DisableKeepAlives: true},
+}
+
+func (c *client) get(path string, headers ...string) *answer {
+	c.t.Helper()
+	return c.do(http.MethodGet, path, nil, headers...)
+}
+
+func (c *client) post(path string, body any, headers ...string) *answer {
+	c.t.Helper()
+	return c.do(http.MethodPost, path, body, headers...)
+}
+
+func (c *client) put(path string, body any, headers ...string) *answer {
+	c.t.Helper()
+	return c.do(http.MethodPut, path, body, headers...)
+}
+
+func (c *client) patch(path string, body any, headers ...string) *answer {
+	c.t.Helper()
+	return c.do(http.MethodPatch, path, body, headers...)
+}
+
+func (c *client) delete(path string, headers ...string) *answer {
+	c.t.Helper()
+	return c.do(http.MethodDelete, path, nil, headers...)
+}
+
+// is requires the status.
+func (a *answer) is(status int) *answer {
+	a.t.Helper()
+	require.Equal(a.t, status, a.status, "%s", a.body)
+	return a
+}
+
+// code requires the status and the code of a problem.
+func (a *answer) code(status int, code string) *answer {
+	a.t.Helper()
+	require.Equal(a.t, code, a.is(status).problem().Code, "%s", a.body)
+	return a
+}
+
+// field requires that the input is refused for this field.
+func (a *answer) field(name string) *answer {
+	a.t.Helper()
+	var names []string
+	for _, e := range a.code(http.StatusUnprocessableEntity, "invalid").problem().Errors {
+		names = append(names, e.Field)
+	}
+	require.Contains(a.t, names, name, "%s", a.body)
+	return a
+}
+
+func (a *answer) problem() api.Problem {
+	a.t.Helper()
+	return into[api.Problem](a)
+}
+
+// into reads the body.
+func into[T any](a *answer) T {
+	a.t.Helper()
+	var v T
+	require.NoError(a.t, json.Unmarshal(a.body, &v), "%s", a.body)
+	return v
+}
+
+// specification is read once for all tests.
+var specification = sync.OnceValues(func() (*openapi3.T, error) {
+	return openapi3.NewLoader().LoadFromData(api.SpecYAML())
+})
+
+// operationOf finds the operation a request is for; nil: there is none.
+func operationOf(t testing.TB, method, path string) *routers.Route {
+	t.Helper()
+	doc, err := specification()
+	require.NoError(t, err)
+	parts := strings.Split(path, "/")
+	var best *routers.Route
+	variables := 0
+	for template, item := range doc.Paths.Map() {
+		steps := strings.Split(template, "/")
+		if len(steps) != len(parts) || item.GetOperation(method) == nil {
+			continue
+		}
+		fits, n := true, 0
+		for i, step := range steps {
+			if strings.HasPrefix(step, "{") {
+				n++
+			} else if step != parts[i] {
+				fits = false
+			}
+		}
+		if fits && (best == nil || n < variables) {
+			best, variables = &routers.Route{Spec: doc, Path: template, PathItem: item, Method: method, Operation: item.GetOperation(method)}, n
+		}
+	}
+	return best
+}
+
+// checkAnswer holds an answer against the specification.
+func checkAnswer(t *testing.T, r *http.Request, a *answer) {
+	t.Helper()
+	if a.status >= 400 {
+		assert.Equal(t, "application/problem+json", a.header.Get("Content-Type"), "%s", a.body)
+		p := into[api.Problem](a)
+		assert.Equal(t, a.status, p.Status)
+		assert.NotEmpty(t, p.Code)
+	}
+	route := operationOf(t, r.Method, strings.TrimPrefix(r.URL.Path, api.BasePath))
+	if route == nil {
+		return
+	}
+	err := openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: route},
+		Status:                 a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)),
+		Options: &openapi3filter.Options{MultiError: true, ExcludeWriteOnlyValidations: false},
+	})
+	assert.NoError(t, err, "%s %s: %d %s", r.Method, r.URL, a.status, a.body)
+}
+
+// testAddr is where test operators sign in from.
+var testAddr = netip.MustParseAddr("127.0.0.1")
