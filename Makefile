@@ -18,8 +18,9 @@ COUNT ?= 6
 run: build ## build and start on the embedded default in data/, on loopback, with demo data
 	exec $(BIN) serve --demo
 
-build: ## build bin/radiusd
+build: ## build bin/radiusd and bin/adminapi
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/radiusd
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(dir $(BIN))adminapi ./cmd/adminapi
 
 test: ## install what the tests need, lint, and run all tests under the race detector
 	scripts/install-test-servers

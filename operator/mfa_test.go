@@ -103,6 +103,7 @@ func TestMFA(t *testing.T) {
 		_, err = w.VerifyMFA(ctx, challenge, ahead, here)
 		require.ErrorIs(t, err, operator.ErrUnauthenticated, "a challenge is good once")
 
+		w.clock.add(time.Hour)
 		late := w.challenge("alice")
 		w.clock.add(operator.ChallengeLife)
 		_, err = w.VerifyMFA(ctx, late, recovery[0], here)
