@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -181,7 +180,3 @@ func (s *Service) removeTOTP(ctx context.Context, id uuid.UUID, check func(*Oper
 	}
 	return s.store.SetRecoveryCodes(ctx, id, nil)
 }
-
-// canonicalText is for texts of people that are compared: without space around, in
-// lower case.
-func canonicalText(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
