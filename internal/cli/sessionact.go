@@ -10,6 +10,7 @@ import (
 	"radiusd/aaa"
 	"radiusd/config"
 	"radiusd/dictionary"
+	"radiusd/operator"
 	"radiusd/radius"
 	"radiusd/store"
 )
@@ -99,7 +100,7 @@ func (a *app) actOnSessions(ctx context.Context, cfg *config.Config, s *store.St
 		actions = append(actions, aaa.NewSessionAction(&sessions[i], kind, attributes))
 	}
 	batch := aaa.ActionBatch{Kind: kind, Filter: choice.text(), Rate: choice.rate, Actor: localActor()}
-	if err := s.QueueActions(ctx, &batch, actions); err != nil {
+	if err := s.QueueActions(operator.WithActor(ctx, operator.Actor{Kind: operator.ActorLocal, Name: batch.Actor}), &batch, actions); err != nil {
 		return err
 	}
 	if err := a.send(ctx, cfg, s, &tools, &batch, choice); err != nil {
