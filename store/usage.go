@@ -59,6 +59,16 @@ func (s *Store) UserUsage(ctx context.Context, username string, first, last time
 	return list, nil
 }
 
+// PeriodUsage returns what the user has used in the periods that at lies in, as far as
+// records have told, by aaa.Period.
+func (s *Store) PeriodUsage(ctx context.Context, username string, at time.Time) ([aaa.PeriodCount]aaa.Usage, error) {
+	days, err := s.UserUsage(ctx, username, time.Unix(0, 0), at.AddDate(1, 0, 0))
+	if err != nil {
+		return [aaa.PeriodCount]aaa.Usage{}, err
+	}
+	return aaa.UsageByPeriod(days, at, s.location), nil
+}
+
 // usageSums are the counters among the fields, each added up.
 func (s *Store) usageSums(fields []field) []string {
 	// The sum of bigints is numeric in Postgres: brought back to what fits.

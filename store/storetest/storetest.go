@@ -38,6 +38,8 @@ func Run(t *testing.T, database Database) {
 		"UserPages":      testUserPages,
 		"UserPagesGrow":  testUserPagesGrow,
 		"BadPages":       testBadPages,
+		"Batches":        testBatches,
+		"PeriodUsage":    testPeriodUsage,
 		"DirectoryPages": testDirectoryPages,
 		"RecordPages":    testRecordPages,
 		"RecordSpan":     testRecordSpan,

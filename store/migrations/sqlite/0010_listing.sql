@@ -15,7 +15,7 @@ CREATE TABLE user_batches (
 ) STRICT;
 CREATE INDEX user_batches_created_at ON user_batches (created_at, id);
 
-ALTER TABLE users ADD COLUMN batch_id TEXT REFERENCES user_batches (id);
+ALTER TABLE users ADD COLUMN batch_id TEXT REFERENCES user_batches (id) ON DELETE CASCADE;
 CREATE INDEX users_batch_id ON users (batch_id, username) WHERE batch_id IS NOT NULL;
 CREATE INDEX users_status ON users (status, username) WHERE status <> 'active';
 CREATE INDEX users_scheme ON users (credential_scheme, username);
