@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -15,46 +14,13 @@ import (
 	"radiusd/operator"
 )
 
-// ImportRow is one user of an import. What is nil is not given: a new user gets
-// the default, an existing one keeps what it has.
-type ImportRow struct {
-	Line       int // in the file, for messages
-	Username   string
-	Credential *aaa.Credential
-	Plan       *string // name; empty: no plan
-	Status     *aaa.UserStatus
-	ExpiresAt  *time.Time // zero: never
-	// SimultaneousUse is as in aaa.User.
-	SimultaneousUse *int
-	// Groups are names; they apply in this order.
-	Groups *[]string
-
-	FullName, Email, Phone, Address, Note *string
-}
-
-// ImportOptions says how to import.
-type ImportOptions struct {
-	Update    bool      // change users that exist; else they are errors
-	DryRun    bool      // check everything, write nothing
-	MaxErrors int       // how many lines to report at most; zero: 100
-	Progress  func(int) // called now and then with the number of rows done; may be nil
-}
-
-// ImportResult counts what an import did, or would do.
-type ImportResult struct {
-	Created, Updated int
-}
-
-// LineError is what is wrong with one line of an import.
-type LineError struct {
-	Line int
-	Err  error
-}
-
-func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e.Err) }
-
-// Unwrap returns what is wrong.
-func (e *LineError) Unwrap() error { return e.Err }
+// The types of an import are aaa's.
+type (
+	ImportRow     = aaa.ImportRow
+	ImportOptions = aaa.ImportOptions
+	ImportResult  = aaa.ImportResult
+	LineError     = aaa.LineError
+)
 
 // errDryRun rolls a dry run back.
 var errDryRun = errors.New("dry run")
@@ -145,7 +111,7 @@ func (j *importJob) run(ctx context.Context, rows iter.Seq2[ImportRow, error]) (
 
 // reject notes what is wrong with a line. It returns an error when it is enough.
 func (j *importJob) reject(line int, err error) error {
-	j.wrong = append(j.wrong, &LineError{line, err})
+	j.wrong = append(j.wrong, &LineError{Line: line, Err: err})
 	if len(j.wrong) >= j.options.MaxErrors {
 		return errors.Join(append(j.wrong, errTooManyErrors)...)
 	}
@@ -158,7 +124,7 @@ func (j *importJob) admit(row ImportRow) error {
 		return j.reject(row.Line, err)
 	}
 	if earlier, twice := j.seen[row.Username]; twice {
-		return j.reject(row.Line, fmt.Errorf("user %q is on line %d already", row.Username, earlier))
+		return j.reject(row.Line, &aaa.FieldError{Field: "username", Message: fmt.Sprintf("user %q is on line %d already", row.Username, earlier)})
 	}
 	j.seen[row.Username] = row.Line
 	j.batch = append(j.batch, row)
@@ -177,7 +143,7 @@ func (j *importJob) flush(ctx context.Context) error {
 		row := &j.batch[i]
 		user, exists := existing[row.Username]
 		if exists && !j.options.Update {
-			if err := j.reject(row.Line, fmt.Errorf("user %q: %w", row.Username, ErrExists)); err != nil {
+			if err := j.reject(row.Line, &aaa.FieldError{Field: "username", Message: fmt.Sprintf("user %q: %v", row.Username, ErrExists)}); err != nil {
 				return err
 			}
 			continue
@@ -204,7 +170,7 @@ func (j *importJob) flush(ctx context.Context) error {
 			j.result.Created++
 		}
 		users = append(users, usersFields(j.s, user))
-		if fields := row.profileFields(user); len(fields) > 0 {
+		if fields := importedProfile(row, user); len(fields) > 0 {
 			profiles = append(profiles, fields)
 		}
 		if row.Groups != nil {
@@ -263,7 +229,7 @@ func (j *importJob) apply(row *ImportRow, user *aaa.User) (groups []aaa.Membersh
 	if row.Plan != nil {
 		planID, ok := j.plans[*row.Plan]
 		if !ok && *row.Plan != "" {
-			return nil, notFound("plan", *row.Plan)
+			return nil, &aaa.FieldError{Field: "plan", Message: notFound("plan", *row.Plan).Error()}
 		}
 		user.PlanID = planID
 	}
@@ -277,25 +243,34 @@ func (j *importJob) apply(row *ImportRow, user *aaa.User) (groups []aaa.Membersh
 		user.SimultaneousUse = *row.SimultaneousUse
 	}
 	user.UpdatedAt = j.s.timestampAfter(user.UpdatedAt)
+	var profile aaa.Profile
+	for i, f := range profile.Fields() {
+		if value := [...]*string{row.FullName, row.Email, row.Phone, row.Address, row.Note}[i]; value != nil {
+			*f.Value = *value
+		}
+	}
+	if err := errors.Join(user.Validate(nil), profile.Validate()); err != nil {
+		return nil, err
+	}
 	if row.Groups == nil {
 		return nil, nil
 	}
 	for i, name := range *row.Groups {
 		groupID, ok := j.groups[name]
 		if !ok {
-			return nil, notFound("group", name)
+			return nil, &aaa.FieldError{Field: "groups", Message: notFound("group", name).Error()}
 		}
 		if slices.ContainsFunc(groups, func(m aaa.Membership) bool { return m.GroupID == groupID }) {
-			return nil, fmt.Errorf("group %q is named twice", name)
+			return nil, &aaa.FieldError{Field: "groups", Message: fmt.Sprintf("group %q is named twice", name)}
 		}
 		groups = append(groups, aaa.Membership{GroupID: groupID, Priority: i})
 	}
 	return groups, nil
 }
 
-// profileFields returns the key and those columns of user_profiles that the row
+// importedProfile returns the key and those columns of user_profiles that the row
 // gives; nothing if it gives none.
-func (row *ImportRow) profileFields(user *aaa.User) []field {
+func importedProfile(row *ImportRow, user *aaa.User) []field {
 	fields := []field{{"user_id", id{&user.ID}}, {"updated_at", moment{&user.UpdatedAt}}}
 	for _, f := range []struct {
 		name  string

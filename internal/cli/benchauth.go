@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"radiusd/aaa/userfile"
 	"radiusd/radius"
 )
 
@@ -105,7 +106,7 @@ func benchLogins(path, name, password string, count int) ([]login, error) {
 		if len(record) <= max(n, p) || record[n] == "" || len(record[n]) > radius.MaxValueLength || len(record[p]) > radius.MaxPasswordLength {
 			return nil, fmt.Errorf("%s:%d: want a username and a password", path, line)
 		}
-		logins = append(logins, login{unprotectCSV(record[n]), unprotectCSV(record[p])})
+		logins = append(logins, login{userfile.Unprotect(record[n]), userfile.Unprotect(record[p])})
 	}
 	if len(logins) == 0 {
 		return nil, fmt.Errorf("%s has no users", path)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"radiusd/aaa"
+	"radiusd/aaa/userfile"
 	"radiusd/radius"
 )
 
@@ -129,7 +130,7 @@ func (s *acctSource) note(r *acctRequest, acknowledged time.Time) {
 // appendCell appends a cell of a CSV file (RFC 4180), which no spreadsheet takes for
 // a formula.
 func appendCell(b, cell []byte) []byte {
-	text := protectCSV(string(cell))
+	text := userfile.Protect(string(cell))
 	if !strings.ContainsAny(text, "\",\r\n") && !strings.HasPrefix(text, " ") {
 		return append(b, text...)
 	}
@@ -214,7 +215,7 @@ func parseAck(cells []string) (r ackRecord, err error) {
 	}
 	r = ackRecord{
 		nas: cells[0], nasAddr: addr(1), boot: int(whole(2, 31)), acctSessionID: cells[3], port: uint32(whole(4, 32)),
-		username: unprotectCSV(cells[5]), framedIP: addr(6), event: moment(8),
+		username: userfile.Unprotect(cells[5]), framedIP: addr(6), event: moment(8),
 		seconds: whole(10, 64), input: whole(11, 64), output: whole(12, 64), acknowledged: moment(13),
 	}
 	r.status, err = aaa.ParseAcctStatus(cells[7])

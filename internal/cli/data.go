@@ -7,7 +7,6 @@ import (
 	"iter"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -261,18 +260,6 @@ func anyChanged(c *cobra.Command) bool {
 	changed := false
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) { changed = changed || f.Changed })
 	return changed
-}
-
-// parseLimit reads a number that is zero or greater; "none" is zero.
-func parseLimit(text string) (int, error) {
-	if text == "none" {
-		return 0, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a whole number", text)
-	}
-	return int(n), nil
 }
 
 // tableTime writes a time for people; empty for none.

@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"radiusd/aaa/userfile"
+
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 )
@@ -319,7 +321,7 @@ func writeCSV[T any](out *bufio.Writer, columns []column[T], rows iter.Seq2[*T, 
 			cells[i] = text(value)
 			switch value.(type) {
 			case string, []string:
-				cells[i] = protectCSV(cells[i])
+				cells[i] = userfile.Protect(cells[i])
 			}
 		}
 		if err := w.Write(cells); err != nil {
@@ -328,29 +330,4 @@ func writeCSV[T any](out *bufio.Writer, columns []column[T], rows iter.Seq2[*T, 
 	}
 	w.Flush()
 	return w.Error()
-}
-
-// protectCSV keeps a spreadsheet from taking text for a formula: a cell whose
-// text begins with = + - @, a tab, a line break or one of the full-width forms
-// of these signs gets an apostrophe in front, and so does one that begins so
-// after apostrophes, so that unprotectCSV restores every text. Names may come
-// from a NAS, so this guards who opens an export.
-func protectCSV(s string) string {
-	if startsFormula(strings.TrimLeft(s, "'")) {
-		return "'" + s
-	}
-	return s
-}
-
-// unprotectCSV takes back what protectCSV did.
-func unprotectCSV(s string) string {
-	if rest, ok := strings.CutPrefix(s, "'"); ok && startsFormula(strings.TrimLeft(rest, "'")) {
-		return rest
-	}
-	return s
-}
-
-func startsFormula(s string) bool {
-	r, _ := utf8.DecodeRuneInString(s)
-	return s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", r)
 }

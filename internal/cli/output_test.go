@@ -15,7 +15,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 )
 
 type thing struct {
@@ -109,25 +108,6 @@ func TestErrorsOfRowsComeThrough(t *testing.T) {
 		var out bytes.Buffer
 		assert.EqualError(t, writeList(&app{stdout: &out, format: format}, thingColumns, rows), "the store went away", format)
 	}
-}
-
-func TestProtectCSV(t *testing.T) {
-	for in, want := range map[string]string{
-		"": "", "alice": "alice", "a=b": "a=b", "'quoted'": "'quoted'", "=1+1": "'=1+1", "+43664": "'+43664",
-		"-x": "'-x", "@sum": "'@sum", "\tx": "'\tx", "\rx": "'\rx", "\nx": "'\nx", "'=1": "''=1", "＝1": "'＝1",
-	} {
-		assert.Equal(t, want, protectCSV(in), "%q", in)
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.OneOf(rapid.String(), rapid.StringMatching(`'{0,3}[=+@x-]?.{0,3}`)).Draw(t, "text")
-		protected := protectCSV(text)
-		if startsFormula(protected) {
-			t.Fatalf("%q is written as the formula %q", text, protected)
-		}
-		if got := unprotectCSV(protected); got != text {
-			t.Fatalf("%q comes back as %q", text, got)
-		}
-	})
 }
 
 func TestPlainValues(t *testing.T) {

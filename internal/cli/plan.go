@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"radiusd/aaa"
+	"radiusd/aaa/userfile"
 	"radiusd/config"
 	"radiusd/store"
 )
@@ -126,7 +127,7 @@ var planFields = []planField{
 			return fmt.Sprint(p.SimultaneousUse)
 		},
 		set: func(p *aaa.Plan, text string) (err error) {
-			p.SimultaneousUse, err = parseLimit(text)
+			p.SimultaneousUse, err = userfile.ParseLimit(text)
 			return err
 		}},
 	textField("login_hours", "when login is allowed, as in Wk0800-1800,Sa (FreeRADIUS's Login-Time)", func(p *aaa.Plan) *string { return &p.LoginHours }),

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"radiusd/aaa"
+	"radiusd/aaa/userfile"
 	"radiusd/config"
 	"radiusd/store"
 )
@@ -78,12 +79,12 @@ func (f *userFlags) applyTo(c *cobra.Command, names *userNames, user *aaa.User) 
 		}
 	}
 	if given("expires") {
-		if user.ExpiresAt, err = parseExpiry(f.expires, names.zone); err != nil {
+		if user.ExpiresAt, err = userfile.ParseExpiry(f.expires, names.zone); err != nil {
 			return usagef("--expires: %v", err)
 		}
 	}
 	if given("simultaneous-use") {
-		if user.SimultaneousUse, err = parseLimit(f.simultaneousUse); err != nil {
+		if user.SimultaneousUse, err = userfile.ParseLimit(f.simultaneousUse); err != nil {
 			return usagef("--simultaneous-use: %v", err)
 		}
 	}

@@ -12,11 +12,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"radiusd/aaa"
+	"radiusd/aaa/userfile"
 	"radiusd/config"
 	"radiusd/store"
 )
 
-// exportColumns give the columns of an import, by the names of importColumns.
+// exportColumns give the columns of an import, by the names of userfile.Columns.
 var exportColumns = map[string]func(*userRow) any{
 	"username": func(u *userRow) any { return u.Name },
 	"password": func(u *userRow) any {
@@ -82,7 +83,7 @@ of it.`,
 				a.format = formatCSV
 			}
 			var columns []column[userRow]
-			for _, name := range importColumns {
+			for _, name := range userfile.Columns() {
 				if passwords || name != "password" && name != "password_hash" {
 					columns = append(columns, column[userRow]{name: name, value: exportColumns[name]})
 				}

@@ -1,32 +1,21 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"slices"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"radiusd/aaa"
+	"radiusd/aaa/userfile"
 	"radiusd/config"
 	"radiusd/store"
 )
-
-// importColumns are the columns of an import and an export, in the order of an
-// export. Only username must be there.
-var importColumns = []string{
-	"username", "password", "plan", "status", "expires_at", "password_hash", "simultaneous_use", "groups", "mac",
-	"full_name", "email", "phone", "address", "note",
-}
 
 func (a *app) userImportCommand() *cobra.Command {
 	var update, dryRun bool
@@ -64,8 +53,8 @@ If a line is wrong, every wrong line is named and nothing is imported.`,
 			return []cobra.Completion{"csv"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			if !slices.Contains(hashNames, hash) {
-				return usagef("--hash: %q is not one of %s", hash, strings.Join(hashNames, ", "))
+			if !slices.Contains(aaa.PasswordForms(), hash) {
+				return usagef("--hash: %q is not one of %s", hash, strings.Join(aaa.PasswordForms(), ", "))
 			}
 			file, total, err := a.openImport(args[0])
 			if err != nil {
@@ -77,11 +66,11 @@ If a line is wrong, every wrong line is named and nothing is imported.`,
 				if name == "-" {
 					name = "standard input"
 				}
-				reader, err := newImportReader(file, cfg.Location(), hash, update)
+				reader, err := userfile.NewReader(file, userfile.Options{Zone: cfg.Location(), PasswordForm: hash, Update: update})
 				if err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
-				rows := reader.rows()
+				rows := reader.Rows()
 				if takesLong(file, hash) {
 					if rows, err = readAhead(c.Context(), rows, a.newProgress("lines", total)); err != nil {
 						return err
@@ -108,8 +97,8 @@ If a line is wrong, every wrong line is named and nothing is imported.`,
 	}
 	c.Flags().BoolVar(&update, "update", false, "change users that exist already, rather than refuse them")
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "check everything and import nothing")
-	c.Flags().StringVar(&hash, "hash", hash, "how to keep passwords: "+strings.Join(hashNames, ", ")+" (argon2id and bcrypt take their time)")
-	completeFlag(c, "hash", hashNames...)
+	c.Flags().StringVar(&hash, "hash", hash, "how to keep passwords: "+strings.Join(aaa.PasswordForms(), ", ")+" (argon2id and bcrypt take their time)")
+	completeFlag(c, "hash", aaa.PasswordForms()...)
 	return c
 }
 
@@ -184,203 +173,4 @@ func (a *app) reportImport(name string, err error) error {
 		return fmt.Errorf("%s: 1 wrong line: nothing was imported", name)
 	}
 	return fmt.Errorf("%s: %d wrong lines: nothing was imported", name, wrong)
-}
-
-// importReader turns CSV into users.
-type importReader struct {
-	csv    *csv.Reader
-	names  []string // of the columns as they stand in the file
-	zone   *time.Location
-	hash   string
-	update bool
-}
-
-// newImportReader reads the header.
-func newImportReader(r io.Reader, zone *time.Location, hash string, update bool) (*importReader, error) {
-	buffered := bufio.NewReaderSize(r, 1<<16)
-	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\ufeff" {
-		_, _ = buffered.Discard(3) // they are in the buffer
-	}
-	head, _ := buffered.Peek(1 << 16) // less at the end of the file
-	first, _, _ := bytes.Cut(head, []byte{'\n'})
-	reader := &importReader{csv: csv.NewReader(buffered), zone: zone, hash: hash, update: update}
-	reader.csv.ReuseRecord = true
-	if bytes.IndexByte(first, ';') >= 0 && bytes.IndexByte(first, ',') < 0 {
-		reader.csv.Comma = ';'
-	}
-	header, err := reader.csv.Read()
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("is empty: the first line must name the columns (%s)", strings.Join(importColumns[:5], ","))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("the first line must name the columns: %w", err)
-	}
-	var problems []error
-	for _, cell := range header {
-		name := strings.TrimSpace(cell)
-		switch {
-		case !slices.Contains(importColumns, name):
-			problems = append(problems, fmt.Errorf("line 1: unknown column %q%s", name, hint(name, importColumns)))
-		case slices.Contains(reader.names, name):
-			problems = append(problems, fmt.Errorf("line 1: column %q stands there twice", name))
-		}
-		reader.names = append(reader.names, name)
-	}
-	if !slices.Contains(reader.names, "username") {
-		problems = append(problems, errors.New("line 1: there is no column username"))
-	}
-	return reader, errors.Join(problems...)
-}
-
-// rows gives the users. What is wrong with a line comes as a *store.LineError.
-func (r *importReader) rows() iter.Seq2[store.ImportRow, error] {
-	return func(yield func(store.ImportRow, error) bool) {
-		for {
-			record, err := r.csv.Read()
-			if errors.Is(err, io.EOF) {
-				return
-			}
-			var parse *csv.ParseError
-			switch {
-			case errors.As(err, &parse) && errors.Is(err, csv.ErrFieldCount):
-				err = &store.LineError{Line: parse.StartLine, Err: fmt.Errorf("has %d cells where the first line has %d", len(record), len(r.names))}
-				if !yield(store.ImportRow{}, err) {
-					return
-				}
-				continue
-			case errors.As(err, &parse):
-				// What follows a quoting error cannot be told apart.
-				yield(store.ImportRow{}, &store.LineError{Line: parse.Line, Err: fmt.Errorf("cannot be read from here on: %w", parse.Err)})
-				return
-			case err != nil:
-				yield(store.ImportRow{}, err)
-				return
-			}
-			line, _ := r.csv.FieldPos(0)
-			row, err := r.row(record)
-			row.Line = line
-			if err != nil {
-				err = &store.LineError{Line: line, Err: err}
-			}
-			if !yield(row, err) {
-				return
-			}
-		}
-	}
-}
-
-// row reads one record. The error joins all that is wrong with it.
-func (r *importReader) row(record []string) (store.ImportRow, error) {
-	var row store.ImportRow
-	var errs []error
-	mac, unnamed := false, false
-	for i, name := range r.names {
-		cell := strings.Clone(unprotectCSV(record[i]))
-		if !utf8.ValidString(cell) {
-			errs = append(errs, fmt.Errorf("%s is not UTF-8", name))
-			continue
-		}
-		var err error
-		switch name {
-		case "username":
-			row.Username, unnamed = cell, cell == ""
-		case "mac":
-			mac, err = parseBool(cell)
-		default:
-			err = r.cell(&row, name, cell)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	}
-	switch {
-	case unnamed:
-		errs = append(errs, errors.New("username: is empty"))
-	case mac && row.Credential != nil:
-		errs = append(errs, errors.New("mac: a device known by its MAC address has no password"))
-	case mac:
-		normal, ok := aaa.NormalizeMAC(row.Username)
-		if !ok {
-			errs = append(errs, fmt.Errorf("username: %q is not a MAC address", row.Username))
-		}
-		row.Username, row.Credential = normal, &aaa.Credential{Scheme: aaa.SchemeMAC}
-	case row.Credential == nil && !r.update && len(errs) == 0:
-		errs = append(errs, errors.New("password: is missing, and so are password_hash and mac"))
-	}
-	return row, errors.Join(errs...)
-}
-
-// cell takes one cell over.
-func (r *importReader) cell(row *store.ImportRow, name, cell string) error {
-	switch name {
-	case "password", "password_hash":
-		if cell == "" {
-			return nil
-		}
-		if row.Credential != nil {
-			return errors.New("only one of password and password_hash can be given")
-		}
-		var credential aaa.Credential
-		var err error
-		if name == "password" {
-			credential, err = newCredential(cell, r.hash)
-		} else {
-			credential, err = aaa.ParseCredential(cell)
-		}
-		row.Credential = &credential
-		return err
-	case "plan":
-		row.Plan = &cell
-	case "status":
-		if cell == "" {
-			return nil
-		}
-		status, err := aaa.ParseUserStatus(cell)
-		row.Status = &status
-		return err
-	case "expires_at":
-		if cell == "" {
-			cell = "never"
-		}
-		at, err := parseExpiry(cell, r.zone)
-		row.ExpiresAt = &at
-		return err
-	case "simultaneous_use":
-		if cell == "" {
-			cell = "none"
-		}
-		n, err := parseLimit(cell)
-		row.SimultaneousUse = &n
-		return err
-	case "groups":
-		groups := []string{}
-		for _, group := range strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || r == ',' }) {
-			if group = strings.TrimSpace(group); group != "" {
-				groups = append(groups, group)
-			}
-		}
-		row.Groups = &groups
-	case "full_name":
-		row.FullName = &cell
-	case "email":
-		row.Email = &cell
-	case "phone":
-		row.Phone = &cell
-	case "address":
-		row.Address = &cell
-	case "note":
-		row.Note = &cell
-	}
-	return nil
-}
-
-// parseBool reads a yes or no; empty is no.
-func parseBool(text string) (bool, error) {
-	switch strings.ToLower(text) {
-	case "true", "yes", "1":
-		return true, nil
-	case "", "false", "no", "0":
-		return false, nil
-	}
-	return false, fmt.Errorf("%q is neither true nor false", text)
 }

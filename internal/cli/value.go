@@ -171,19 +171,3 @@ func formatSpan(d time.Duration) string {
 	}
 	return s
 }
-
-// parseExpiry reads a date, which is the day's end in the zone of the
-// configuration, or a time in RFC 3339; "never" is the zero time.
-func parseExpiry(text string, zone *time.Location) (time.Time, error) {
-	if text == "never" {
-		return time.Time{}, nil
-	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-		// The last day counts: access ends when the next one begins.
-		return day.AddDate(0, 0, 1).UTC(), nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.UTC(), nil
-	}
-	return time.Time{}, fmt.Errorf("%q is not a date: want 2026-12-31 (through that day), 2026-12-31T18:00:00Z or never", text)
-}

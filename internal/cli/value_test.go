@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"radiusd/aaa/userfile"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -67,15 +69,15 @@ func TestExpiry(t *testing.T) {
 		"2026-12-31": "2026-12-31T23:00:00Z", "2026-03-29": "2026-03-29T22:00:00Z", // the day the clock goes forward
 		"2026-12-31T18:00:00+02:00": "2026-12-31T16:00:00Z",
 	} {
-		got, err := parseExpiry(text, vienna)
+		got, err := userfile.ParseExpiry(text, vienna)
 		require.NoError(t, err, text)
 		assert.Equal(t, want, got.Format(time.RFC3339), text)
 	}
-	never, err := parseExpiry("never", vienna)
+	never, err := userfile.ParseExpiry("never", vienna)
 	require.NoError(t, err)
 	assert.True(t, never.IsZero())
 	for _, text := range []string{"", "31.12.2026", "2026-13-01", "2026-02-30"} {
-		_, err := parseExpiry(text, vienna)
+		_, err := userfile.ParseExpiry(text, vienna)
 		assert.Error(t, err, text)
 	}
 }

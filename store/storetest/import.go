@@ -77,7 +77,7 @@ func testImport(t *testing.T, database Database) {
 		{Username: "carol"},
 	}
 	_, err = s.ImportUsers(ctx, rowsOf(update...), store.ImportOptions{})
-	require.ErrorIs(t, err, store.ErrExists)
+	require.ErrorContains(t, err, `user "alice": exists already`)
 	result, err = s.ImportUsers(ctx, rowsOf(update...), store.ImportOptions{Update: true})
 	require.NoError(t, err)
 	assert.Equal(t, store.ImportResult{Created: 1, Updated: 1}, result)
@@ -119,6 +119,11 @@ func testImportErrors(t *testing.T, database Database) {
 	}
 	var first *store.LineError
 	require.ErrorAs(t, err, &first)
+	var fields []string
+	for _, e := range aaa.FieldErrors(err) {
+		fields = append(fields, e.Field)
+	}
+	assert.ElementsMatch(t, []string{"username", "username", "plan", "username", "groups", "username"}, fields)
 	_, err = s.UserByName(ctx, "good")
 	assert.ErrorIs(t, err, store.ErrNotFound, "nothing is half imported")
 
