@@ -17,7 +17,6 @@ type madeBatch struct {
 	aaa.UserBatch
 	options aaa.BatchOptions
 	users   []aaa.MadeUser
-	sealed  *Store // seals the passwords
 }
 
 var userBatches = entity[madeBatch]{
@@ -92,7 +91,7 @@ func saveBatch(ctx context.Context, tx *writeTx, b *madeBatch) (err error) {
 		u = aaa.User{ID: made.ID, Name: made.Name, PlanID: b.PlanID, ExpiresAt: b.ExpiresAt, CreatedAt: b.CreatedAt, UpdatedAt: b.UpdatedAt,
 			Credential: aaa.Credential{Scheme: aaa.SchemeCleartext, Secret: []byte(made.Password)}}
 	}
-	fields := append(usersFields(b.sealed, &u), field{"batch_id", id{&b.ID}})
+	fields := append(usersFields(tx.store, &u), field{"batch_id", id{&b.ID}})
 	if err := insertRows(ctx, tx, "users", filled(fields, len(b.users), fill)); err != nil {
 		return retryOnUnique(err)
 	}
@@ -111,7 +110,7 @@ func saveBatch(ctx context.Context, tx *writeTx, b *madeBatch) (err error) {
 // The passwords are kept sealed, and returned here only. It fails with ErrExists if the
 // batch's name is taken.
 func (s *Store) CreateUserBatch(ctx context.Context, batch *aaa.UserBatch, options aaa.BatchOptions) ([]aaa.MadeUser, error) {
-	b := madeBatch{UserBatch: *batch, options: options, sealed: s}
+	b := madeBatch{UserBatch: *batch, options: options}
 	if err := userBatches.create(ctx, s, &b); err != nil {
 		return nil, err
 	}
@@ -129,9 +128,14 @@ func (s *Store) UserBatchByID(ctx context.Context, batchID uuid.UUID) (*aaa.User
 }
 
 // RemoveUserBatch removes a batch with all its users. It fails with ErrInUse if one of
-// them was ever seen in a session.
-func (s *Store) RemoveUserBatch(ctx context.Context, batchID uuid.UUID) error {
-	return userBatches.remove(ctx, s, "id", batchID.String())
+// them was ever seen in a session, and as check does, which sees the batch in the same
+// transaction; nil: nothing is checked.
+func (s *Store) RemoveUserBatch(ctx context.Context, batchID uuid.UUID, check func(*aaa.UserBatch) error) error {
+	var see func(*madeBatch) error
+	if check != nil {
+		see = func(b *madeBatch) error { return check(&b.UserBatch) }
+	}
+	return userBatches.remove(ctx, s, "id", batchID.String(), see)
 }
 
 var userBatchLists = lister[aaa.UserBatch]{

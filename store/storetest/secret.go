@@ -26,7 +26,7 @@ func testSealed(t *testing.T, database Database) {
 	nas := newNAS("192.0.2.1/32")
 	nas.PreviousSecret = nas.Secret
 	require.NoError(t, s.CreateNAS(ctx, nas))
-	credential := aaa.Credential{Scheme: aaa.SchemeHash, Secret: []byte(canary)}
+	credential := aaa.Credential{Scheme: aaa.SchemeCleartext, Secret: []byte(canary)}
 	var rows []store.ImportRow
 	for i := range 30 {
 		rows = append(rows, store.ImportRow{Username: "imported" + string(rune('a'+i)), Credential: &credential})
