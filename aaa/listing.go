@@ -101,7 +101,10 @@ type UserFilter struct {
 	// Query is what the user's name begins with, octet by octet, or the full name, the
 	// electronic mail or the telephone number of the profile, whatever the case. Case
 	// is known of ASCII in SQLite, and as the database's locale says in Postgres.
-	Query   string
+	Query string
+	// NamesOnly looks for the Query in users' names alone, for who may not see profiles.
+	NamesOnly bool
+
 	Status  *UserStatus
 	PlanID  uuid.UUID
 	GroupID uuid.UUID

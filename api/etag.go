@@ -26,8 +26,11 @@ func checkMatch(ifMatch string, present any) error {
 	if ifMatch == "" || namesTag(ifMatch, etag(present)) {
 		return nil
 	}
-	return problemf(http.StatusPreconditionFailed, "precondition_failed", "somebody else has changed it meanwhile: read it again")
+	return errChanged
 }
+
+// errChanged answers a change that is based on what is not there any more.
+var errChanged = problemf(http.StatusPreconditionFailed, "precondition_failed", "somebody else has changed it meanwhile: read it again")
 
 // namesTag reports whether a list of entity tags, or *, names the tag.
 func namesTag(list, tag string) bool {

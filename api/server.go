@@ -30,6 +30,8 @@ type Store interface {
 	PlanStore
 	GroupStore
 	NASStore
+	UserStore
+	NameStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -39,6 +41,7 @@ type server struct {
 	plans
 	groups
 	nases
+	users
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -66,6 +69,7 @@ func New(o Options) (http.Handler, error) {
 		plans:  plans{spec: spec, dict: o.Dictionary, store: o.Store},
 		groups: groups{spec: spec, dict: o.Dictionary, store: o.Store},
 		nases:  nases{spec: spec, store: o.Store},
+		users:  users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store},
 	}
 	router := newRouter(spec, o.Operators, o.Logger)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{

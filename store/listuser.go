@@ -112,7 +112,7 @@ func (s *Store) CountUsers(ctx context.Context, filter aaa.UserFilter) (aaa.Coun
 		n := len(c.args)
 		c.args = append(c.args, matchArguments(filter.Query)...)
 		terms := "users.id IN ("
-		for i, m := range userMatches {
+		for i, m := range matchesOf(filter) {
 			if i > 0 {
 				terms += " UNION "
 			}
@@ -220,6 +220,14 @@ var userMatches = []userMatch{
 	{"user_profiles", "user_profiles.user_id", "user_profiles.phone_key", true},
 }
 
+// matchesOf are the places where the filter's Query is looked for.
+func matchesOf(filter aaa.UserFilter) []userMatch {
+	if filter.NamesOnly {
+		return userMatches[:1]
+	}
+	return userMatches
+}
+
 // matchArguments are what a match has as its arguments: where its range begins and ends.
 func matchArguments(query string) []any {
 	query = cleanText(query)
@@ -243,6 +251,7 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 	if field, descending, err := page.ParseSort(aaa.UserMatchSorts()); err != nil || descending || field != sort {
 		return nil, "", fmt.Errorf("%w: users that match a text come in the order of the match", aaa.ErrBadSort)
 	}
+	matches := matchesOf(filter)
 	place, after := 0, []string(nil)
 	if page.Cursor != "" {
 		keys, err := aaa.ParseCursor(page.Cursor, name, sort, filter)
@@ -252,7 +261,7 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 		if len(keys) != 3 || uuid.Validate(keys[2]) != nil {
 			return nil, "", aaa.ErrBadCursor
 		}
-		if place, err = strconv.Atoi(keys[0]); err != nil || place < 0 || place >= len(userMatches) {
+		if place, err = strconv.Atoi(keys[0]); err != nil || place < 0 || place >= len(matches) {
 			return nil, "", aaa.ErrBadCursor
 		}
 		after = keys[1:]
@@ -262,7 +271,7 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 		var ids []uuid.UUID
 		var lastPlace int
 		var lastKey string
-		for ; place < len(userMatches) && len(ids) <= limit; place, after = place+1, nil {
+		for ; place < len(matches) && len(ids) <= limit; place, after = place+1, nil {
 			query, args := matchQuery(filter, place, after, limit+1-len(ids))
 			var key string
 			var userID uuid.UUID

@@ -35,6 +35,7 @@ func Run(t *testing.T, database Database) {
 		"PolicyOf":       testPolicyOf,
 		"Profiles":       testProfiles,
 		"ByID":           testByID,
+		"Names":          testNames,
 		"UserPages":      testUserPages,
 		"UserPagesGrow":  testUserPagesGrow,
 		"BadPages":       testBadPages,

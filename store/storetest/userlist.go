@@ -89,16 +89,19 @@ func (l *listedUsers) selects(f aaa.UserFilter, u *aaa.UserRow) bool {
 		return (from.IsZero() || !t.Before(from)) && (before.IsZero() || t.Before(before))
 	}
 	expires := f.ExpiresFrom.IsZero() && f.ExpiresBefore.IsZero() || !u.ExpiresAt.IsZero() && within(u.ExpiresAt, f.ExpiresFrom, f.ExpiresBefore)
-	return (f.Query == "" || match(f.Query, u) >= 0) && (f.Status == nil || *f.Status == u.Status) && (f.Scheme == nil || *f.Scheme == u.Scheme) &&
+	return (f.Query == "" || match(f.Query, f.NamesOnly, u) >= 0) && (f.Status == nil || *f.Status == u.Status) && (f.Scheme == nil || *f.Scheme == u.Scheme) &&
 		(f.PlanID == uuid.Nil || f.PlanID == u.PlanID) && (f.Online == nil || *f.Online == l.online[u.Name]) && f.BatchID == uuid.Nil &&
 		(f.GroupID == uuid.Nil || slices.ContainsFunc(u.Groups, func(m aaa.Membership) bool { return m.GroupID == f.GroupID })) &&
 		expires && within(u.CreatedAt, f.CreatedFrom, f.CreatedBefore)
 }
 
 // match is in which place the query is found; -1: in none.
-func match(query string, u *aaa.UserRow) int {
+func match(query string, namesOnly bool, u *aaa.UserRow) int {
 	if strings.HasPrefix(u.Name, query) {
 		return 0
+	}
+	if namesOnly {
+		return -1
 	}
 	for i, text := range []string{u.Profile.FullName, u.Profile.Email, u.Profile.Phone} {
 		if strings.HasPrefix(lower(text), lower(query)) {
@@ -146,9 +149,9 @@ func (l *listedUsers) want(f aaa.UserFilter, sort string) (want []aaa.UserRow) {
 			order = x.Compare(y)
 		case "match":
 			key := func(u *aaa.UserRow) string {
-				return [...]string{u.Name, lower(u.Profile.FullName), lower(u.Profile.Email), lower(u.Profile.Phone)}[match(f.Query, u)]
+				return [...]string{u.Name, lower(u.Profile.FullName), lower(u.Profile.Email), lower(u.Profile.Phone)}[match(f.Query, f.NamesOnly, u)]
 			}
-			order = cmp.Or(cmp.Compare(match(f.Query, &a), match(f.Query, &b)), cmp.Compare(key(&a), key(&b)))
+			order = cmp.Or(cmp.Compare(match(f.Query, f.NamesOnly, &a), match(f.Query, f.NamesOnly, &b)), cmp.Compare(key(&a), key(&b)))
 		}
 		order = cmp.Or(order, slices.Compare(a.ID[:], b.ID[:]))
 		if descending {
@@ -186,6 +189,7 @@ func (l *listedUsers) filters() *rapid.Generator[aaa.UserFilter] {
 			return rapid.SampledFrom(append([]time.Time{{}, {}, {}, {}}, l.times...)).Draw(t, name)
 		}
 		f.Query = rapid.SampledFrom([]string{"", "", "a", "A", "anna", "AB", "bä", "+49", "a@EXAMPLE", "%", "z"}).Draw(t, "query")
+		f.NamesOnly = rapid.Bool().Draw(t, "names only")
 		f.Status = pointer(rapid.SampledFrom([]aaa.UserStatus{aaa.UserActive, aaa.UserDisabled})).Draw(t, "status")
 		f.Scheme = pointer(rapid.SampledFrom([]aaa.Scheme{aaa.SchemeCleartext, aaa.SchemeNTHash})).Draw(t, "scheme")
 		f.Online = pointer(rapid.Bool()).Draw(t, "online")
