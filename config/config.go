@@ -43,6 +43,8 @@ type Config struct {
 	Store      Store      `yaml:"store"`
 	Redis      Redis      `yaml:"redis"`
 	ClickHouse ClickHouse `yaml:"clickhouse"`
+	Audit      Audit      `yaml:"audit"`
+	Feed       Feed       `yaml:"feed"`
 	Admin      Admin      `yaml:"admin"`
 	Metrics    Metrics    `yaml:"metrics"`
 	Log        Log        `yaml:"log"`
@@ -177,6 +179,26 @@ type ClickHouse struct {
 	RetentionDays int `yaml:"retention_days"`
 }
 
+// Audit is the log of who changed what.
+type Audit struct {
+	// Days for which entries are kept; older ones are deleted, and where the log then
+	// begins is signed. 0 keeps them for good.
+	RetentionDays int `yaml:"retention_days"`
+}
+
+// Feed is a broker that all events are published to, at least once, those of one
+// user, plan or NAS in order.
+type Feed struct {
+	// Where it is: redis://user:password@host:6379/0 (Redis Streams; rediss:// for
+	// TLS), amqp://user:password@host:5672/vhost (RabbitMQ; amqps:// for TLS), or
+	// kafka://host:9092,host:9092 (Kafka; ?tls=true, and user:password@ for SASL
+	// PLAIN). Empty: none.
+	URL string `yaml:"url" secret:"url"`
+	// The stream in Redis, the durable fanout exchange in RabbitMQ, or the topic in
+	// Kafka.
+	Topic string `yaml:"topic"`
+}
+
 // Admin is the admin API: `adminapi serve` runs it as a process of its own, on
 // Postgres; `radiusd serve --admin` in the server's.
 type Admin struct {
@@ -212,6 +234,8 @@ type Admin struct {
 	// Networks, as prefixes, that webhooks may be delivered to although they are
 	// private. Empty: public addresses only.
 	WebhookAllow []string `yaml:"webhook_allow"`
+	// Whether webhooks may be http:// without TLS.
+	WebhookAllowHTTP bool `yaml:"webhook_allow_http"`
 	// Where to send traces of requests and of the store's statements, by OTLP over HTTP,
 	// like http://127.0.0.1:4318/v1/traces. Empty: no traces. They hold no arguments of
 	// statements.
@@ -276,6 +300,7 @@ func Default() *Config {
 		Store:      Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
 		Redis:      Redis{Prefix: "radiusd"},
 		ClickHouse: ClickHouse{RetentionDays: 1100},
+		Feed:       Feed{Topic: "radiusd.events"},
 		Admin: Admin{
 			Listen: "127.0.0.1:8080", AccessLog: "off", MetricsListen: "127.0.0.1:9813",
 			OIDC: OIDC{Name: "Single sign-on"},

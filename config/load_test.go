@@ -65,6 +65,8 @@ var samples = map[string]string{
 	"admin.oidc.client_id": "radiusd", "admin.oidc.client_secret_file": "/etc/radiusd/oidc",
 	"admin.oidc.redirect_url": "https://radius.example.net/api/v1/auth/oidc/callback", "admin.oidc.name": "Example",
 	"admin.oidc.role_claim": "groups", "admin.oidc.role_map": "noc=support,staff=read-only", "admin.oidc.link_by_email": "true",
+	"admin.webhook_allow_http": "true", "audit.retention_days": "365",
+	"feed.url": "redis://:***@localhost:6379/2", "feed.topic": "isp.events",
 	"metrics.listen": "127.0.0.1:9813",
 	"log.level":      "debug",
 	"log.format":     "json",

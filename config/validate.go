@@ -57,6 +57,15 @@ func (c *Config) Validate() error {
 	v.check("clickhouse.cluster", strings.Trim(c.ClickHouse.Cluster, clusterLetters) == "",
 		"%q: want letters, digits, _ and -", c.ClickHouse.Cluster)
 	v.count("clickhouse.retention_days", c.ClickHouse.RetentionDays, 0, 36500)
+	for i, text := range c.Admin.WebhookAllow {
+		_, err := netip.ParsePrefix(text)
+		v.check("admin.webhook_allow", err == nil, "entry %d, %q: want a prefix like 10.1.2.0/24", i+1, text)
+	}
+	v.count("audit.retention_days", c.Audit.RetentionDays, 0, 36500)
+	if scheme, _, _ := strings.Cut(c.Feed.URL, ":"); scheme != "kafka" { // which may name several hosts
+		v.url("feed.url", c.Feed.URL, "redis", "rediss", "amqp", "amqps")
+	}
+	v.check("feed.topic", c.Feed.URL == "" || c.Feed.Topic != "", "must not be empty")
 	v.admin(&c.Admin)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()

@@ -122,7 +122,7 @@ func (s *WebhookSender) Send(ctx context.Context, w *Webhook, e *Event) (status 
 		return 0, &DeliveryError{Err: errors.New("the URL cannot be used")}
 	}
 	if request.URL.Scheme != "https" && !s.options.AllowHTTP {
-		return 0, &DeliveryError{Err: errors.New("the URL is not https://, which the configuration does not allow (webhooks.allow_http)")}
+		return 0, &DeliveryError{Err: errors.New("the URL is not https://, which the configuration does not allow (admin.webhook_allow_http)")}
 	}
 	now := time.Now()
 	id := "evt_" + e.ID.String()
@@ -168,7 +168,7 @@ func (s *WebhookSender) control(network, address string, _ syscall.RawConn) erro
 		}
 	}
 	if reason := internal(addr); reason != "" {
-		return fmt.Errorf("%s is %s, where webhooks may not go unless webhooks.allow says so", addr, reason)
+		return fmt.Errorf("%s is %s, where webhooks may not go unless admin.webhook_allow says so", addr, reason)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ func (a *app) withLocalActor(ctx context.Context) context.Context {
 	return operator.WithActor(ctx, operator.Actor{Kind: operator.ActorLocal, Name: name})
 }
 
-// auditCommand looks into the audit log. It belongs to adminapi.
+// auditCommand looks into the audit log.
 func (a *app) auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
@@ -67,14 +67,11 @@ The exit code is 0 if all is in order, 1 if not.`,
 			}
 			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
 				bar := a.newProgress("entries", -1)
-				defer bar.Finish()
-				report, err := s.VerifyAudit(c.Context(), mark, func(done, of uint64) {
-					bar.ChangeMax64(int64(of))
-					bar.Set64(int64(done))
-				})
+				report, err := s.VerifyAudit(c.Context(), mark, func(done, of uint64) { bar.of(int64(done), int64(of)) })
 				if err != nil {
 					return err
 				}
+				bar.done(int64(report.Entries))
 				return writeOne(a, auditReportColumns, &report)
 			})
 		},

@@ -105,6 +105,14 @@ func (b *backend) maintain(ctx context.Context, keep store.Retention) {
 	}
 }
 
+// store is the store, or nil until it is open.
+func (b *backend) store() *store.Store {
+	if s := b.opened.Load(); s != nil {
+		return s.Store
+	}
+	return nil
+}
+
 // engine names the store that was opened.
 func (b *backend) engine() string {
 	if s := b.opened.Load(); s != nil {

@@ -46,7 +46,7 @@ func (a *app) run(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	return a.exit(root.ExecuteContext(ctx))
+	return a.exit(root.ExecuteContext(a.withLocalActor(ctx)))
 }
 
 // app is one run of a command line.

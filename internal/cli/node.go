@@ -56,6 +56,7 @@ type node struct {
 	client     radius.Client // of actions
 	actions    *aaa.Actions
 	observer   *observer
+	outbox     *outbox
 	keep       store.Retention
 
 	serving    atomic.Bool // requests are taken
@@ -70,7 +71,7 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 	history := time.Duration(cfg.Store.RetentionDays) * 24 * time.Hour
 	n := &node{
 		log: log, registry: prometheus.NewRegistry(),
-		keep: store.Retention{AccountingRecords: history, AuthRecords: history},
+		keep: store.Retention{AccountingRecords: history, AuthRecords: history, Audit: time.Duration(cfg.Audit.RetentionDays) * 24 * time.Hour},
 	}
 	defer func() {
 		if err != nil {
@@ -101,6 +102,9 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 		Handler: n, NASes: n.directory, Auth: cfg.Auth.Listen, Acct: cfg.Acct.Listen, AcctReady: n.accounting.Ready,
 		Listeners: cfg.Radius.Listeners, Workers: workers(cfg), QueueLength: cfg.Auth.QueueLength,
 		DuplicateWindow: cfg.Radius.DuplicateWindow, Registerer: n.registry, Logger: log,
+	}
+	if n.outbox, err = newOutbox(cfg, n.registry, log); err != nil {
+		return nil, err
 	}
 	if cfg.Metrics.Listen != "" {
 		n.observer, err = observe(cfg.Metrics.Listen, n.registry, n.checks(), n.access, log)
@@ -258,6 +262,7 @@ func (n *node) start() error {
 	if n.history != nil {
 		run(n.history.run)
 	}
+	run(func(ctx context.Context) { n.outbox.run(ctx, n.backend.store) })
 	run(n.directory.Run)
 	run(n.records.Run)
 	run(n.actions.Run)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"radiusd/config"
+	"radiusd/operator"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -41,7 +42,7 @@ not start on that data.`,
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
-			return a.serve(c.Context(), cfg, demo, hangup)
+			return a.serve(operator.WithActor(c.Context(), operator.Actor{}), cfg, demo, hangup)
 		},
 	}
 	c.Flags().BoolVar(&demo, "demo", false, "serve loopback only, with well-known users and secrets to try")
