@@ -57,7 +57,7 @@ func TestAuditCommands(t *testing.T) {
 		}
 		require.NoError(t, json.Unmarshal([]byte(out), &report))
 		assert.EqualValues(t, 3, report.Entries)
-		s.ok("user", "delete", "alice")
+		s.ok("user", "delete", "alice", "--yes")
 		ok("audit", "verify", "--expect", report.Mark)
 		assert.Contains(t, fails(exitFailed, "audit", "verify", "--expect", "9:"+strings.Split(report.Mark, ":")[1]), "entry 5 is missing")
 		fails(exitUsage, "audit", "verify", "--expect", "9:zz")
