@@ -44,6 +44,35 @@ func (r Reason) String() string {
 	return fmt.Sprintf("reason(%d)", uint8(r))
 }
 
+var reasonTexts = [reasonCount]string{
+	"The user was let in.",
+	"There is no user of this name.",
+	"The password was wrong.",
+	"The user has no password, or the request carried none.",
+	"The password is stored in a form that this authentication method cannot use: CHAP needs it in cleartext, MS-CHAP in cleartext or as an NT hash.",
+	"The plan or an item of policy forbids this authentication method.",
+	"The user is disabled.",
+	"The user is suspended.",
+	"The user has expired.",
+	"The user may not log in at this time.",
+	"The user may not log in from this NAS.",
+	"The user may not log in from this station.",
+	"A check item does not hold for the request.",
+	"The user has as many sessions open as are allowed.",
+	"The online time of this period is used up.",
+	"The amount of data of this period is used up.",
+	"The request is malformed: its attributes contradict each other, or have a wrong length.",
+	"No decision could be made; the server's log says why.",
+}
+
+// Sentence says the reason to a person.
+func (r Reason) Sentence() string {
+	if r < reasonCount {
+		return reasonTexts[r]
+	}
+	return r.String()
+}
+
 // ParseReason reads a reason as String writes it.
 func ParseReason(s string) (Reason, error) {
 	for i, name := range reasonNames {

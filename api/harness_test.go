@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"radiusd/aaa"
 	"radiusd/api"
 	"radiusd/dictionary"
 	"radiusd/internal/testserver"
@@ -69,14 +70,16 @@ type world struct {
 func newWorld(t *testing.T, options store.Options) *world {
 	t.Helper()
 	options.Sealer = seal.New(seal.Key{1})
-	options.AutoMigrate = true
+	options.AutoMigrate, options.NodeID = true, "node-1"
 	s, err := store.Open(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
 	operators, err := operator.New(operator.Options{Store: s})
 	require.NoError(t, err)
 	w := &world{store: s, operators: operators, people: map[string]*client{}}
-	handler, err := api.New(api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded()})
+	templates, err := aaa.LoadTemplates(dictionary.Embedded())
+	require.NoError(t, err)
+	handler, err := api.New(api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates})
 	require.NoError(t, err)
 	w.server = httptest.NewServer(handler)
 	t.Cleanup(w.server.Close)

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,3 +46,6 @@ func textOrNull(v interface {
 // seconds and inSeconds turn spans of the API into those of the domain and back.
 func seconds(n int64) time.Duration   { return time.Duration(n) * time.Second }
 func inSeconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+// count writes a counter, which JSON's readers take for signed.
+func count(n uint64) int64 { return int64(min(n, math.MaxInt64)) }

@@ -795,20 +795,23 @@ type Attribute struct {
 	Name      string `json:"name"`
 
 	// Oid e.g. 26.14988.8
-	Oid    string `json:"oid"`
-	Tagged bool   `json:"tagged,omitempty"`
-	Type   string `json:"type"`
-	Values []struct {
-		Name   string `json:"name"`
-		Number int64  `json:"number"`
-	} `json:"values,omitempty"`
-	Vendor string `json:"vendor"`
+	Oid    string           `json:"oid"`
+	Tagged bool             `json:"tagged,omitempty"`
+	Type   string           `json:"type"`
+	Values []AttributeValue `json:"values,omitempty"`
+	Vendor string           `json:"vendor"`
 }
 
 // AttributeList defines model for AttributeList.
 type AttributeList struct {
 	Items      []Attribute               `json:"items"`
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// AttributeValue defines model for AttributeValue.
+type AttributeValue struct {
+	Name   string `json:"name"`
+	Number int64  `json:"number"`
 }
 
 // AuditEntry defines model for AuditEntry.
@@ -1424,15 +1427,18 @@ type ReplyAttribute struct {
 	Value string `json:"value"`
 }
 
+// Report defines model for Report.
+type Report struct {
+	Columns    []ReportColumn    `json:"columns"`
+	Name       string            `json:"name"`
+	Parameters []ReportParameter `json:"parameters"`
+	Text       string            `json:"text"`
+	Title      string            `json:"title"`
+}
+
 // ReportCatalogue defines model for ReportCatalogue.
 type ReportCatalogue struct {
-	Items []struct {
-		Columns    []ReportColumn    `json:"columns"`
-		Name       string            `json:"name"`
-		Parameters []ReportParameter `json:"parameters"`
-		Text       string            `json:"text"`
-		Title      string            `json:"title"`
-	} `json:"items"`
+	Items []Report `json:"items"`
 }
 
 // ReportColumn defines model for ReportColumn.
@@ -1574,28 +1580,28 @@ type SignInTokenType string
 // Status defines model for Status.
 type Status struct {
 	Engine StatusEngine `json:"engine"`
-	Nas    int64        `json:"nas,omitempty"`
-	Nodes  []struct {
-		ID string `json:"id"`
-
-		// LastSeenAt When its accounting last reached the store.
-		LastSeenAt time.Time `json:"last_seen_at"`
-	} `json:"nodes,omitempty"`
+	Nas    int64        `json:"nas"`
+	Nodes  []StatusNode `json:"nodes"`
 
 	// Online Open sessions.
-	Online        int64 `json:"online"`
-	Plans         int64 `json:"plans,omitempty"`
-	SchemaVersion int64 `json:"schema_version"`
-
-	// Store ok or what is wrong.
-	Store   string    `json:"store"`
-	Time    time.Time `json:"time"`
-	Users   int64     `json:"users,omitempty"`
-	Version string    `json:"version"`
+	Online        int64     `json:"online"`
+	Plans         int64     `json:"plans"`
+	SchemaVersion int64     `json:"schema_version"`
+	Time          time.Time `json:"time"`
+	Users         int64     `json:"users"`
+	Version       string    `json:"version"`
 }
 
 // StatusEngine defines model for Status.Engine.
 type StatusEngine string
+
+// StatusNode defines model for StatusNode.
+type StatusNode struct {
+	ID string `json:"id"`
+
+	// LastSeenAt When its accounting last reached the store.
+	LastSeenAt time.Time `json:"last_seen_at"`
+}
 
 // Total How many there are on all pages.
 type Total struct {
@@ -1999,7 +2005,9 @@ type FinishOIDCParams struct {
 // ListAttributesParams defines parameters for ListAttributes.
 type ListAttributesParams struct {
 	// Q Part of a name, any case.
-	Q      string `form:"q,omitempty" json:"q,omitempty"`
+	Q string `form:"q,omitempty" json:"q,omitempty"`
+
+	// Vendor Name in the dictionary, e.g. Mikrotik; standard: those without vendor.
 	Vendor string `form:"vendor,omitempty" json:"vendor,omitempty"`
 
 	// Cursor next_cursor of the page before.

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"radiusd/aaa"
 	"radiusd/dictionary"
 	"radiusd/operator"
+	"radiusd/report"
 )
 
 // Options is what the API works on.
@@ -18,6 +20,14 @@ type Options struct {
 	Operators *operator.Service
 	// Dictionary knows the attributes of items. Required.
 	Dictionary *dictionary.Dictionary
+	// Templates turn plans into the attributes of vendors. Required.
+	Templates *aaa.Templates
+	// Reports answers reports. Nil: the store does.
+	Reports report.Source
+	// Zone is that of days, weeks and months. Nil: UTC.
+	Zone *time.Location
+	// Version is the program's.
+	Version string
 
 	// Logger takes the errors that clients are not told. Nil: nothing is logged.
 	Logger *slog.Logger
@@ -32,6 +42,10 @@ type Store interface {
 	NASStore
 	UserStore
 	NameStore
+	SessionStore
+	RecordStore
+	StatusStore
+	report.Source
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -42,6 +56,11 @@ type server struct {
 	groups
 	nases
 	users
+	sessions
+	records
+	reports
+	dictionaries
+	status
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -58,8 +77,14 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Store == nil || o.Operators == nil || o.Dictionary == nil {
-		return nil, errors.New("api: a store, operators and a dictionary are needed")
+	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil {
+		return nil, errors.New("api: a store, operators, a dictionary and templates are needed")
+	}
+	if o.Reports == nil {
+		o.Reports = o.Store
+	}
+	if o.Zone == nil {
+		o.Zone = time.UTC
 	}
 	spec, err := readSpecification()
 	if err != nil {
@@ -70,6 +95,12 @@ func New(o Options) (http.Handler, error) {
 		groups: groups{spec: spec, dict: o.Dictionary, store: o.Store},
 		nases:  nases{spec: spec, store: o.Store},
 		users:  users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store},
+
+		sessions:     sessions{store: o.Store},
+		records:      records{store: o.Store},
+		reports:      reports{source: o.Reports, zone: o.Zone, now: o.Now},
+		dictionaries: newDictionaries(o.Dictionary, o.Templates),
+		status:       status{store: o.Store, version: o.Version, now: o.Now},
 	}
 	router := newRouter(spec, o.Operators, o.Logger)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
