@@ -1,0 +1,106 @@
+package api_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/ingest"
+	"radiusd/operator"
+)
+
+// fixture is one thing of each kind, for operations to work on.
+type fixture struct {
+	user, plan, group, nas, session, action, actionBatch, operator, role, apiToken, webhook uuid.UUID
+}
+
+func newFixture(t *testing.T, w *world) *fixture {
+	t.Helper()
+	ctx := t.Context()
+	local := operator.Local("test")
+	now := time.Now().UTC().Truncate(time.Second)
+
+	plan := &aaa.Plan{Name: "fixture", RateDown: 1_000_000}
+	require.NoError(t, w.store.CreatePlan(ctx, plan))
+	group := &aaa.Group{Name: "fixture"}
+	require.NoError(t, w.store.CreateGroup(ctx, group))
+	nas := &aaa.NAS{Name: "fixture", Prefix: netip.MustParsePrefix("192.0.2.1/32"), Secret: []byte("a secret of the fixture")}
+	require.NoError(t, w.store.CreateNAS(ctx, nas))
+	user := &aaa.User{
+		Name: "fixture", PlanID: plan.ID, Groups: []aaa.Membership{{GroupID: group.ID}},
+		Credential: aaa.Credential{Scheme: aaa.SchemeCleartext, Secret: []byte("a password of the fixture")},
+	}
+	require.NoError(t, w.store.CreateUserWithProfile(ctx, user, &aaa.Profile{FullName: "Frida Fixture"}))
+
+	record := aaa.Record{
+		Status: aaa.AcctStart, AcctSessionID: "fixture", Username: user.Name, Plan: plan.Name, NASID: nas.ID, NASAddr: nas.Prefix.Addr(),
+		FramedIP: netip.MustParseAddr("198.51.100.1"), EventTime: now, ReceivedAt: now,
+	}
+	aaa.NewResolver().Resolve(&record)
+	sink, err := w.store.NewSink()
+	require.NoError(t, err)
+	require.NoError(t, sink.Write(ctx, &ingest.Batch{Records: []aaa.Record{record}, End: 1}))
+	session, err := w.store.SessionByID(ctx, record.SessionID)
+	require.NoError(t, err)
+	batch := &aaa.ActionBatch{Kind: aaa.ActionDisconnect, Filter: "fixture", Actor: "test"}
+	actions := []aaa.SessionAction{aaa.NewSessionAction(session, aaa.ActionDisconnect, nil)}
+	require.NoError(t, w.store.QueueActions(ctx, batch, actions))
+	queued, err := w.store.ListActions(ctx, aaa.ActionFilter{BatchID: batch.ID})
+	require.NoError(t, err)
+	require.Len(t, queued, 1)
+
+	o, err := w.operators.CreateOperator(ctx, local, operator.NewOperator{Name: "fixture", Password: testPassword, Roles: []string{"read-only"}})
+	require.NoError(t, err)
+	role, err := w.operators.CreateRole(ctx, local, "fixture", "", operator.NewPermissionSet(operator.StatusRead))
+	require.NoError(t, err)
+	signedIn, err := w.operators.SignIn(ctx, "fixture", testPassword, testAddr)
+	require.NoError(t, err)
+	by, err := w.operators.Authenticate(ctx, signedIn.Tokens.Access, testAddr)
+	require.NoError(t, err)
+	by.Permissions = operator.AllPermissions // as if he had been more
+	token, _, err := w.operators.CreateAPIToken(ctx, by, operator.NewAPIToken{Name: "fixture", Permissions: operator.NewPermissionSet(operator.StatusRead)})
+	require.NoError(t, err)
+	webhook := &operator.Webhook{Name: "fixture", URL: "https://192.0.2.1/hook", Secret: operator.NewWebhookSecret(), Enabled: true}
+	require.NoError(t, w.store.CreateWebhook(ctx, webhook))
+
+	return &fixture{
+		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
+		operator: o.ID, role: role.ID, apiToken: token.ID, webhook: webhook.ID,
+	}
+}
+
+// parameter returns the fixture's value of a path parameter.
+func (f *fixture) parameter(path, name string) string {
+	ids := map[string]uuid.UUID{
+		"user_id": f.user, "plan_id": f.plan, "group_id": f.group, "nas_id": f.nas, "session_id": f.session, "action_id": f.action,
+		"operator_id": f.operator, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
+		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
+	}
+	switch name {
+	case "report_name":
+		return "top-users"
+	case "attribute_name":
+		return "Filter-Id"
+	}
+	id, ok := ids[name]
+	if !ok {
+		panic(path + " has a parameter that the fixture does not know: " + name)
+	}
+	return id.String()
+}
+
+// target fills in the parameters of a path.
+func (f *fixture) target(path string) string {
+	steps := strings.Split(path, "/")
+	for i, step := range steps {
+		if name, ok := strings.CutPrefix(step, "{"); ok {
+			steps[i] = f.parameter(path, strings.TrimSuffix(name, "}"))
+		}
+	}
+	return strings.Join(steps, "/")
+}
