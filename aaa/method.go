@@ -30,6 +30,16 @@ func (m Method) String() string {
 	return fmt.Sprintf("method(%d)", uint8(m))
 }
 
+// ParseMethod reads a method as String writes it; MethodNone is none.
+func ParseMethod(s string) (Method, error) {
+	for m, name := range methodNames {
+		if m != 0 && s == name {
+			return Method(m), nil
+		}
+	}
+	return MethodNone, fmt.Errorf("unknown method %q: want %s", s, strings.Join(methodNames[1:], ", "))
+}
+
 // MethodSet is a set of methods; the zero value means all of them.
 type MethodSet uint16
 

@@ -56,6 +56,7 @@ func problemOf(err error) *problem {
 	var throttled *operator.ThrottledError
 	var forbidden *operator.ForbiddenError
 	var wrong *operator.InvalidError
+	var unexplained *aaa.ExplainError
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -65,6 +66,8 @@ func problemOf(err error) *problem {
 			fields = append(fields, FieldError{Field: f.Field, Message: f.Message})
 		}
 		return invalid(fields...)
+	case errors.As(err, &unexplained):
+		return invalidField(unexplained.Field, "%v", unexplained.Err)
 	case errors.As(err, &wrong):
 		return invalidField(wrong.Field, "%s", wrong.Message)
 	case errors.Is(err, aaa.ErrNotFound), errors.Is(err, operator.ErrNotFound):

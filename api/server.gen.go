@@ -146,6 +146,66 @@ func (e ErasureState) Valid() bool {
 	}
 }
 
+// Defines values for ExplainStepOutcome.
+const (
+	ExplainStepOutcomeFails    ExplainStepOutcome = "fails"
+	ExplainStepOutcomeHolds    ExplainStepOutcome = "holds"
+	ExplainStepOutcomeReplaced ExplainStepOutcome = "replaced"
+	ExplainStepOutcomeSets     ExplainStepOutcome = "sets"
+	ExplainStepOutcomeShutOut  ExplainStepOutcome = "shut out"
+	ExplainStepOutcomeSkipped  ExplainStepOutcome = "skipped"
+)
+
+// Valid indicates whether the value is a known member of the ExplainStepOutcome enum.
+func (e ExplainStepOutcome) Valid() bool {
+	switch e {
+	case ExplainStepOutcomeFails:
+		return true
+	case ExplainStepOutcomeHolds:
+		return true
+	case ExplainStepOutcomeReplaced:
+		return true
+	case ExplainStepOutcomeSets:
+		return true
+	case ExplainStepOutcomeShutOut:
+		return true
+	case ExplainStepOutcomeSkipped:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExplainStepStage.
+const (
+	ExplainStepStageAuthenticate ExplainStepStage = "authenticate"
+	ExplainStepStageCheck        ExplainStepStage = "check"
+	ExplainStepStageIdentify     ExplainStepStage = "identify"
+	ExplainStepStageLimit        ExplainStepStage = "limit"
+	ExplainStepStageQuota        ExplainStepStage = "quota"
+	ExplainStepStageReply        ExplainStepStage = "reply"
+)
+
+// Valid indicates whether the value is a known member of the ExplainStepStage enum.
+func (e ExplainStepStage) Valid() bool {
+	switch e {
+	case ExplainStepStageAuthenticate:
+		return true
+	case ExplainStepStageCheck:
+		return true
+	case ExplainStepStageIdentify:
+		return true
+	case ExplainStepStageLimit:
+		return true
+	case ExplainStepStageQuota:
+		return true
+	case ExplainStepStageReply:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ItemOp.
 const (
 	ItemOpEmpty            ItemOp = ":="
@@ -906,9 +966,18 @@ type CredentialScheme string
 
 // EffectiveReply defines model for EffectiveReply.
 type EffectiveReply struct {
-	// Problems Items that do not work and why.
-	Problems []string         `json:"problems,omitempty"`
-	Reply    []ReplyAttribute `json:"reply"`
+	// Accepted A login with the right password would be accepted now.
+	Accepted bool   `json:"accepted"`
+	Detail   string `json:"detail"`
+
+	// Reason If not, why; as in auth records.
+	Reason string `json:"reason"`
+
+	// Reply Empty if a rule or the plan cannot be used.
+	Reply []ReplyAttribute `json:"reply"`
+
+	// Template What the reply was made with.
+	Template string `json:"template"`
 }
 
 // EraseInput defines model for EraseInput.
@@ -960,30 +1029,69 @@ type ExplainInput struct {
 	Attributes []ActionAttribute `json:"attributes,omitempty"`
 	Method     Method            `json:"method,omitempty"`
 
-	// NasID Left out: a NAS without vendor.
+	// NasID Left out: a NAS without vendor, of which rules see nothing.
 	NasID openapi_types.UUID `json:"nas_id,omitempty"`
 
 	// Password Checked as the server would. Left out: assumed to be right.
-	Password string `json:"password,omitempty"`
+	Password *string `json:"password,omitempty"`
+
+	// Source Address that the request comes from, of a NAS that is a prefix. Left out: its first.
+	Source string `json:"source,omitempty"`
+
+	// Username As in the directory; of a device, its MAC address in any spelling.
 	Username string `json:"username"`
 }
 
 // ExplainStep defines model for ExplainStep.
 type ExplainStep struct {
-	Detail  string `json:"detail"`
-	Outcome string `json:"outcome"`
-	Rule    string `json:"rule"`
-	Source  string `json:"source"`
-	Stage   string `json:"stage"`
+	// Detail Why, in words; may be empty.
+	Detail  string             `json:"detail"`
+	Outcome ExplainStepOutcome `json:"outcome"`
+
+	// Refuses This rule decided against the user.
+	Refuses bool `json:"refuses"`
+
+	// Rule As an operator writes it, secrets masked.
+	Rule string `json:"rule"`
+
+	// Source Whose rule it is: user, group NAME, plan NAME, template NAME, NAS NAME or server.
+	Source string           `json:"source"`
+	Stage  ExplainStepStage `json:"stage"`
 }
+
+// ExplainStepOutcome defines model for ExplainStep.Outcome.
+type ExplainStepOutcome string
+
+// ExplainStepStage defines model for ExplainStep.Stage.
+type ExplainStepStage string
 
 // Explanation defines model for Explanation.
 type Explanation struct {
-	Accepted bool             `json:"accepted"`
-	Detail   string           `json:"detail"`
-	Reason   string           `json:"reason"`
-	Reply    []ReplyAttribute `json:"reply"`
-	Steps    []ExplainStep    `json:"steps"`
+	Accepted bool      `json:"accepted"`
+	At       time.Time `json:"at"`
+	Detail   string    `json:"detail"`
+	Method   string    `json:"method"`
+
+	// Plan Name of the plan that took part.
+	Plan nullable.Nullable[string] `json:"plan"`
+
+	// Reason As in auth records.
+	Reason string `json:"reason"`
+
+	// Reply Of the Access-Accept or Access-Reject.
+	Reply []ReplyAttribute `json:"reply"`
+
+	// Request Attributes of the request, secrets masked.
+	Request []string `json:"request"`
+
+	// Steps In the order in which the server looks at them.
+	Steps []ExplainStep `json:"steps"`
+
+	// Template What the reply was made with.
+	Template string `json:"template"`
+
+	// Username User-Name as sent.
+	Username string `json:"username"`
 }
 
 // FieldError defines model for FieldError.
@@ -1418,12 +1526,17 @@ type Refresh struct {
 
 // ReplyAttribute defines model for ReplyAttribute.
 type ReplyAttribute struct {
+	// Attribute Name in the dictionary, with an optional :tag.
 	Attribute string `json:"attribute"`
+	Detail    string `json:"detail"`
 
-	// Source user, group NAME, plan NAME, template VENDOR or server.
+	// Secret The value is not shown.
+	Secret bool `json:"secret"`
+
+	// Source user, group NAME, plan NAME, template NAME or server.
 	Source string `json:"source"`
 
-	// Value Secrets are left out.
+	// Value Empty if it is secret, or made at login.
 	Value string `json:"value"`
 }
 

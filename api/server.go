@@ -29,6 +29,11 @@ type Options struct {
 	// Version is the program's.
 	Version string
 
+	// Templates are those of the servers whose decisions are explained. Nil: those that
+	// are built in.
+	Templates *aaa.Templates
+	// Location is the time zone of login hours, quotas and days. Nil: UTC.
+	Location *time.Location
 	// Logger takes the errors that clients are not told. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
@@ -46,6 +51,7 @@ type Store interface {
 	RecordStore
 	StatusStore
 	report.Source
+	PolicyStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -61,6 +67,7 @@ type server struct {
 	reports
 	dictionaries
 	status
+	policy
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -90,6 +97,18 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Templates == nil {
+		if o.Templates, err = aaa.LoadTemplates(o.Dictionary); err != nil {
+			return nil, err
+		}
+	}
+	if o.Location == nil {
+		o.Location = time.UTC
+	}
+	explainer, err := aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: o.Dictionary, Templates: o.Templates, Store: o.Store, Location: o.Location})
+	if err != nil {
+		return nil, err
+	}
 	s := &server{
 		plans:  plans{spec: spec, dict: o.Dictionary, store: o.Store},
 		groups: groups{spec: spec, dict: o.Dictionary, store: o.Store},
@@ -101,6 +120,7 @@ func New(o Options) (http.Handler, error) {
 		reports:      reports{source: o.Reports, zone: o.Zone, now: o.Now},
 		dictionaries: newDictionaries(o.Dictionary, o.Templates),
 		status:       status{store: o.Store, version: o.Version, now: o.Now},
+		policy: policy{store: o.Store, explainer: explainer, now: o.Now},
 	}
 	router := newRouter(spec, o.Operators, o.Logger)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{

@@ -132,7 +132,7 @@ func TestUsers(t *testing.T) {
 				admin.patch(path, object{property: "x"}).is(http.StatusUnprocessableEntity)
 				admin.post("/users", object{"username": "x", property: "x"}).is(http.StatusUnprocessableEntity)
 			}
-			admin.get("/users/" + uuid.NewString()).code(http.StatusNotFound, "not_found")
+			admin.get("/users/"+uuid.NewString()).code(http.StatusNotFound, "not_found")
 			admin.get("/users/1%27%20OR%20%271%27=%271").is(http.StatusUnprocessableEntity)
 		})
 		t.Run("a create that is sent again makes nothing new", func(t *testing.T) {
