@@ -94,7 +94,7 @@ func TestPolicy(t *testing.T) {
 			}
 			assert.Contains(t, names, "Mikrotik-Rate-Limit")
 			support.get(path + uuid.NewString()).field("nas_id")
-			support.get("/users/" + uuid.NewString() + "/reply?nas_id=" + nas.ID.String()).code(http.StatusNotFound, "not_found")
+			support.get("/users/"+uuid.NewString()+"/reply?nas_id="+nas.ID.String()).code(http.StatusNotFound, "not_found")
 		})
 	})
 }
