@@ -20,20 +20,16 @@ type Options struct {
 	Operators *operator.Service
 	// Dictionary knows the attributes of items. Required.
 	Dictionary *dictionary.Dictionary
-	// Templates turn plans into the attributes of vendors. Required.
+	// Templates turn plans into the attributes of vendors, as those of the servers do.
+	// Required.
 	Templates *aaa.Templates
 	// Reports answers reports. Nil: the store does.
 	Reports report.Source
-	// Zone is that of days, weeks and months. Nil: UTC.
+	// Zone is that of days, weeks, months and login hours. Nil: UTC.
 	Zone *time.Location
 	// Version is the program's.
 	Version string
 
-	// Templates are those of the servers whose decisions are explained. Nil: those that
-	// are built in.
-	Templates *aaa.Templates
-	// Location is the time zone of login hours, quotas and days. Nil: UTC.
-	Location *time.Location
 	// Logger takes the errors that clients are not told. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
@@ -97,15 +93,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Templates == nil {
-		if o.Templates, err = aaa.LoadTemplates(o.Dictionary); err != nil {
-			return nil, err
-		}
-	}
-	if o.Location == nil {
-		o.Location = time.UTC
-	}
-	explainer, err := aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: o.Dictionary, Templates: o.Templates, Store: o.Store, Location: o.Location})
+	explainer, err := aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: o.Dictionary, Templates: o.Templates, Store: o.Store, Location: o.Zone})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +108,7 @@ func New(o Options) (http.Handler, error) {
 		reports:      reports{source: o.Reports, zone: o.Zone, now: o.Now},
 		dictionaries: newDictionaries(o.Dictionary, o.Templates),
 		status:       status{store: o.Store, version: o.Version, now: o.Now},
-		policy: policy{store: o.Store, explainer: explainer, now: o.Now},
+		policy:       policy{store: o.Store, explainer: explainer, now: o.Now},
 	}
 	router := newRouter(spec, o.Operators, o.Logger)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
