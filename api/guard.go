@@ -27,6 +27,7 @@ func (rt *router) guard(o *operation, r *http.Request) (context.Context, error) 
 		return nil, err
 	}
 	principal.Actor.RequestID, principal.Actor.Addr = RequestID(ctx), addr
+	rt.tell(ctx, principal.Actor)
 	if o.access == byPermission {
 		if err := principal.Require(o.permission); err != nil {
 			return nil, err

@@ -16,11 +16,12 @@ type router struct {
 	spec   *specification
 	mux    *http.ServeMux
 	auth   *operator.Service
+	tell   func(context.Context, operator.Actor) // who makes a request
 	logger *slog.Logger
 }
 
-func newRouter(spec *specification, auth *operator.Service, logger *slog.Logger) *router {
-	return &router{spec: spec, mux: http.NewServeMux(), auth: auth, logger: logger}
+func newRouter(spec *specification, o Options) *router {
+	return &router{spec: spec, mux: http.NewServeMux(), auth: o.Operators, tell: o.Observe, logger: o.Logger}
 }
 
 // HandleFunc registers an operation of the generated server. It panics if the

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -30,6 +31,8 @@ type Options struct {
 	// Version is the program's.
 	Version string
 
+	// Observe is told who makes a request, in its goroutine. Nil: nobody is.
+	Observe func(ctx context.Context, actor operator.Actor)
 	// Logger takes the errors that clients are not told. Nil: nothing is logged.
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
@@ -77,6 +80,9 @@ func New(o Options) (http.Handler, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Observe == nil {
+		o.Observe = func(context.Context, operator.Actor) {}
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -110,7 +116,7 @@ func New(o Options) (http.Handler, error) {
 		status:       status{store: o.Store, version: o.Version, now: o.Now},
 		policy:       policy{store: o.Store, explainer: explainer, now: o.Now},
 	}
-	router := newRouter(spec, o.Operators, o.Logger)
+	router := newRouter(spec, o)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  router.badRequest,
 		ResponseErrorHandlerFunc: router.fail,

@@ -37,6 +37,9 @@ func (s *Store) openPostgres(ctx context.Context, options Options) error {
 		config.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	config.ConnConfig.DialFunc = dialer().DialContext
+	if options.Tracer != nil {
+		config.ConnConfig.Tracer = postgresTracer(options.Tracer)
+	}
 	parameters := config.ConnConfig.RuntimeParams
 	if parameters["application_name"] == "" {
 		parameters["application_name"] = "radiusd"

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
@@ -46,7 +45,7 @@ func (s *Store) openSQLite(ctx context.Context, options Options) error {
 
 	pragmas.Set("_txlock", "immediate") // take the write lock at BEGIN, not half-way through
 	file.RawQuery = pragmas.Encode()
-	if s.writer, err = sql.Open("sqlite", file.String()); err != nil {
+	if s.writer, err = openSQLiteFile(file.String(), options.Tracer); err != nil {
 		return err
 	}
 	s.writer.SetMaxOpenConns(1)
@@ -57,7 +56,7 @@ func (s *Store) openSQLite(ctx context.Context, options Options) error {
 	pragmas.Del("_txlock")
 	pragmas.Set("_query_only", "1")
 	file.RawQuery = pragmas.Encode()
-	if s.reader, err = sql.Open("sqlite", file.String()); err != nil {
+	if s.reader, err = openSQLiteFile(file.String(), options.Tracer); err != nil {
 		return err
 	}
 	s.reader.SetMaxOpenConns(sqliteReaders)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"radiusd/operator"
 	"radiusd/store/seal"
@@ -34,6 +35,9 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock. Nil: time.Now.
 	Now func() time.Time
+	// Tracer makes spans of the statements within a span, without their arguments. Nil:
+	// there are none.
+	Tracer trace.TracerProvider
 }
 
 // Store is an open database. It is safe for concurrent use, by several processes
@@ -121,6 +125,14 @@ func (s *Store) prepare(ctx context.Context) error {
 		return fmt.Errorf("begin the audit log: %w", s.explain(err))
 	}
 	return s.identifyFeed(ctx)
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.reader.PingContext(ctx); err != nil {
+		return s.explain(err)
+	}
+	return nil
 }
 
 // Close waits for queries that run and closes all connections.

@@ -18,9 +18,10 @@ func (a *app) adminRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "adminapi",
 		Short: "The admin API of radiusd, and those who may use it",
-		Long: `adminapi is how operators run radiusd: it keeps who they are and what they may do. It
-works on the store that the configuration of radiusd names.`,
-		Example: `  adminapi operator add alice --role owner
+		Long: `adminapi is how operators run radiusd: it serves the admin API, and keeps who they are
+and what they may do. It works on the store that the configuration of radiusd names.`,
+		Example: `  adminapi serve --config /etc/radiusd/radiusd.yaml
+  adminapi operator add alice --role owner
   adminapi operator list`,
 	}
 	a.prepareRoot(root)

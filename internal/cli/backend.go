@@ -90,14 +90,9 @@ func (b *backend) maintain(ctx context.Context, keep store.Retention) {
 			return
 		case <-time.After(pause):
 		}
-		s := b.opened.Load()
-		for s == nil {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Second):
-				s = b.opened.Load()
-			}
+		s := b.awaitOpen(ctx)
+		if s == nil {
+			return
 		}
 		if err := s.Maintain(ctx, keep); err != nil && ctx.Err() == nil {
 			b.log.Error("maintenance of the store failed, next try in an hour", "error", err)
@@ -111,6 +106,20 @@ func (b *backend) store() *store.Store {
 		return s.Store
 	}
 	return nil
+}
+
+// awaitOpen returns the store as soon as it is open; nil: ctx ended before.
+func (b *backend) awaitOpen(ctx context.Context) *store.Store {
+	for {
+		if s := b.store(); s != nil {
+			return s
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // engine names the store that was opened.

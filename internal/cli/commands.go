@@ -19,5 +19,5 @@ func (a *app) toolCommands() []*cobra.Command {
 
 // adminCommands are those of the program adminapi.
 func (a *app) adminCommands() []*cobra.Command {
-	return []*cobra.Command{a.operatorCommand(), a.auditCommand(), a.versionCommand()}
+	return []*cobra.Command{a.adminServeCommand(), a.operatorCommand(), a.auditCommand(), a.openapiCommand(), a.versionCommand()}
 }

@@ -133,5 +133,5 @@ func onLoopback(c *config.Config) error {
 		}
 		*listen = addresses
 	}
-	return nil
+	return c.LoopbackAdmin()
 }

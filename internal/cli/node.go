@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -57,6 +58,8 @@ type node struct {
 	actions    *aaa.Actions
 	observer   *observer
 	outbox     *outbox
+	admin      *adminHTTP // nil: it is no business of this process
+	traces     *traces    // nil: none
 	keep       store.Retention
 
 	serving    atomic.Bool // requests are taken
@@ -67,7 +70,7 @@ type node struct {
 
 // newNode makes all parts and fills what is in memory; nothing is answered yet. On
 // an error it closes what it has opened.
-func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logger) (_ *node, err error) {
+func newNode(ctx context.Context, cfg *config.Config, demo bool, stderr io.Writer, log *slog.Logger) (_ *node, err error) {
 	history := time.Duration(cfg.Store.RetentionDays) * 24 * time.Hour
 	n := &node{
 		log: log, registry: prometheus.NewRegistry(),
@@ -84,6 +87,11 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 	dict, err := openDictionary(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Admin.Enabled {
+		if n.traces, err = openTraces(ctx, cfg, "radiusd", log); err != nil {
+			return nil, err
+		}
 	}
 	sealer, err := n.openData(ctx, cfg, demo)
 	if err != nil {
@@ -106,8 +114,13 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, log *slog.Logge
 	if n.outbox, err = newOutbox(cfg, n.registry, log); err != nil {
 		return nil, err
 	}
+	if cfg.Admin.Enabled {
+		if n.admin, err = listenAdmin(cfg, dict, n.registry, n.traces, stderr, log); err != nil {
+			return nil, err
+		}
+	}
 	if cfg.Metrics.Listen != "" {
-		n.observer, err = observe(cfg.Metrics.Listen, n.registry, n.checks(), n.access, log)
+		n.observer, err = observe("metrics.listen", cfg.Metrics.Listen, n.registry, n.checks(), n.access, log)
 		if err != nil {
 			return nil, err
 		}
@@ -137,6 +150,7 @@ func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa
 	if err != nil {
 		return nil, err
 	}
+	options.Tracer = n.traces.tracer()
 	n.backend = &backend{log: n.log, open: func(ctx context.Context) (*store.Store, error) {
 		s, err := openStoreWith(ctx, options, madeKey, nodeID, cfg.Store.AutoMigrate)
 		if err != nil {
@@ -263,6 +277,9 @@ func (n *node) start() error {
 		run(n.history.run)
 	}
 	run(func(ctx context.Context) { n.outbox.run(ctx, n.backend.store) })
+	if n.admin != nil {
+		n.background.Go(func() error { return n.admin.run(background, n.backend.awaitOpen) })
+	}
 	run(n.directory.Run)
 	run(n.records.Run)
 	run(n.actions.Run)
@@ -301,7 +318,12 @@ func (n *node) stop() error {
 	n.serving.Store(false)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
-	err := n.server.Shutdown(ctx)
+	var servers errgroup.Group
+	servers.Go(func() error { return n.server.Shutdown(ctx) })
+	if n.admin != nil {
+		servers.Go(func() error { return n.admin.stop(ctx) })
+	}
+	err := servers.Wait()
 	n.quit()
 	err = errors.Join(err, n.background.Wait())
 	if err != nil {
@@ -319,6 +341,12 @@ func (n *node) close() {
 		}
 	}
 	_ = n.client.Close() // only says so to exchanges, and there are none any more
+	if n.admin != nil {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = n.admin.server.Shutdown(ended) // stop has told
+	}
+	n.traces.close(n.log)
 	if n.shared != nil {
 		if err := n.shared.Close(); err != nil {
 			n.log.Warn("close Redis", "error", err)
@@ -391,6 +419,9 @@ func (n *node) logReady(demo bool) {
 	attributes := []any{"auth", addresses(auth), "acct", addresses(acct)}
 	if n.observer != nil {
 		attributes = append(attributes, "metrics", n.observer.address())
+	}
+	if n.admin != nil {
+		attributes = append(attributes, "admin", n.admin.url())
 	}
 	attributes = append(attributes, "store", n.backend.engine(),
 		"users", status.Users, "plans", status.Plans, "nases", status.NASes, "sessions", n.live.OpenCount())

@@ -18,7 +18,7 @@ func TestReadyWhileRequestsAreTaken(t *testing.T) {
 	cfg, err := config.Load("", append(s.environ,
 		"RADIUSD_AUTH_LISTEN=127.0.0.1:0", "RADIUSD_ACCT_LISTEN=127.0.0.1:0", "RADIUSD_METRICS_LISTEN=127.0.0.1:0"))
 	require.NoError(t, err)
-	n, err := newNode(t.Context(), cfg, false, slog.New(slog.DiscardHandler))
+	n, err := newNode(t.Context(), cfg, false, io.Discard, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	defer n.close()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}

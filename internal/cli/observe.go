@@ -32,24 +32,29 @@ type observer struct {
 	done   chan error
 }
 
-// observe binds address and serves in the background; bind errors are returned.
-func observe(address string, registry *prometheus.Registry, checks []check, access *aaa.Access, log *slog.Logger) (*observer, error) {
+// observe binds address, which key configures, and serves in the background; bind errors
+// are returned. access may be nil: then there are no decisions to watch.
+func observe(key, address string, registry *prometheus.Registry, checks []check, access *aaa.Access, log *slog.Logger) (*observer, error) {
 	listen, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("metrics.listen: %w", err)
+		return nil, fmt.Errorf("%s: %w", key, err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { answerReady(w, checks) })
-	mux.HandleFunc("GET "+decisionsPath, func(w http.ResponseWriter, r *http.Request) { streamDecisions(w, r, access) })
+	pages := "/metrics /healthz /readyz /debug/pprof/"
+	if access != nil {
+		pages += " " + decisionsPath
+		mux.HandleFunc("GET "+decisionsPath, func(w http.ResponseWriter, r *http.Request) { streamDecisions(w, r, access) })
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "radiusd: /metrics /healthz /readyz /debug/pprof/ "+decisionsPath)
+		fmt.Fprintln(w, "radiusd: "+pages)
 	})
 	o := &observer{
 		listen: listen,

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,16 +22,8 @@ type outbox struct {
 }
 
 func newOutbox(cfg *config.Config, registerer prometheus.Registerer, log *slog.Logger) (*outbox, error) {
-	var allow []netip.Prefix
-	for _, text := range cfg.Admin.WebhookAllow {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, err
-		}
-		allow = append(allow, prefix.Masked())
-	}
 	o := &outbox{sender: operator.NewWebhookSender(operator.WebhookSenderOptions{
-		Allow: allow, AllowHTTP: cfg.Admin.WebhookAllowHTTP, UserAgent: "radiusd/" + readBuild().Version,
+		Allow: config.Prefixes(cfg.Admin.WebhookAllow), AllowHTTP: cfg.Admin.WebhookAllowHTTP, UserAgent: "radiusd/" + readBuild().Version,
 	})}
 	o.options = operator.OutboxOptions{Sender: o.sender, Registerer: registerer, Logger: log}
 	if cfg.Feed.URL != "" {

@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	var demo bool
+	var demo, admin bool
 	c := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -26,26 +26,36 @@ database, the accounting journal and the master key.
 SIGHUP reads the configuration again. A file with mistakes changes nothing; what
 can change only at a start is named in the log.
 
+With --admin, or admin.enabled, it runs the admin API at admin.listen too, which
+shows the first operator's password on standard error, once, when it makes him. See
+/api/docs there.
+
 With --demo it serves loopback only and adds a NAS 127.0.0.1 with the secret
 testing123, some plans, and the users alice (password wonderland), bob (builder)
 and carol (christmas, suspended), for a first try. A server without --demo does
 not start on that data.`,
 		Example: `  radiusd serve --demo
+  radiusd serve --admin
   radiusd serve --config /etc/radiusd/radiusd.yaml`,
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg, err := a.loadConfig()
+			var overrides []config.Override
+			if admin {
+				overrides = append(overrides, config.Override{Key: "admin.enabled", Value: "true", Flag: "--admin"})
+			}
+			cfg, err := a.loadConfig(overrides...)
 			if err != nil {
 				return err
 			}
 			hangup := make(chan os.Signal, 1)
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
-			return a.serve(operator.WithActor(c.Context(), operator.Actor{}), cfg, demo, hangup)
+			return a.serve(operator.WithActor(c.Context(), operator.Actor{}), cfg, demo, hangup, overrides...)
 		},
 	}
 	c.Flags().BoolVar(&demo, "demo", false, "serve loopback only, with well-known users and secrets to try")
+	c.Flags().BoolVar(&admin, "admin", false, "run the admin API too")
 	return c
 }
 
@@ -54,8 +64,9 @@ not start on that data.`,
 // the CPU that accounting takes (docs/benchmarks.md). GOGC, if set, decides instead.
 const serveGCPercent = 200
 
-// serve runs until ctx is done or a part fails.
-func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <-chan os.Signal) error {
+// serve runs until ctx is done or a part fails. The overrides are those that cfg was
+// loaded with.
+func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <-chan os.Signal, overrides ...config.Override) error {
 	level := new(slog.LevelVar)
 	log := a.logger(cfg, level)
 	for _, warning := range cfg.Warnings() {
@@ -69,7 +80,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <
 	if a.getenv("GOGC") == "" {
 		debug.SetGCPercent(serveGCPercent)
 	}
-	n, err := newNode(ctx, cfg, demo, log)
+	n, err := newNode(ctx, cfg, demo, a.stderr, log)
 	if err != nil {
 		return err
 	}
@@ -82,7 +93,7 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <
 	for {
 		select {
 		case <-hangup:
-			a.reload(cfg, demo, level, log)
+			a.reload(cfg, demo, level, log, overrides...)
 		case <-ctx.Done():
 			log.Info("stopping: finishing what is in flight")
 			return n.stop()
@@ -94,8 +105,8 @@ func (a *app) serve(ctx context.Context, cfg *config.Config, demo bool, hangup <
 
 // reload reads the configuration again and takes what can change while the server
 // runs. A wrong one changes nothing.
-func (a *app) reload(running *config.Config, demo bool, level *slog.LevelVar, log *slog.Logger) {
-	fresh, err := a.loadConfig()
+func (a *app) reload(running *config.Config, demo bool, level *slog.LevelVar, log *slog.Logger, overrides ...config.Override) {
+	fresh, err := a.loadConfig(overrides...)
 	if err == nil && demo {
 		err = onLoopback(fresh)
 	}

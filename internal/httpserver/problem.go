@@ -27,10 +27,13 @@ func writeProblem(w http.ResponseWriter, r *http.Request, status int, code, deta
 	})
 }
 
-// Unavailable answers 503 with a problem, for what is not there yet.
-func Unavailable(detail string) http.Handler {
+// Problem returns a handler that answers with a problem. With status 503 it asks to try
+// again.
+func Problem(status int, code, detail string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Retry-After", "1")
-		writeProblem(w, r, http.StatusServiceUnavailable, "unavailable", detail)
+		if status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "1")
+		}
+		writeProblem(w, r, status, code, detail)
 	})
 }

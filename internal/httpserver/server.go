@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,7 +82,7 @@ type Options struct {
 type Server struct {
 	http   *http.Server
 	listen net.Listener
-	done   chan error
+	done   func() error // waits until nothing is served any more
 }
 
 // Listen binds the address, host:port, and serves in the background until Shutdown.
@@ -97,7 +98,6 @@ func Listen(address string, o Options) (*Server, error) {
 	listen := net.Listener(newBoundedListener(bound, or(o.Connections, defaultConnections), o.Registerer))
 	deadline := or(o.Deadline, defaultDeadline)
 	s := &Server{
-		done: make(chan error, 1),
 		http: &http.Server{
 			Handler:           handler,
 			ReadHeaderTimeout: or(o.Patience, defaultPatience),
@@ -114,7 +114,9 @@ func Listen(address string, o Options) (*Server, error) {
 		listen = tls.NewListener(listen, s.http.TLSConfig)
 	}
 	s.listen = listen
-	go func() { s.done <- s.http.Serve(listen) }()
+	done := make(chan error, 1)
+	go func() { done <- s.http.Serve(listen) }()
+	s.done = sync.OnceValue(func() error { return <-done })
 	return s, nil
 }
 
@@ -122,13 +124,13 @@ func Listen(address string, o Options) (*Server, error) {
 func (s *Server) Addr() net.Addr { return s.listen.Addr() }
 
 // Shutdown takes no more requests, waits for those in flight until ctx is done, and cuts
-// off the rest.
+// off the rest. To call it again does nothing.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were cut off: %w", err), s.http.Close())
 	}
-	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
+	if served := s.done(); !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}
 	return err

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/netip"
+
+	"radiusd/api"
+	"radiusd/dictionary"
+	"radiusd/internal/httpserver"
+	"radiusd/operator"
+	"radiusd/store"
+)
+
+// importBytes bounds the body of an import: some million users.
+const importBytes = 256 << 20
+
+// adminRoutes are the operations of the API that are not short, or whose answers hold
+// tokens.
+func adminRoutes() []httpserver.Route {
+	return []httpserver.Route{
+		{Pattern: api.BasePath + "/auth/", Uncompressed: true},
+		{Pattern: "POST " + api.BasePath + "/users/import", BodyBytes: importBytes, Stream: true},
+		{Pattern: "GET " + api.BasePath + "/users/export", Stream: true},
+		{Pattern: "POST " + api.BasePath + "/user-batches", Stream: true},
+		{Pattern: "GET " + api.BasePath + "/users/{user_id}/personal-data", Stream: true},
+		{Pattern: "POST " + api.BasePath + "/reports/{report_name}/run", Stream: true},
+		{Pattern: "POST " + api.BasePath + "/audit/verify", Stream: true},
+	}
+}
+
+// adminServices are what the API stands on, on an open store.
+type adminServices struct {
+	handler   http.Handler
+	operators *operator.Service
+}
+
+// newAdminServices makes the API on a store.
+func newAdminServices(s *store.Store, dict *dictionary.Dictionary, log *slog.Logger) (*adminServices, error) {
+	operators, err := operator.New(operator.Options{Store: s, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	handler, err := api.New(api.Options{
+		Store: s, Operators: operators, Dictionary: dict, Observe: tellActor, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &adminServices{handler: handler, operators: operators}, nil
+}
+
+// tellActor tells the access log who was let in.
+func tellActor(ctx context.Context, actor operator.Actor) { httpserver.SetActor(ctx, actor.Name) }
+
+// describeRequest tells the API what is known of a request.
+func describeRequest(ctx context.Context, requestID string, client netip.Addr) context.Context {
+	return api.WithClientAddr(api.WithRequestID(ctx, requestID), client)
+}
+
+// showFirstOperator makes the first operator, if there is none, and shows his password
+// this once. It goes to w as it is and not through the logger: a log is kept and sent
+// elsewhere, with everything in it.
+func showFirstOperator(ctx context.Context, operators *operator.Service, w io.Writer) error {
+	name, password, err := operators.EnsureFirst(ctx)
+	if err != nil || name == "" {
+		return err
+	}
+	const line = "────────────────────────────────────────────────────────────────────────"
+	fmt.Fprintf(w, `%s
+  There was no operator yet, so the first one was made. Sign in to the
+  admin API with
+
+      name:      %s
+      password:  %s
+
+  This password is shown this once. Change it after signing in, or with
+  adminapi operator passwd %s
+%s
+`, line, name, password, name, line)
+	return nil
+}
