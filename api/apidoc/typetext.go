@@ -68,7 +68,9 @@ func limitsOf(t tree) string {
 		{"minItems", "at least %s items"}, {"maxItems", "at most %s items"},
 		{"pattern", "matches %s"}, {"default", "default %s"},
 	} {
-		if value := t.at(limit.key); value.there() {
+		if value := t.at(limit.key); limit.key == "minLength" && value.text() == "1" {
+			parts = append(parts, "not empty")
+		} else if value.there() {
 			parts = append(parts, fmt.Sprintf(limit.text, value.text()))
 		}
 	}
