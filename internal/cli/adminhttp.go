@@ -25,10 +25,10 @@ import (
 // adminHTTP is the admin API on its listener. It answers from the beginning, but until the
 // store is open only that it is not.
 type adminHTTP struct {
-	cfg      *config.Config
-	dict     *dictionary.Dictionary
-	log      *slog.Logger
-	stderr   io.Writer
+	cfg    *config.Config
+	dict   *dictionary.Dictionary
+	log    *slog.Logger
+	stderr io.Writer
 
 	server *httpserver.Server
 	api    atomic.Pointer[http.Handler] // nil until the store is open
