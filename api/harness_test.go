@@ -78,9 +78,11 @@ func newWorld(t *testing.T, options store.Options) *world {
 	operators, err := operator.New(operator.Options{Store: s})
 	require.NoError(t, err)
 	w := &world{options: options, store: s, operators: operators, people: map[string]*client{}}
+	sender := operator.NewWebhookSender(operator.WebhookSenderOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true})
+	t.Cleanup(sender.Close)
 	templates, err := aaa.LoadTemplates(dictionary.Embedded())
 	require.NoError(t, err)
-	handler, err := api.New(api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates})
+	handler, err := api.New(api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates, Sender: sender})
 	require.NoError(t, err)
 	w.server = httptest.NewServer(handler)
 	t.Cleanup(w.server.Close)

@@ -68,6 +68,8 @@ func problemOf(err error) *problem {
 		return invalid(fields...)
 	case errors.As(err, &unexplained):
 		return invalidField(unexplained.Field, "%v", unexplained.Err)
+	case len(operatorFields(err)) > 0:
+		return invalid(operatorFields(err)...)
 	case errors.As(err, &wrong):
 		return invalidField(wrong.Field, "%s", wrong.Message)
 	case errors.Is(err, aaa.ErrNotFound), errors.Is(err, operator.ErrNotFound):
@@ -108,6 +110,21 @@ func problemOf(err error) *problem {
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: "the request took too long", retryAfter: time.Second, err: err}
 	}
 	return &problem{status: http.StatusInternalServerError, code: "internal", detail: "something went wrong; the server's log has the request_id", err: err}
+}
+
+// operatorFields are the field errors of package operator that err joins.
+func operatorFields(err error) (fields []FieldError) {
+	switch e := err.(type) {
+	case *operator.FieldError:
+		return []FieldError{{Field: e.Field, Message: e.Message}}
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			fields = append(fields, operatorFields(err)...)
+		}
+	case interface{ Unwrap() error }:
+		return operatorFields(e.Unwrap())
+	}
+	return fields
 }
 
 // writeProblem answers a request with the problem.

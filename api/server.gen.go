@@ -74,24 +74,24 @@ func (e ActionState) Valid() bool {
 	}
 }
 
-// Defines values for AuditEntryActorKind.
+// Defines values for AuditActorKind.
 const (
-	AuditEntryActorKindLocal    AuditEntryActorKind = "local"
-	AuditEntryActorKindOperator AuditEntryActorKind = "operator"
-	AuditEntryActorKindSystem   AuditEntryActorKind = "system"
-	AuditEntryActorKindToken    AuditEntryActorKind = "token"
+	AuditActorKindLocal    AuditActorKind = "local"
+	AuditActorKindOperator AuditActorKind = "operator"
+	AuditActorKindSystem   AuditActorKind = "system"
+	AuditActorKindToken    AuditActorKind = "token"
 )
 
-// Valid indicates whether the value is a known member of the AuditEntryActorKind enum.
-func (e AuditEntryActorKind) Valid() bool {
+// Valid indicates whether the value is a known member of the AuditActorKind enum.
+func (e AuditActorKind) Valid() bool {
 	switch e {
-	case AuditEntryActorKindLocal:
+	case AuditActorKindLocal:
 		return true
-	case AuditEntryActorKindOperator:
+	case AuditActorKindOperator:
 		return true
-	case AuditEntryActorKindSystem:
+	case AuditActorKindSystem:
 		return true
-	case AuditEntryActorKindToken:
+	case AuditActorKindToken:
 		return true
 	default:
 		return false
@@ -413,6 +413,27 @@ func (e UserStatus) Valid() bool {
 	case UserStatusDisabled:
 		return true
 	case UserStatusSuspended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStateRequested WebhookDeliveryState = "requested"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStateRequested:
 		return true
 	default:
 		return false
@@ -874,17 +895,23 @@ type AttributeValue struct {
 	Number int64  `json:"number"`
 }
 
+// AuditActor defines model for AuditActor.
+type AuditActor struct {
+	Address   nullable.Nullable[string]             `json:"address"`
+	ID        nullable.Nullable[openapi_types.UUID] `json:"id"`
+	Kind      AuditActorKind                        `json:"kind"`
+	Name      string                                `json:"name"`
+	RequestID string                                `json:"request_id"`
+}
+
+// AuditActorKind defines model for AuditActor.Kind.
+type AuditActorKind string
+
 // AuditEntry defines model for AuditEntry.
 type AuditEntry struct {
-	Action string `json:"action"`
-	Actor  struct {
-		Address   nullable.Nullable[string]             `json:"address,omitempty"`
-		ID        nullable.Nullable[openapi_types.UUID] `json:"id,omitempty"`
-		Kind      AuditEntryActorKind                   `json:"kind"`
-		Name      string                                `json:"name"`
-		RequestID string                                `json:"request_id,omitempty"`
-	} `json:"actor"`
-	At time.Time `json:"at"`
+	Action string     `json:"action"`
+	Actor  AuditActor `json:"actor"`
+	At     time.Time  `json:"at"`
 
 	// Changes By field: before and after; secrets and personal data masked.
 	Changes    map[string]interface{}                `json:"changes"`
@@ -894,9 +921,6 @@ type AuditEntry struct {
 	Hash       string                                `json:"hash"`
 	Seq        int64                                 `json:"seq"`
 }
-
-// AuditEntryActorKind defines model for AuditEntry.Actor.Kind.
-type AuditEntryActorKind string
 
 // AuditList defines model for AuditList.
 type AuditList struct {
@@ -1017,7 +1041,7 @@ type EventList struct {
 	Items []Event `json:"items"`
 
 	// NextCursor Where to go on; also when there is nothing new.
-	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+	NextCursor string `json:"next_cursor"`
 }
 
 // ExplainInput defines model for ExplainInput.
@@ -1519,6 +1543,11 @@ type RecoveryCodes struct {
 	RecoveryCodes []string `json:"recovery_codes"`
 }
 
+// RedeliverInput defines model for RedeliverInput.
+type RedeliverInput struct {
+	EventID openapi_types.UUID `json:"event_id"`
+}
+
 // Refresh defines model for Refresh.
 type Refresh struct {
 	RefreshToken string `json:"refresh_token"`
@@ -1864,34 +1893,65 @@ type VendorList struct {
 
 // Webhook defines model for Webhook.
 type Webhook struct {
-	CreatedAt       time.Time                    `json:"created_at"`
-	Enabled         bool                         `json:"enabled"`
-	Events          []string                     `json:"events"`
-	ID              openapi_types.UUID           `json:"id"`
-	LastDeliveredAt nullable.Nullable[time.Time] `json:"last_delivered_at"`
-	LastError       string                       `json:"last_error"`
-	Name            string                       `json:"name"`
+	CreatedAt time.Time `json:"created_at"`
 
-	// Pending Events that wait.
+	// DisabledReason Why radiusd has disabled it; empty if it has not.
+	DisabledReason string   `json:"disabled_reason"`
+	Enabled        bool     `json:"enabled"`
+	Events         []string `json:"events"`
+
+	// Failures Attempts in vain since the last success.
+	Failures      int                          `json:"failures"`
+	ID            openapi_types.UUID           `json:"id"`
+	LastError     string                       `json:"last_error"`
+	Name          string                       `json:"name"`
+	NextAttemptAt nullable.Nullable[time.Time] `json:"next_attempt_at"`
+
+	// Pending Events since the last one that is done with, wanted or not.
 	Pending   int64     `json:"pending"`
 	UpdatedAt time.Time `json:"updated_at"`
 	URL       string    `json:"url"`
 }
 
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	At time.Time `json:"at"`
+
+	// Attempt From 1; 0: asked for.
+	Attempt    int                  `json:"attempt"`
+	DurationMs int64                `json:"duration_ms"`
+	Error      string               `json:"error"`
+	EventID    openapi_types.UUID   `json:"event_id"`
+	EventType  string               `json:"event_type"`
+	ID         string               `json:"id"`
+	State      WebhookDeliveryState `json:"state"`
+
+	// Status HTTP status; 0: there was no answer.
+	Status int `json:"status"`
+}
+
+// WebhookDeliveryState defines model for WebhookDelivery.State.
+type WebhookDeliveryState string
+
+// WebhookDeliveryList defines model for WebhookDeliveryList.
+type WebhookDeliveryList struct {
+	Items      []WebhookDelivery         `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
 // WebhookInput defines model for WebhookInput.
 type WebhookInput struct {
-	Enabled bool `json:"enabled,omitempty"`
+	Enabled *bool `json:"enabled,omitempty"`
 
-	// Events Types, with * at the end for a family, e.g. user.*; empty: all.
+	// Events Types, or families such as user.*; empty: all.
 	Events []string `json:"events,omitempty"`
-	Name   string   `json:"name,omitempty"`
+	Name   string   `json:"name"`
 	URL    string   `json:"url"`
 }
 
 // WebhookList defines model for WebhookList.
 type WebhookList struct {
-	Items      []Webhook                 `json:"items"`
-	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+	Items []Webhook `json:"items"`
 }
 
 // WebhookMade defines model for WebhookMade.
@@ -2063,11 +2123,15 @@ type ListAuditParams struct {
 	// Actor Name of the operator.
 	Actor string `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Action As in the entries, e.g. users.update.
-	Action   string             `form:"action,omitempty" json:"action,omitempty"`
-	EntityID openapi_types.UUID `form:"entity_id,omitempty" json:"entity_id,omitempty"`
-	From     time.Time          `form:"from,omitempty" json:"from,omitempty"`
-	Before   time.Time          `form:"before,omitempty" json:"before,omitempty"`
+	// Action As in the entries, e.g. users.update; users. for all that begin so.
+	Action string `form:"action,omitempty" json:"action,omitempty"`
+
+	// EntityKind e.g. user
+	EntityKind string             `form:"entity_kind,omitempty" json:"entity_kind,omitempty"`
+	RequestID  string             `form:"request_id,omitempty" json:"request_id,omitempty"`
+	EntityID   openapi_types.UUID `form:"entity_id,omitempty" json:"entity_id,omitempty"`
+	From       time.Time          `form:"from,omitempty" json:"from,omitempty"`
+	Before     time.Time          `form:"before,omitempty" json:"before,omitempty"`
 
 	// Cursor next_cursor of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
@@ -2515,15 +2579,6 @@ type GetUserUsageParams struct {
 	To openapi_types.Date `form:"to,omitempty" json:"to,omitempty"`
 }
 
-// ListWebhooksParams defines parameters for ListWebhooks.
-type ListWebhooksParams struct {
-	// Cursor next_cursor of the page before.
-	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
-
-	// Limit Items on a page.
-	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
-}
-
 // CreateWebhookParams defines parameters for CreateWebhook.
 type CreateWebhookParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
@@ -2540,6 +2595,15 @@ type DeleteWebhookParams struct {
 type ReplaceWebhookParams struct {
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // CreateActionBatchJSONRequestBody defines body for CreateActionBatch for application/json ContentType.
@@ -2658,6 +2722,9 @@ type CreateWebhookJSONRequestBody = WebhookInput
 
 // ReplaceWebhookJSONRequestBody defines body for ReplaceWebhook for application/json ContentType.
 type ReplaceWebhookJSONRequestBody = WebhookInput
+
+// RedeliverWebhookJSONRequestBody defines body for RedeliverWebhook for application/json ContentType.
+type RedeliverWebhookJSONRequestBody = RedeliverInput
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -2955,9 +3022,9 @@ type ServerInterface interface {
 	// GetUserUsage What a user has used, and what is left
 	// (GET /users/{user_id}/usage)
 	GetUserUsage(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserUsageParams)
-	// ListWebhooks List webhooks
+	// ListWebhooks List webhooks by name, at most 1000
 	// (GET /webhooks)
-	ListWebhooks(w http.ResponseWriter, r *http.Request, params ListWebhooksParams)
+	ListWebhooks(w http.ResponseWriter, r *http.Request)
 	// CreateWebhook Create a webhook
 	// (POST /webhooks)
 	CreateWebhook(w http.ResponseWriter, r *http.Request, params CreateWebhookParams)
@@ -2970,6 +3037,15 @@ type ServerInterface interface {
 	// ReplaceWebhook Replace a webhook
 	// (PUT /webhooks/{webhook_id})
 	ReplaceWebhook(w http.ResponseWriter, r *http.Request, webhookID WebhookID, params ReplaceWebhookParams)
+	// ListWebhookDeliveries Attempts to deliver, the latest first
+	// (GET /webhooks/{webhook_id}/deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhookID WebhookID, params ListWebhookDeliveriesParams)
+	// RedeliverWebhook Deliver an event once more
+	// (POST /webhooks/{webhook_id}/deliveries)
+	RedeliverWebhook(w http.ResponseWriter, r *http.Request, webhookID WebhookID)
+	// RotateWebhookSecret Make a new signing secret
+	// (POST /webhooks/{webhook_id}/secret)
+	RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookID WebhookID)
 	// TestWebhook Send a webhook a test event now
 	// (POST /webhooks/{webhook_id}/test)
 	TestWebhook(w http.ResponseWriter, r *http.Request, webhookID WebhookID)
@@ -3554,6 +3630,32 @@ func (siw *ServerInterfaceWrapper) ListAudit(w http.ResponseWriter, r *http.Requ
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "action"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "action", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "entity_kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "entity_kind", r.URL.Query(), &params.EntityKind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "entity_kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "entity_kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "request_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "request_id", r.URL.Query(), &params.RequestID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "request_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "request_id", Err: err})
 		}
 		return
 	}
@@ -7209,40 +7311,8 @@ func (siw *ServerInterfaceWrapper) GetUserUsage(w http.ResponseWriter, r *http.R
 // ListWebhooks operation middleware
 func (siw *ServerInterfaceWrapper) ListWebhooks(w http.ResponseWriter, r *http.Request) {
 
-	var err error
-	_ = err
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params ListWebhooksParams
-
-	// ------------- Optional query parameter "cursor" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
-		}
-		return
-	}
-
-	// ------------- Optional query parameter "limit" -------------
-
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
-	if err != nil {
-		var requiredError *runtime.RequiredParameterError
-		if errors.As(err, &requiredError) {
-			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
-		} else {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
-		}
-		return
-	}
-
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ListWebhooks(w, r, params)
+		siw.Handler.ListWebhooks(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7410,6 +7480,113 @@ func (siw *ServerInterfaceWrapper) ReplaceWebhook(w http.ResponseWriter, r *http
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ReplaceWebhook(w, r, webhookID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", r.PathValue("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, webhookID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedeliverWebhook operation middleware
+func (siw *ServerInterfaceWrapper) RedeliverWebhook(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", r.PathValue("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeliverWebhook(w, r, webhookID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSecret operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSecret(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", r.PathValue("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhook_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSecret(w, r, webhookID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7662,6 +7839,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/webhooks/{webhook_id}", wrapper.DeleteWebhook)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks/{webhook_id}", wrapper.GetWebhook)
 	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/webhooks/{webhook_id}", wrapper.ReplaceWebhook)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhook_id}/secret", wrapper.RotateWebhookSecret)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks/{webhook_id}/deliveries", wrapper.ListWebhookDeliveries)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhook_id}/deliveries", wrapper.RedeliverWebhook)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhook_id}/test", wrapper.TestWebhook)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/settings", wrapper.GetSettings)
 	m.HandleFunc(http.MethodPatch+" "+options.BaseURL+"/settings", wrapper.PatchSettings)
@@ -11807,7 +11987,6 @@ func (response GetUserUsagedefaultApplicationProblemPlusJSONResponse) VisitGetUs
 }
 
 type ListWebhooksRequestObject struct {
-	Params ListWebhooksParams
 }
 
 type ListWebhooksResponseObject interface {
@@ -11855,6 +12034,7 @@ type CreateWebhookResponseObject interface {
 }
 
 type CreateWebhook201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -11870,6 +12050,7 @@ func (response CreateWebhook201JSONResponse) VisitCreateWebhookResponse(w http.R
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
@@ -12012,6 +12193,125 @@ type ReplaceWebhookdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ReplaceWebhookdefaultApplicationProblemPlusJSONResponse) VisitReplaceWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesRequestObject struct {
+	WebhookID WebhookID `json:"webhook_id"`
+	Params    ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveryList
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverWebhookRequestObject struct {
+	WebhookID WebhookID `json:"webhook_id"`
+	Body      *RedeliverWebhookJSONRequestBody
+}
+
+type RedeliverWebhookResponseObject interface {
+	VisitRedeliverWebhookResponse(w http.ResponseWriter) error
+}
+
+type RedeliverWebhook202JSONResponse WebhookDelivery
+
+func (response RedeliverWebhook202JSONResponse) VisitRedeliverWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeliverWebhookdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RedeliverWebhookdefaultApplicationProblemPlusJSONResponse) VisitRedeliverWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookID WebhookID `json:"webhook_id"`
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookMade
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateWebhookSecretdefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12358,7 +12658,7 @@ type StrictServerInterface interface {
 	// GetUserUsage What a user has used, and what is left
 	// (GET /users/{user_id}/usage)
 	GetUserUsage(ctx context.Context, request GetUserUsageRequestObject) (GetUserUsageResponseObject, error)
-	// ListWebhooks List webhooks
+	// ListWebhooks List webhooks by name, at most 1000
 	// (GET /webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
 	// CreateWebhook Create a webhook
@@ -12373,6 +12673,15 @@ type StrictServerInterface interface {
 	// ReplaceWebhook Replace a webhook
 	// (PUT /webhooks/{webhook_id})
 	ReplaceWebhook(ctx context.Context, request ReplaceWebhookRequestObject) (ReplaceWebhookResponseObject, error)
+	// ListWebhookDeliveries Attempts to deliver, the latest first
+	// (GET /webhooks/{webhook_id}/deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// RedeliverWebhook Deliver an event once more
+	// (POST /webhooks/{webhook_id}/deliveries)
+	RedeliverWebhook(ctx context.Context, request RedeliverWebhookRequestObject) (RedeliverWebhookResponseObject, error)
+	// RotateWebhookSecret Make a new signing secret
+	// (POST /webhooks/{webhook_id}/secret)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
 	// TestWebhook Send a webhook a test event now
 	// (POST /webhooks/{webhook_id}/test)
 	TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error)
@@ -15208,10 +15517,8 @@ func (sh *strictHandler) GetUserUsage(w http.ResponseWriter, r *http.Request, us
 }
 
 // ListWebhooks operation middleware
-func (sh *strictHandler) ListWebhooks(w http.ResponseWriter, r *http.Request, params ListWebhooksParams) {
+func (sh *strictHandler) ListWebhooks(w http.ResponseWriter, r *http.Request) {
 	var request ListWebhooksRequestObject
-
-	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.ListWebhooks(ctx, request.(ListWebhooksRequestObject))
@@ -15346,6 +15653,92 @@ func (sh *strictHandler) ReplaceWebhook(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReplaceWebhookResponseObject); ok {
 		if err := validResponse.VisitReplaceWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhookID WebhookID, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.WebhookID = webhookID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RedeliverWebhook operation middleware
+func (sh *strictHandler) RedeliverWebhook(w http.ResponseWriter, r *http.Request, webhookID WebhookID) {
+	var request RedeliverWebhookRequestObject
+
+	request.WebhookID = webhookID
+
+	var body RedeliverWebhookJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeliverWebhook(ctx, request.(RedeliverWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeliverWebhook")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeliverWebhookResponseObject); ok {
+		if err := validResponse.VisitRedeliverWebhookResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(w http.ResponseWriter, r *http.Request, webhookID WebhookID) {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookID = webhookID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx, request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSecretResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -24,6 +24,8 @@ type Options struct {
 	// Templates turn plans into the attributes of vendors, as those of the servers do.
 	// Required.
 	Templates *aaa.Templates
+	// Sender posts test events to webhooks. Required.
+	Sender operator.Sender
 	// Reports answers reports. Nil: the store does.
 	Reports report.Source
 	// Zone is that of days, weeks, months and login hours. Nil: UTC.
@@ -49,6 +51,9 @@ type Store interface {
 	SessionStore
 	RecordStore
 	StatusStore
+	AuditStore
+	WebhookStore
+	DeliveryStore
 	report.Source
 	PolicyStore
 }
@@ -67,6 +72,8 @@ type server struct {
 	dictionaries
 	status
 	policy
+	audit
+	webhooks
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -86,8 +93,8 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil {
-		return nil, errors.New("api: a store, operators, a dictionary and templates are needed")
+	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Sender == nil {
+		return nil, errors.New("api: a store, operators, a dictionary, templates and a sender are needed")
 	}
 	if o.Reports == nil {
 		o.Reports = o.Store
@@ -115,6 +122,8 @@ func New(o Options) (http.Handler, error) {
 		dictionaries: newDictionaries(o.Dictionary, o.Templates),
 		status:       status{store: o.Store, version: o.Version, now: o.Now},
 		policy:       policy{store: o.Store, explainer: explainer, now: o.Now},
+		audit:        audit{store: o.Store},
+		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
 	}
 	router := newRouter(spec, o)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{

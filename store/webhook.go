@@ -81,9 +81,10 @@ func (s *Store) ChangeWebhook(ctx context.Context, webhookID uuid.UUID, fn func(
 	return webhooks.change(ctx, s, "id", webhookID.String(), fn)
 }
 
-// RemoveWebhook deletes a webhook and the attempts at it.
-func (s *Store) RemoveWebhook(ctx context.Context, webhookID uuid.UUID) error {
-	return webhooks.remove(ctx, s, "id", webhookID.String(), nil)
+// RemoveWebhook deletes a webhook and the attempts at it. An error of check, which sees
+// it in the same transaction, leaves it; nil checks nothing.
+func (s *Store) RemoveWebhook(ctx context.Context, webhookID uuid.UUID, check func(*operator.Webhook) error) error {
+	return webhooks.remove(ctx, s, "id", webhookID.String(), check)
 }
 
 // WebhookByID returns a webhook.
