@@ -32,6 +32,12 @@ type AuditEntry struct {
 	// PrevHash is the Hash of the entry before, and Hash is over all of this one,
 	// see AuditChain.
 	PrevHash, Hash [32]byte
+	// ContentMAC stands for EntityName and Changes in Hash, see AuditChain.ContentMAC;
+	// zero in entries of before there was one.
+	ContentMAC [32]byte
+	// Redacted says that EntityName and Changes were blanked, since they told of a person
+	// who was erased.
+	Redacted bool
 }
 
 // AuditFilter selects entries, newest first. Zero fields select all.

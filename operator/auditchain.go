@@ -29,7 +29,12 @@ const (
 // without a zone.
 func (c AuditChain) Hash(e *AuditEntry) [32]byte {
 	b := make([]byte, 0, 512+len(e.Changes))
+	content := [2]string{e.EntityName, string(e.Changes)}
 	b = append(b, "radiusd audit entry 1\x00"...)
+	if e.ContentMAC != ([32]byte{}) {
+		b = append(b[:0], "radiusd audit entry 2\x00"...)
+		content = [2]string{string(e.ContentMAC[:])}
+	}
 	b = binary.BigEndian.AppendUint64(b, e.Seq)
 	b = append(b, e.ID[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.At.UnixMicro()))
@@ -38,7 +43,7 @@ func (c AuditChain) Hash(e *AuditEntry) [32]byte {
 		addr = e.Actor.Addr.String()
 	}
 	b = append(append(b, e.Actor.ID[:]...), e.EntityID[:]...)
-	for _, text := range []string{e.Actor.Kind.String(), e.Actor.Name, e.Actor.RequestID, addr, e.Action, e.EntityKind, e.EntityName, string(e.Changes)} {
+	for _, text := range []string{e.Actor.Kind.String(), e.Actor.Name, e.Actor.RequestID, addr, e.Action, e.EntityKind, content[0], content[1]} {
 		b = append(binary.AppendUvarint(b, uint64(len(text))), text...)
 	}
 	return c.sum(append(b, e.PrevHash[:]...))
@@ -81,8 +86,10 @@ type AuditVerifier struct {
 	chain  AuditChain
 	last   AuditMark
 	expect AuditMark // zero: nothing
-	head   SignedMark
-	report AuditReport
+	// redacted are the blanked entries that nothing has been said of yet.
+	redacted redactions
+	head     SignedMark
+	report   AuditReport
 }
 
 // Verifier begins to check a log with this head and anchor; zero ones: there are
@@ -128,6 +135,9 @@ func (v *AuditVerifier) Add(e *AuditEntry) error {
 	case e.PrevHash != v.last.Hash:
 		return &AuditError{e.Seq, "does not follow the one before it: entries were exchanged"}
 	}
+	if err := v.content(e); err != nil {
+		return err
+	}
 	v.last = AuditMark{e.Seq, e.Hash}
 	v.report.Entries++
 	if v.expect.Seq == e.Seq && v.expect != v.last {
@@ -155,7 +165,7 @@ func (v *AuditVerifier) End() (AuditReport, error) {
 	case v.expect.Seq > v.last.Seq:
 		return v.report, &AuditError{v.last.Seq + 1, fmt.Sprintf("is missing, and all up to %d which an earlier verification has seen: the log was put back", v.expect.Seq)}
 	}
-	return v.report, nil
+	return v.report, v.unsaid()
 }
 
 func (v *AuditVerifier) unexpected() error {

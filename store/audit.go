@@ -34,6 +34,8 @@ func auditFields(e *operator.AuditEntry) []field {
 		{"changes", object{&e.Changes}},
 		{"prev_hash", digest{&e.PrevHash}},
 		{"hash", digest{&e.Hash}},
+		{"content_mac", nullDigest{&e.ContentMAC}},
+		{"redacted", flag{&e.Redacted}},
 	}
 }
 
@@ -118,6 +120,7 @@ func (tx *writeTx) writeAudit(ctx context.Context) error {
 	for i := range tx.entries {
 		e := &tx.entries[i]
 		e.Seq, e.PrevHash = last.Seq+1, last.Hash
+		e.ContentMAC = chain.ContentMAC(e)
 		e.Hash = chain.Hash(e)
 		if err := insert(ctx, tx.Tx, "audit_log", auditFields(e)); err != nil {
 			return err
@@ -315,4 +318,27 @@ func (c digest) Scan(src any) error {
 	}
 	*c.p = [32]byte(v)
 	return nil
+}
+
+// nullDigest is a hash of 32 octets; the zero one is NULL.
+type nullDigest struct{ p *[32]byte }
+
+func (c nullDigest) Value() (driver.Value, error) {
+	if *c.p == ([32]byte{}) {
+		return nil, nil
+	}
+	return c.p[:], nil
+}
+func (c nullDigest) appendBinary(b []byte) []byte {
+	if *c.p == ([32]byte{}) {
+		return appendNull(b)
+	}
+	return appendText(b, c.p[:])
+}
+func (c nullDigest) Scan(src any) error {
+	if src == nil {
+		*c.p = [32]byte{}
+		return nil
+	}
+	return digest(c).Scan(src)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"radiusd/aaa"
 	"radiusd/operator"
 )
 
@@ -17,6 +18,11 @@ type Retention struct {
 	Audit             time.Duration
 	// Events is how long events are kept after everybody has them; zero: a week.
 	Events time.Duration
+	// SessionNames is how long sessions that have stopped keep names, addresses and
+	// stations.
+	SessionNames time.Duration
+	// Erasers are the other databases in which persons are erased.
+	Erasers []aaa.PersonEraser
 }
 
 const (
@@ -33,9 +39,15 @@ const (
 )
 
 // Maintain makes the partitions of the next days, deletes what is past its
-// retention, and adds the usage of months past up. It is to be called at start and every hour; several nodes may. What
-// fails is tried again at the next call.
+// retention, adds the usage of months past up, and goes on with erasures. What the
+// settings say of retention goes before what the caller says. It is to be called at start
+// and every hour; several nodes may. What fails is tried again at the next call.
 func (s *Store) Maintain(ctx context.Context, keep Retention) error {
+	settings, err := s.Settings(ctx)
+	if err != nil {
+		return fmt.Errorf("maintain store: %w", err)
+	}
+	keep = keep.inForce(&settings)
 	if keep.Changes <= 0 {
 		keep.Changes = defaultChangesRetention
 	}
@@ -51,6 +63,10 @@ func (s *Store) Maintain(ctx context.Context, keep Retention) error {
 		s.pruneActions(ctx, now.Add(-actionsRetention)),
 		s.addUpUsage(ctx),
 		s.pruneSignIns(ctx, now),
+		s.resumeErasures(ctx, keep.Erasers),
+	}
+	if keep.SessionNames > 0 {
+		errs = append(errs, s.pseudonymiseSessions(ctx, now.Add(-keep.SessionNames)))
 	}
 	if keep.Audit > 0 {
 		errs = append(errs, s.PruneAudit(ctx, now.Add(-keep.Audit)))

@@ -152,7 +152,7 @@ func scanUUID(p *uuid.UUID, src any) error {
 
 // whole is an integer. Unsigned values beyond int64 are stored as its maximum:
 // a counter is never negative.
-type whole[T int | uint16 | uint32 | uint64] struct{ p *T }
+type whole[T int | int64 | uint16 | uint32 | uint64] struct{ p *T }
 
 func (c whole[T]) number() int64 {
 	if v := *c.p; v < 0 || uint64(v) <= math.MaxInt64 {

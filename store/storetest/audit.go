@@ -315,7 +315,7 @@ func testAuditTampering(t *testing.T, database Database) {
 // copyEntry is the statement that inserts a copy of an entry under another number.
 func copyEntry(from, to int) string {
 	return fmt.Sprintf(`INSERT INTO audit_log SELECT %d, '0190a5a0-0000-7000-8000-0000000000ff', at, actor_kind, actor_id, actor_name, request_id, addr,
-		action, entity_kind, entity_id, entity_name, changes, prev_hash, hash FROM audit_log WHERE seq = %d`, to, from)
+		action, entity_kind, entity_id, entity_name, changes, prev_hash, hash, content_mac, redacted FROM audit_log WHERE seq = %d`, to, from)
 }
 
 // testAuditPutBack puts the log back with its head, which only a mark that was kept

@@ -100,6 +100,11 @@ func Run(t *testing.T, database Database) {
 		"Backup":         testBackup,
 		"RestoreRefuses": testRestoreRefuses,
 		"BackupLoad":     testBackupUnderLoad,
+		"Settings":       testSettings,
+		"Pseudonymise":   testPseudonymiseSessions,
+		"ExportPerson":   testExportPerson,
+		"ErasePerson":    testErasePerson,
+		"ErasureResumes": testErasureResumes,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, database) })
 	}

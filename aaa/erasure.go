@@ -1,0 +1,53 @@
+package aaa
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// PseudonymPrefix is what the names begin with that stand for erased persons.
+const PseudonymPrefix = "erased-"
+
+// ErasureState is how far an erasure is.
+type ErasureState string
+
+// The states of an erasure.
+const (
+	ErasureRunning ErasureState = "running"
+	ErasureDone    ErasureState = "done"
+	ErasureFailed  ErasureState = "failed" // it is tried again every hour
+)
+
+// EraseOptions says what becomes of the user.
+type EraseOptions struct {
+	// KeepUser keeps the user's row, pseudonymised, disabled and without a password, for
+	// what refers to it. Otherwise the user is deleted.
+	KeepUser bool
+}
+
+// Erasure is the erasure of one person's data.
+type Erasure struct {
+	ID, UserID uuid.UUID
+	// Pseudonym stands for the person in what is kept.
+	Pseudonym string
+	KeepUser  bool
+	State     ErasureState
+	// Rows counts the rows pseudonymised or deleted so far.
+	Rows int64
+	// Detail is what went wrong last.
+	Detail string
+	// Watched says that the person's records are still looked for, which may come late
+	// out of a node's journal.
+	Watched              bool
+	CreatedAt, UpdatedAt time.Time
+	FinishedAt           time.Time // zero: it is not done
+}
+
+// PersonEraser is another database that holds records by user name. ErasePerson replaces
+// the name for good in all that is older than before, and blanks addresses and stations; it may
+// be called again and again.
+type PersonEraser interface {
+	ErasePerson(ctx context.Context, username, pseudonym string, before time.Time) error
+}

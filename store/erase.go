@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/operator"
+)
+
+// erasureWatch is for how long after an erasure the old name is looked for: records may
+// come late out of the journal of a node that was away, and sessions that were open go on.
+// Until then the name is kept, sealed; then it is forgotten.
+const erasureWatch = 30 * 24 * time.Hour
+
+// erasureStale is after what time without progress another process goes on with an erasure.
+const erasureStale = 5 * time.Minute
+
+// storedErasure is an erasure with what only the store knows of it.
+type storedErasure struct {
+	aaa.Erasure
+	name  []byte
+	actor string
+}
+
+func erasureFields(s *Store, e *storedErasure) []field {
+	return []field{
+		{"id", id{&e.ID}},
+		{"user_id", id{&e.UserID}},
+		{"name", secret{p: &e.name, owner: &e.ID, column: "erasures.name", sealer: s.sealer}},
+		{"pseudonym", text{&e.Pseudonym}},
+		{"keep_user", flag{&e.KeepUser}},
+		{"state", text{(*string)(&e.State)}},
+		{"row_count", whole[int64]{&e.Rows}},
+		{"detail", text{&e.Detail}},
+		{"actor", text{&e.actor}},
+		{"created_at", moment{&e.CreatedAt}},
+		{"updated_at", moment{&e.UpdatedAt}},
+		{"finished_at", moment{&e.FinishedAt}},
+	}
+}
+
+// StartErasure notes that a person is to be erased, and deletes the user, or pseudonymises
+// it, with its profile, all in one transaction: from then on the person is not let in, and
+// RunErasure or, after some minutes, Maintain does the rest. Sessions should be
+// disconnected before: one that goes on brings the name back until the next maintenance.
+// If an erasure of the user is there already, it is returned. It fails with ErrNotFound.
+func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.EraseOptions) (aaa.Erasure, error) {
+	found, err := s.erasures(ctx, s.reader, "WHERE user_id = $1", userID.String())
+	if err != nil {
+		return aaa.Erasure{}, fmt.Errorf("erase user %s: %w", userID, s.explain(err))
+	}
+	if len(found) > 0 {
+		return found[0].Erasure, nil
+	}
+	actor := operator.ActorOf(ctx)
+	e := storedErasure{actor: actor.Kind.String()}
+	if actor.Name != "" {
+		e.actor += " " + actor.Name
+	}
+	e.ID, e.UserID, e.Pseudonym, e.KeepUser, e.State = uuid.Must(uuid.NewV7()), userID, newPseudonym(), options.KeepUser, aaa.ErasureRunning
+	e.CreatedAt = s.timestamp()
+	e.UpdatedAt = e.CreatedAt
+	err = s.write(ctx, func(tx *writeTx) error {
+		var name string
+		err := tx.QueryRowContext(ctx, "SELECT username FROM users WHERE id = $1"+tx.forUpdate(), userID.String()).Scan(&name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return notFound("user", userID.String())
+		}
+		if err != nil {
+			return err
+		}
+		e.name = []byte(name)
+		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
+			return err
+		}
+		return eraseUser(ctx, tx, &e)
+	})
+	e.Watched = true
+	if errors.Is(err, ErrNotFound) {
+		return aaa.Erasure{}, err
+	}
+	if err != nil {
+		return aaa.Erasure{}, fmt.Errorf("erase user %s: %w", userID, s.explain(err))
+	}
+	return e.Erasure, nil
+}
+
+// eraseUser deletes the user's row, or what it says of a person.
+func eraseUser(ctx context.Context, tx *writeTx, e *storedErasure) error {
+	now := tx.store.timestampAfter(e.CreatedAt)
+	statements := []string{"DELETE FROM user_profiles WHERE user_id = $1", "DELETE FROM users WHERE id = $1"}
+	if e.KeepUser {
+		statements = []string{statements[0], "DELETE FROM attributes WHERE user_id = $1"}
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement, e.UserID.String()); err != nil {
+			return err
+		}
+	}
+	if e.KeepUser {
+		_, err := tx.ExecContext(ctx, `UPDATE users SET username = $2, status = 'disabled', credential_scheme = 'none', credential = NULL, updated_at = $3
+			WHERE id = $1`, e.UserID.String(), e.Pseudonym, moment{&now})
+		if err != nil {
+			return err
+		}
+	}
+	return tx.record(ctx, operator.AuditEntry{Action: erasureAction, EntityKind: "user", EntityID: e.UserID, EntityName: e.Pseudonym}, "user.erased")
+}
+
+// RunErasure does what is left of an erasure, in small transactions, and may be called
+// again and again. progress, which may be nil, is called with how many rows have changed.
+// erasers are the other databases. A person that is erased already is looked for again.
+func (s *Store) RunErasure(ctx context.Context, erasureID uuid.UUID, erasers []aaa.PersonEraser, progress func(rows int64)) (aaa.Erasure, error) {
+	found, err := s.erasures(ctx, s.reader, "WHERE id = $1", erasureID.String())
+	if err != nil {
+		return aaa.Erasure{}, fmt.Errorf("erasure %s: %w", erasureID, s.explain(err))
+	}
+	if len(found) == 0 {
+		return aaa.Erasure{}, notFound("erasure", erasureID.String())
+	}
+	r := erasing{store: s, storedErasure: found[0], progress: progress}
+	if r.name == nil {
+		return r.Erasure, nil // it is forgotten
+	}
+	err = r.run(ctx, erasers)
+	if err != nil {
+		r.State, r.Detail = aaa.ErasureFailed, oneLine(s.explain(err).Error())
+	} else {
+		r.State, r.Detail = aaa.ErasureDone, ""
+		if r.FinishedAt.IsZero() {
+			r.FinishedAt = s.timestamp()
+		}
+		if s.now().Sub(r.CreatedAt) > erasureWatch {
+			r.name, r.Watched = nil, false
+		}
+	}
+	saved := s.write(context.WithoutCancel(ctx), func(tx *writeTx) error { return r.save(ctx, tx) })
+	if err = errors.Join(err, saved); err != nil {
+		return r.Erasure, fmt.Errorf("erase %s: %w", r.Pseudonym, s.explain(err))
+	}
+	return r.Erasure, nil
+}
+
+// ErasePerson is StartErasure and RunErasure.
+func (s *Store) ErasePerson(ctx context.Context, userID uuid.UUID, options aaa.EraseOptions, erasers []aaa.PersonEraser, progress func(rows int64)) (aaa.Erasure, error) {
+	e, err := s.StartErasure(ctx, userID, options)
+	if err != nil {
+		return e, err
+	}
+	return s.RunErasure(ctx, e.ID, erasers, progress)
+}
+
+// ErasureByID returns an erasure. It fails with ErrNotFound.
+func (s *Store) ErasureByID(ctx context.Context, erasureID uuid.UUID) (aaa.Erasure, error) {
+	found, err := s.erasures(ctx, s.reader, "WHERE id = $1", erasureID.String())
+	if err != nil {
+		return aaa.Erasure{}, fmt.Errorf("read erasure %s: %w", erasureID, s.explain(err))
+	}
+	if len(found) == 0 {
+		return aaa.Erasure{}, notFound("erasure", erasureID.String())
+	}
+	return found[0].Erasure, nil
+}
+
+func (s *Store) erasures(ctx context.Context, q querier, rest string, args ...any) (list []storedErasure, err error) {
+	var e storedErasure
+	fields := erasureFields(s, &e)
+	err = eachRow(ctx, q, "SELECT "+names(fields)+" FROM erasures "+rest, args, targets(fields), func() error {
+		e.Watched = e.name != nil
+		list = append(list, e)
+		return nil
+	})
+	return list, err
+}
+
+// resumeErasures goes on with erasures that nobody works on, and looks again for the names
+// of those that are done. Two processes that do so at once do the same.
+func (s *Store) resumeErasures(ctx context.Context, erasers []aaa.PersonEraser) error {
+	stale := s.now().Add(-erasureStale)
+	found, err := s.erasures(ctx, s.reader, "WHERE name IS NOT NULL AND (state <> 'running' OR updated_at < $1) ORDER BY created_at", moment{&stale})
+	if err != nil {
+		return fmt.Errorf("read erasures: %w", s.explain(err))
+	}
+	var errs []error
+	for i := range found {
+		_, err := s.RunErasure(ctx, found[i].ID, erasers, nil)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// erasing is an erasure under way.
+type erasing struct {
+	storedErasure
+	store    *Store
+	progress func(rows int64)
+	before   time.Time // whatever is of this name since then is somebody else's
+}
+
+func (r *erasing) run(ctx context.Context, erasers []aaa.PersonEraser) error {
+	s := r.store
+	r.before = s.now().Add(time.Hour) // clocks differ
+	var taken time.Time
+	err := s.reader.QueryRowContext(ctx, "SELECT created_at FROM users WHERE username = $1 AND id <> $2", string(r.name), r.UserID.String()).Scan(moment{&taken})
+	if err == nil && taken.After(r.CreatedAt) {
+		r.before = taken // the name was given to somebody else
+	} else if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"sessions", r.sessions}, {"login decisions", r.decisions}, {"usage", r.usage}, {"actions", r.actions},
+		{"audit log", r.auditLog}, {"events", r.events},
+	} {
+		if err := step.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	var errs []error
+	for _, eraser := range erasers {
+		errs = append(errs, eraser.ErasePerson(ctx, string(r.name), r.Pseudonym, r.before))
+	}
+	return errors.Join(errs...)
+}
+
+// step runs fn in transactions until it has nothing left to do, and notes how many rows
+// it has changed with each.
+func (r *erasing) step(ctx context.Context, fn func(tx *writeTx) (rows int64, more bool, err error)) error {
+	for {
+		before, more := r.Rows, false
+		err := r.store.write(ctx, func(tx *writeTx) error {
+			rows, again, err := fn(tx)
+			if err != nil {
+				return err
+			}
+			r.Rows, more = before+rows, again
+			if rows == 0 {
+				return nil
+			}
+			return r.save(ctx, tx)
+		})
+		if err != nil {
+			r.Rows = before
+			return err
+		}
+		if r.progress != nil {
+			r.progress(r.Rows)
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+func (r *erasing) save(ctx context.Context, tx *writeTx) error {
+	r.UpdatedAt = r.store.timestampAfter(r.UpdatedAt)
+	return update(ctx, tx.Tx, "erasures", erasureFields(r.store, &r.storedErasure))
+}
