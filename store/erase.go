@@ -168,6 +168,19 @@ func (s *Store) ErasureByID(ctx context.Context, erasureID uuid.UUID) (aaa.Erasu
 	return found[0].Erasure, nil
 }
 
+// ErasureByPseudonym returns the erasure of whom a pseudonym stands for. It fails with
+// ErrNotFound.
+func (s *Store) ErasureByPseudonym(ctx context.Context, pseudonym string) (aaa.Erasure, error) {
+	found, err := s.erasures(ctx, s.reader, "WHERE pseudonym = $1", pseudonym)
+	if err != nil {
+		return aaa.Erasure{}, fmt.Errorf("read erasure: %w", s.explain(err))
+	}
+	if len(found) == 0 {
+		return aaa.Erasure{}, notFound("erasure", pseudonym)
+	}
+	return found[0].Erasure, nil
+}
+
 func (s *Store) erasures(ctx context.Context, q querier, rest string, args ...any) (list []storedErasure, err error) {
 	var e storedErasure
 	fields := erasureFields(s, &e)

@@ -149,8 +149,18 @@ func (h *history) AppendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) e
 	return s.AppendAuthRecords(ctx, batch)
 }
 
+// ErasePerson implements [aaa.PersonEraser].
+func (h *history) ErasePerson(ctx context.Context, username, pseudonym string, before time.Time) error {
+	s := h.opened.Load()
+	if s == nil {
+		return errHistoryAway
+	}
+	return s.ErasePerson(ctx, username, pseudonym, before)
+}
+
 var (
 	_ ingest.Sink         = (*history)(nil)
 	_ ingest.Batcher      = (*history)(nil)
 	_ aaa.AuthRecordStore = (*history)(nil)
+	_ aaa.PersonEraser    = (*history)(nil)
 )

@@ -271,6 +271,9 @@ func (n *node) start() error {
 	run := func(f func(context.Context)) {
 		n.background.Go(func() error { f(background); return nil })
 	}
+	if n.history != nil {
+		n.keep.Erasers = append(n.keep.Erasers, n.history)
+	}
 	run(n.backend.await)
 	run(func(ctx context.Context) { n.backend.maintain(ctx, n.keep) })
 	if n.history != nil {

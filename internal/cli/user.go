@@ -27,7 +27,7 @@ func (a *app) userCommand() *cobra.Command {
   radiusd user import subscribers.csv --dry-run`,
 	}
 	c.AddCommand(a.userAddCommand(), a.userListCommand(), a.userShowCommand(), a.userSetCommand(), a.userDeleteCommand(),
-		a.userImportCommand(), a.userExportCommand())
+		a.userImportCommand(), a.userExportCommand(), a.userExportDataCommand(), a.userEraseCommand())
 	return c
 }
 
