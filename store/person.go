@@ -55,10 +55,14 @@ func (p *personWriter) write(ctx context.Context, user *aaa.User, profile *aaa.P
 	if err := p.value(values); err != nil {
 		return err
 	}
+	items, err := itemFact(user.Items)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p.out, ",\n\"items\": %s", items.shown)
 	userID := user.ID.String()
 	for _, q := range []struct{ name, query string }{
 		{"groups", "SELECT g.name, m.priority FROM user_groups m JOIN groups g ON g.id = m.group_id WHERE m.user_id = $1 ORDER BY m.priority, g.name"},
-		{"attributes", "SELECT kind, attribute, op, value FROM attributes WHERE user_id = $1 AND attribute NOT LIKE '%Password%' ORDER BY id"},
 		{"plan", "SELECT p.name, p.rate_up, p.rate_down, p.quota_seconds, p.quota_octets, p.quota_period FROM plans p JOIN users u ON u.plan_id = p.id WHERE u.id = $1"},
 		{"audit_log", "SELECT seq, CAST(at AS text) AS at, action, entity_name, CAST(changes AS text) AS changes FROM audit_log WHERE entity_id = $1 ORDER BY seq"},
 	} {
@@ -85,7 +89,7 @@ func (p *personWriter) write(ctx context.Context, user *aaa.User, profile *aaa.P
 			return err
 		}
 	}
-	_, err := p.out.WriteString("\n}\n")
+	_, err = p.out.WriteString("\n}\n")
 	return err
 }
 

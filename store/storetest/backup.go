@@ -253,7 +253,6 @@ func testRestoreRefuses(t *testing.T, database Database) {
 	ctx := t.Context()
 	Fill(t, s)
 	backup := Backup(t, s)
-	rows := Rows(t, options)
 
 	_, err := Restore(ctx, options, bytes.NewReader(backup), store.RestoreOptions{})
 	require.ErrorIs(t, err, store.ErrNotEmpty)
@@ -268,7 +267,7 @@ func testRestoreRefuses(t *testing.T, database Database) {
 	require.NoError(t, s.CreateUser(ctx, newUser("after the backup")))
 	sink := sinkOf(t, s)
 	require.NoError(t, write(ctx, sink, 6000, life("later", 1)...))
-	rows = Rows(t, options)
+	rows := Rows(t, options)
 	for name, change := range map[string]func(b []byte) []byte{
 		"first octet":  func(b []byte) []byte { b[0] ^= 1; return b },
 		"header":       func(b []byte) []byte { b[100] ^= 1; return b },

@@ -119,7 +119,8 @@ func fillPerson(t testing.TB, s *store.Store) (*aaa.User, []aaa.Record) {
 	require.NoError(t, s.CreateGroup(ctx, group))
 	user, other := newUser(person), newUser("user of 02")
 	user.Groups = []aaa.Membership{{GroupID: group.ID}}
-	user.Items = []aaa.Item{{Kind: aaa.ReplyItem, Attribute: "Filter-Id", Op: ":=", Value: "item"}}
+	user.Items = []aaa.Item{{Kind: aaa.ReplyItem, Attribute: "Filter-Id", Op: ":=", Value: "item"},
+		{Kind: aaa.ReplyItem, Attribute: "Cisco-AVPair", Op: "+=", Value: "tunnel:psk=hidden"}}
 	require.NoError(t, s.CreateUserWithProfile(ctx, user, &aaa.Profile{FullName: "name of " + person, Email: "erika@example.org"}))
 	require.NoError(t, s.CreateUser(ctx, other))
 	require.NoError(t, s.UpdateUser(ctx, person, func(u *aaa.User) error { u.SimultaneousUse = 3; return nil }))
@@ -155,10 +156,11 @@ func testExportPerson(t *testing.T, database Database) {
 	count := func(name string) int { return len(document[name].([]any)) }
 	assert.Equal(t, person, document["user"].(map[string]any)["username"])
 	assert.Equal(t, "erika@example.org", document["profile"].(map[string]any)["email"])
-	for name, want := range map[string]int{"groups": 1, "attributes": 1, "sessions": 1, "accounting_records": 4, "auth_records": 15, "usage_daily": 1, "audit_log": 2, "plan": 0} {
+	for name, want := range map[string]int{"groups": 1, "items": 2, "sessions": 1, "accounting_records": 4, "auth_records": 15, "usage_daily": 1, "audit_log": 2, "plan": 0} {
 		assert.Equal(t, want, count(name), name)
 	}
 	assert.NotContains(t, out.String(), canary)
+	assert.NotContains(t, out.String(), "psk=")
 	assert.NotContains(t, out.String(), "user of 02")
 	require.ErrorIs(t, s.ExportPerson(t.Context(), uuid.New(), &out), store.ErrNotFound)
 }
