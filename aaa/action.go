@@ -52,7 +52,7 @@ const (
 	ActionRefused                         // the NAS has not (NAK); ErrorCause and Detail say why
 	ActionUnanswered                      // the NAS was silent, or nothing listens on its port
 	ActionFailed                          // it could not be sent; Detail says why
-	ActionSkipped                         // the session had ended before, or the batch was canceled
+	ActionSkipped                         // there is nothing to do any more: the session had ended before, for one, or the batch was canceled
 	ActionGone                            // the NAS does not know the session (NAK, Session-Context-Not-Found)
 )
 
@@ -224,14 +224,14 @@ type GoneSession struct {
 	At time.Time // when the NAS said so
 }
 
-// ActionFilter selects actions and one page of them. The zero value is the first
-// page of all.
+// ActionFilter selects actions: those to which all of it applies. A zero field
+// selects all.
 type ActionFilter struct {
 	BatchID   uuid.UUID
 	SessionID uuid.UUID
 	Username  string
 	States    []ActionState // none: all
-	// After is the ID of the last action of the page before.
-	After uuid.UUID
-	Limit int // zero: 1000
 }
+
+// ActionSorts are the sorts of actions and of their batches.
+func ActionSorts() []string { return []string{"-created_at"} }

@@ -14,7 +14,7 @@ type PlanChange struct {
 	User   *User
 	Groups []Group // those of the user, in the order in which they apply
 	// Old is the plan that the sessions have; nil: none, or it is not known. New is the
-	// one that they are to have.
+	// one that they are to have; nil: none.
 	Old, New *Plan
 }
 
@@ -39,6 +39,9 @@ type PlannedAction struct {
 // looked at only when an address is given out, are not changed.
 func (t *Templates) PlanChange(dict *dictionary.Dictionary, nas *NAS, c PlanChange) (PlannedAction, error) {
 	template := t.forNAS(nas)
+	if c.New == nil {
+		c.New = &Plan{Name: "none"}
+	}
 	after, err := c.replies(dict, template, c.New)
 	if err != nil {
 		return PlannedAction{}, fmt.Errorf("plan %q: %w", c.New.Name, err)
@@ -116,32 +119,4 @@ func (c *PlanChange) replies(dict *dictionary.Dictionary, t *template, plan *Pla
 		}
 	}
 	return pairs, nil
-}
-
-// PlanActions returns the actions by which the sessions get what the plan change
-// gives, to be queued: none for a session that nothing changes in. A session whose
-// NAS is not known is in failed, with the reason.
-func PlanActions(dict *dictionary.Dictionary, templates *Templates, nasOf func(*Session) (*NAS, error), change PlanChange, sessions []Session) (actions []SessionAction, failed map[*Session]error) {
-	failed = make(map[*Session]error)
-	for i := range sessions {
-		s := &sessions[i]
-		if !s.Open() {
-			continue
-		}
-		nas, err := nasOf(s)
-		if err != nil {
-			failed[s] = err
-			continue
-		}
-		planned, err := templates.PlanChange(dict, nas, change)
-		switch {
-		case err != nil:
-			failed[s] = err
-		case planned.Needed:
-			action := NewSessionAction(s, planned.Kind, planned.Attributes)
-			action.Detail = planned.Reason
-			actions = append(actions, action)
-		}
-	}
-	return actions, failed
 }

@@ -166,18 +166,6 @@ func TestPlanChange(t *testing.T) {
 			if test.want != nil {
 				assert.NoError(t, ValidateChange(dictionary.Embedded(), planned.Attributes), "it can be sent")
 			}
-			ended := wireSession()
-			ended.StoppedAt = time.Now()
-			actions, failed := PlanActions(dictionary.Embedded(), templates, func(s *Session) (*NAS, error) { return NASList{nas}.NASOf(t.Context(), s) },
-				test.change, []Session{wireSession(), ended, {ID: uuid.New(), NASAddr: netip.MustParseAddr("203.0.113.1")}})
-			assert.Len(t, failed, 1)
-			if !planned.Needed {
-				assert.Empty(t, actions)
-				return
-			}
-			require.Len(t, actions, 1)
-			assert.Equal(t, planned.Kind, actions[0].Kind)
-			assert.Equal(t, planned.Reason, actions[0].Detail)
 		})
 	}
 }

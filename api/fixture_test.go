@@ -50,7 +50,7 @@ func newFixture(t *testing.T, w *world) *fixture {
 	batch := &aaa.ActionBatch{Kind: aaa.ActionDisconnect, Filter: "fixture", Actor: "test"}
 	actions := []aaa.SessionAction{aaa.NewSessionAction(session, aaa.ActionDisconnect, nil)}
 	require.NoError(t, w.store.QueueActions(ctx, batch, actions))
-	queued, err := w.store.ListActions(ctx, aaa.ActionFilter{BatchID: batch.ID})
+	queued, _, err := w.store.ListActionsPage(ctx, aaa.ActionFilter{BatchID: batch.ID}, aaa.Page{})
 	require.NoError(t, err)
 	require.Len(t, queued, 1)
 

@@ -78,6 +78,16 @@ func problemOf(err error) *problem {
 		return problemf(http.StatusConflict, "exists", "%v", err)
 	case errors.Is(err, aaa.ErrInUse), errors.Is(err, operator.ErrInUse):
 		return problemf(http.StatusConflict, "in_use", "%v", err)
+	case errors.Is(err, aaa.ErrSessionEnded):
+		return problemf(http.StatusConflict, "session_ended", "%v", err)
+	case errors.Is(err, aaa.ErrNoNAS):
+		return problemf(http.StatusConflict, "nas_unreachable", "%v", err)
+	case errors.Is(err, aaa.ErrNoChange):
+		return problemf(http.StatusConflict, "no_coa", "%v", err)
+	case errors.Is(err, aaa.ErrNothingToChange):
+		return problemf(http.StatusConflict, "nothing_to_change", "%v", err)
+	case errors.Is(err, aaa.ErrBatchTooLarge):
+		return invalidField("filter", "%v", err)
 	case errors.Is(err, aaa.ErrBadCursor):
 		return problemf(http.StatusBadRequest, "bad_cursor", "the cursor is not one of this list with this filter and sort")
 	case errors.Is(err, aaa.ErrBadSort):

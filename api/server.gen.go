@@ -41,8 +41,8 @@ func (e ActionKind) Valid() bool {
 // Defines values for ActionState.
 const (
 	ActionStateAcknowledged ActionState = "acknowledged"
-	ActionStateCancelled    ActionState = "cancelled"
 	ActionStateFailed       ActionState = "failed"
+	ActionStateGone         ActionState = "gone"
 	ActionStateQueued       ActionState = "queued"
 	ActionStateRefused      ActionState = "refused"
 	ActionStateSent         ActionState = "sent"
@@ -55,9 +55,9 @@ func (e ActionState) Valid() bool {
 	switch e {
 	case ActionStateAcknowledged:
 		return true
-	case ActionStateCancelled:
-		return true
 	case ActionStateFailed:
+		return true
+	case ActionStateGone:
 		return true
 	case ActionStateQueued:
 		return true
@@ -780,25 +780,40 @@ type AccountingRecord struct {
 
 // Action defines model for Action.
 type Action struct {
-	AnsweredAt nullable.Nullable[time.Time] `json:"answered_at"`
+	AcctSessionID string                       `json:"acct_session_id"`
+	AnsweredAt    nullable.Nullable[time.Time] `json:"answered_at"`
 
-	// Attempts How often the request was sent.
-	Attempts  int                                   `json:"attempts"`
-	BatchID   nullable.Nullable[openapi_types.UUID] `json:"batch_id"`
-	CreatedAt time.Time                             `json:"created_at"`
-	CreatedBy string                                `json:"created_by"`
-	Detail    string                                `json:"detail"`
+	// Attempts How often the request was sent, retransmissions included.
+	Attempts int `json:"attempts"`
+
+	// Attributes What a CoA-Request changes.
+	Attributes []ActionAttribute  `json:"attributes"`
+	BatchID    openapi_types.UUID `json:"batch_id"`
+	CreatedAt  time.Time          `json:"created_at"`
+	CreatedBy  string             `json:"created_by"`
+
+	// Detail Why, for people.
+	Detail string `json:"detail"`
 
 	// ErrorCause Of a NAK, by name (RFC 5176 section 3.5).
 	ErrorCause nullable.Nullable[string]             `json:"error_cause"`
 	ID         openapi_types.UUID                    `json:"id"`
 	Kind       ActionKind                            `json:"kind"`
-	NasID      nullable.Nullable[openapi_types.UUID] `json:"nas_id,omitempty"`
+	NasID      nullable.Nullable[openapi_types.UUID] `json:"nas_id"`
+	NasIP      nullable.Nullable[string]             `json:"nas_ip"`
 	SentAt     nullable.Nullable[time.Time]          `json:"sent_at"`
 	SessionID  openapi_types.UUID                    `json:"session_id"`
-	State      ActionState                           `json:"state"`
 
-	// StoppedAt When the session stopped; whether the Stop came.
+	// State queued and sent wait; the others are outcomes. acknowledged: the NAS has done it.
+	// refused: it has not, error_cause says why. unanswered: it is silent. failed: it
+	// could not be asked, detail says why. skipped: there was nothing to do any more,
+	// or the batch was canceled. gone: the NAS does not know the session.
+	State ActionState `json:"state"`
+
+	// StopMissing A disconnect was acknowledged, and repeated, and no Stop came.
+	StopMissing bool `json:"stop_missing"`
+
+	// StoppedAt When the session ended according to the Stop of the NAS; null: none has come.
 	StoppedAt nullable.Nullable[time.Time] `json:"stopped_at"`
 	Username  string                       `json:"username"`
 }
@@ -821,7 +836,9 @@ type ActionBatch struct {
 	// ID null: of a dry run.
 	ID   nullable.Nullable[openapi_types.UUID] `json:"id"`
 	Kind ActionKind                            `json:"kind"`
-	Rate int                                   `json:"rate"`
+
+	// Rate Requests a second; 0: no limit.
+	Rate int `json:"rate"`
 
 	// States How many actions are in which state.
 	States map[string]int `json:"states"`
@@ -830,13 +847,15 @@ type ActionBatch struct {
 
 // ActionBatchInput defines model for ActionBatchInput.
 type ActionBatchInput struct {
-	// Change The attributes of a plan, or attributes of your own, or both.
-	Change *CoAInput    `json:"change,omitempty"`
+	// Change What a plan gives, or attributes of your own, or both: then yours replace those of the plan that have the same name.
+	Change *CoAInput `json:"change,omitempty"`
+
+	// DryRun Queue nothing, count in which state each action would begin.
 	DryRun bool         `json:"dry_run,omitempty"`
 	Filter ActionFilter `json:"filter"`
 	Kind   ActionKind   `json:"kind"`
 
-	// Rate Requests a second.
+	// Rate Requests a second, of all nodes together.
 	Rate int `json:"rate,omitempty"`
 }
 
@@ -848,10 +867,12 @@ type ActionBatchList struct {
 
 // ActionFilter defines model for ActionFilter.
 type ActionFilter struct {
-	// All Everybody who is online.
+	// All Everybody who is online. Goes without the others.
 	All   bool               `json:"all,omitempty"`
 	NasID openapi_types.UUID `json:"nas_id,omitempty"`
-	NasIP string             `json:"nas_ip,omitempty"`
+
+	// NasIP NAS-IP-Address if it was sent
+	NasIP string `json:"nas_ip,omitempty"`
 
 	// Plan Name of the plan.
 	Plan     string `json:"plan,omitempty"`
@@ -867,7 +888,10 @@ type ActionList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
-// ActionState defines model for ActionState.
+// ActionState queued and sent wait; the others are outcomes. acknowledged: the NAS has done it.
+// refused: it has not, error_cause says why. unanswered: it is silent. failed: it
+// could not be asked, detail says why. skipped: there was nothing to do any more,
+// or the batch was canceled. gone: the NAS does not know the session.
 type ActionState string
 
 // Attribute defines model for Attribute.
@@ -967,10 +991,12 @@ type AuthRecordList struct {
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
-// CoAInput The attributes of a plan, or attributes of your own, or both.
+// CoAInput What a plan gives, or attributes of your own, or both: then yours replace those of the plan that have the same name.
 type CoAInput struct {
-	Attributes []ActionAttribute  `json:"attributes,omitempty"`
-	PlanID     openapi_types.UUID `json:"plan_id,omitempty"`
+	Attributes []ActionAttribute `json:"attributes,omitempty"`
+
+	// PlanID The user keeps the plan that it has.
+	PlanID openapi_types.UUID `json:"plan_id,omitempty"`
 }
 
 // CredentialInput defines model for CredentialInput.
@@ -7940,6 +7966,20 @@ type CreateActionBatchRequestObject struct {
 
 type CreateActionBatchResponseObject interface {
 	VisitCreateActionBatchResponse(w http.ResponseWriter) error
+}
+
+type CreateActionBatch200JSONResponse ActionBatch
+
+func (response CreateActionBatch200JSONResponse) VisitCreateActionBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type CreateActionBatch202ResponseHeaders struct {

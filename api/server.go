@@ -56,6 +56,7 @@ type Store interface {
 	DeliveryStore
 	report.Source
 	PolicyStore
+	ActionStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -74,6 +75,7 @@ type server struct {
 	policy
 	audit
 	webhooks
+	actions
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -124,6 +126,7 @@ func New(o Options) (http.Handler, error) {
 		policy:       policy{store: o.Store, explainer: explainer, now: o.Now},
 		audit:        audit{store: o.Store},
 		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
+		actions:      actions{dict: o.Dictionary, templates: o.Templates, store: o.Store, now: o.Now},
 	}
 	router := newRouter(spec, o)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{

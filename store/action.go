@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -95,9 +94,11 @@ func batchFields(x *aaa.ActionBatch) []field {
 const actionRows = 500
 
 // QueueActions adds a batch with its actions. It sets the ids, the times and the
-// states, and the batch's Totals, and the batch's Actor, if it has none, to the name of
-// [operator.ActorOf]. A batch without actions is finished at once; one
-// with more than aaa.MaxBatch is aaa.ErrBatchTooLarge.
+// batch's Totals, and the batch's Actor, if it has none, to the name of
+// [operator.ActorOf]. Actions that have an outcome already keep it, and are never
+// sent. A batch that waits for nothing is finished at once; one with more than
+// aaa.MaxBatch is aaa.ErrBatchTooLarge. With the idempotency key of the context, a
+// repeat fails as every create does.
 func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, actions []aaa.SessionAction) error {
 	if len(actions) > aaa.MaxBatch {
 		return aaa.ErrBatchTooLarge
@@ -113,10 +114,6 @@ func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, action
 		}
 	}
 	batch.CreatedAt, batch.FinishedAt, batch.Totals = now, time.Time{}, aaa.ActionTotals{}
-	if len(actions) == 0 {
-		batch.FinishedAt = now
-	}
-	batch.Totals[aaa.ActionQueued] = len(actions)
 	for i := range actions {
 		a := &actions[i]
 		if a.ID == uuid.Nil {
@@ -124,9 +121,21 @@ func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, action
 				return err
 			}
 		}
-		a.BatchID, a.Actor, a.State, a.CreatedAt = batch.ID, batch.Actor, aaa.ActionQueued, now
+		a.BatchID, a.Actor, a.CreatedAt = batch.ID, batch.Actor, now
+		if a.State.Pending() {
+			a.State = aaa.ActionQueued
+		} else {
+			a.AnsweredAt = now
+		}
+		batch.Totals[a.State]++
+	}
+	if batch.Totals.Pending() == 0 {
+		batch.FinishedAt = now
 	}
 	err = s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, batch.ID); err != nil {
+			return err
+		}
 		paced := now.Add(-time.Second) // the first one may go at once
 		if err := insert(ctx, tx.Tx, "action_batches", append(batchFields(batch), field{"paced_at", moment{&paced}})); err != nil {
 			return err
@@ -178,8 +187,20 @@ func qualified(alias string, fields []field) string {
 	return alias + "." + strings.ReplaceAll(names(fields), ", ", ", "+alias+".")
 }
 
-// ListActions returns a page of actions, the latest first.
-func (s *Store) ListActions(ctx context.Context, filter aaa.ActionFilter) ([]aaa.SessionAction, error) {
+var actionLists = lister[aaa.SessionAction]{
+	name: "session actions", sorts: aaa.ActionSorts(),
+	keys: map[string]sortKey[aaa.SessionAction]{
+		"created_at": idKey("a.id", func(x *aaa.SessionAction) uuid.UUID { return x.ID }), // in the order of queueing
+	},
+}
+
+// ListActionsPage returns a page of actions, and the cursor of the next page; empty:
+// there is none. It fails with aaa.ErrBadCursor and aaa.ErrBadSort.
+func (s *Store) ListActionsPage(ctx context.Context, filter aaa.ActionFilter, page aaa.Page) (list []aaa.SessionAction, next string, err error) {
+	p, err := actionLists.begin(page, filter)
+	if err != nil {
+		return nil, "", s.listFailed("session actions", err)
+	}
 	var c conditions
 	for _, equal := range []struct {
 		column string
@@ -199,37 +220,34 @@ func (s *Store) ListActions(ctx context.Context, filter aaa.ActionFilter) ([]aaa
 		}
 		c.in("a.state", states)
 	}
-	if filter.After != uuid.Nil {
-		c.add("a.id < $%d", filter.After.String())
-	}
-	limit := filter.Limit
-	if limit <= 0 {
-		limit = pageSize
-	}
-	var list []aaa.SessionAction
 	var x aaa.SessionAction
-	fields := actionFields(&x)
-	// The Stop is the session's; one that was only inferred is none.
-	query := "SELECT " + qualified("a", fields) + `, CASE WHEN s.stop_inferred THEN NULL ELSE s.stopped_at END
-		FROM session_actions a LEFT JOIN sessions s ON s.id = a.session_id` +
-		c.where() + " ORDER BY a.id DESC LIMIT " + strconv.Itoa(limit)
-	err := eachRow(ctx, s.reader, query, c.args, append(targets(fields), moment{&x.StoppedAt}), func() error {
+	rest, args := p.rest(c)
+	err = eachRow(ctx, s.reader, selectActions(&x)+rest, args, actionTargets(&x), func() error {
 		list = append(list, x)
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list session actions: %w", s.explain(err))
+		return nil, "", s.listFailed("session actions", err)
 	}
-	return list, nil
+	list, next = p.page(list)
+	return list, next, nil
+}
+
+// selectActions reads actions, and when their sessions stopped: one that was only
+// inferred to have stopped has not.
+func selectActions(x *aaa.SessionAction) string {
+	return "SELECT " + qualified("a", actionFields(x)) + `, CASE WHEN s.stop_inferred THEN NULL ELSE s.stopped_at END
+		FROM session_actions a LEFT JOIN sessions s ON s.id = a.session_id`
+}
+
+func actionTargets(x *aaa.SessionAction) []any {
+	return append(targets(actionFields(x)), moment{&x.StoppedAt})
 }
 
 // ActionByID returns an action.
 func (s *Store) ActionByID(ctx context.Context, actionID uuid.UUID) (*aaa.SessionAction, error) {
 	var x aaa.SessionAction
-	fields := actionFields(&x)
-	err := s.reader.QueryRowContext(ctx, "SELECT "+qualified("a", fields)+`, CASE WHEN s.stop_inferred THEN NULL ELSE s.stopped_at END
-		FROM session_actions a LEFT JOIN sessions s ON s.id = a.session_id WHERE a.id = $1`, actionID.String()).
-		Scan(append(targets(fields), moment{&x.StoppedAt})...)
+	err := s.reader.QueryRowContext(ctx, selectActions(&x)+" WHERE a.id = $1", actionID.String()).Scan(actionTargets(&x)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, notFound("session action", actionID.String())
 	}
@@ -251,21 +269,27 @@ func (s *Store) ActionBatchByID(ctx context.Context, batchID uuid.UUID) (*aaa.Ac
 	return &list[0], nil
 }
 
-// ListActionBatches returns a page of batches with their totals, the latest first:
-// those before the one with the id after, unless that is zero. limit zero: 1000.
-func (s *Store) ListActionBatches(ctx context.Context, after uuid.UUID, limit int) ([]aaa.ActionBatch, error) {
-	if limit <= 0 {
-		limit = pageSize
-	}
-	rest, args := "", []any(nil)
-	if after != uuid.Nil {
-		rest, args = "WHERE id < $1", []any{after.String()}
-	}
-	list, err := s.listBatches(ctx, rest+" ORDER BY id DESC LIMIT "+strconv.Itoa(limit), args...)
+var actionBatchLists = lister[aaa.ActionBatch]{
+	name: "batches of session actions", sorts: aaa.ActionSorts(),
+	keys: map[string]sortKey[aaa.ActionBatch]{
+		"created_at": idKey("id", func(x *aaa.ActionBatch) uuid.UUID { return x.ID }),
+	},
+}
+
+// ListActionBatchesPage returns a page of batches with their totals, and the cursor of
+// the next page; empty: there is none. It fails with aaa.ErrBadCursor and
+// aaa.ErrBadSort.
+func (s *Store) ListActionBatchesPage(ctx context.Context, page aaa.Page) (list []aaa.ActionBatch, next string, err error) {
+	p, err := actionBatchLists.begin(page, nil)
 	if err != nil {
-		return nil, fmt.Errorf("list batches of session actions: %w", s.explain(err))
+		return nil, "", s.listFailed("batches of session actions", err)
 	}
-	return list, nil
+	rest, args := p.rest(conditions{})
+	if list, err = s.listBatches(ctx, rest, args...); err != nil {
+		return nil, "", s.listFailed("batches of session actions", err)
+	}
+	list, next = p.page(list)
+	return list, next, nil
 }
 
 func (s *Store) listBatches(ctx context.Context, rest string, args ...any) (list []aaa.ActionBatch, err error) {

@@ -139,6 +139,32 @@ func (s *Store) UserRowByID(ctx context.Context, userID uuid.UUID) (*aaa.UserRow
 	return &rows[0], nil
 }
 
+// UserRowsByName returns those of the users that exist, as a list has them, in no
+// particular order.
+func (s *Store) UserRowsByName(ctx context.Context, names []string) (rows []aaa.UserRow, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		rows = nil
+		for chunk := range slices.Chunk(names, inListSize) {
+			var c conditions
+			c.in("username", chunk)
+			ids, err := listIDs(ctx, tx, "SELECT id FROM users"+c.where(), c.args)
+			if err != nil {
+				return err
+			}
+			found, err := s.userRows(ctx, tx, ids)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, found...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read users: %w", s.explain(err))
+	}
+	return rows, nil
+}
+
 // userRows reads users in the order of the ids; those that do not exist are missing.
 func (s *Store) userRows(ctx context.Context, tx *sql.Tx, ids []uuid.UUID) ([]aaa.UserRow, error) {
 	rows := make([]aaa.UserRow, 0, len(ids))

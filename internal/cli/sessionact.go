@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/user"
-	"slices"
 	"time"
 
 	"radiusd/aaa"
@@ -15,12 +14,11 @@ import (
 	"radiusd/store"
 )
 
-// actionTools are what turns sessions into actions, and actions into requests.
+// actionTools are what turns actions into requests.
 type actionTools struct {
 	dict      *dictionary.Dictionary
 	templates *aaa.Templates
 	nases     aaa.NASList
-	groups    []aaa.Group
 }
 
 func openActionTools(ctx context.Context, cfg *config.Config, s *store.Store) (t actionTools, err error) {
@@ -30,50 +28,19 @@ func openActionTools(ctx context.Context, cfg *config.Config, s *store.Store) (t
 	if t.templates, err = aaa.LoadTemplates(t.dict, cfg.Templates.Files...); err != nil {
 		return t, err
 	}
-	if t.nases, err = s.NASes(ctx); err != nil {
-		return t, err
-	}
-	t.groups, err = s.Groups(ctx)
+	t.nases, err = s.NASes(ctx)
 	return t, err
 }
 
-// planItems is what the plan would give in the session.
-func (t *actionTools) planItems(ctx context.Context, s *store.Store, session *aaa.Session, plan *aaa.Plan) ([]aaa.Item, error) {
-	nas, err := t.nases.NASOf(ctx, session)
-	if err != nil {
-		return nil, err
-	}
-	change := aaa.PlanChange{New: plan}
-	if u, err := s.UserByName(ctx, session.Username); err == nil {
-		change.User = u
-		memberships := slices.Clone(u.Groups)
-		slices.SortStableFunc(memberships, func(a, b aaa.Membership) int { return a.Priority - b.Priority })
-		for _, m := range memberships {
-			for i := range t.groups {
-				if t.groups[i].ID == m.GroupID {
-					change.Groups = append(change.Groups, t.groups[i])
-				}
-			}
-		}
-	}
-	planned, err := t.templates.PlanChange(t.dict, nas, change)
-	switch {
-	case err != nil:
-		return nil, err
-	case !planned.Needed:
-		return nil, fmt.Errorf("plan %q gives nothing that this NAS would change in a session", plan.Name)
-	case planned.Kind != aaa.ActionCoA:
-		return nil, fmt.Errorf("%s: disconnect the session instead", planned.Reason)
-	}
-	return planned.Attributes, nil
-}
-
 // actOnSessions queues actions on the sessions that were chosen, sends them, shows
-// how far that has come and what became of them. items gives what is to be changed
-// in a session.
-func (a *app) actOnSessions(ctx context.Context, cfg *config.Config, s *store.Store, choice *sessionChoice, kind aaa.ActionKind,
-	items func(*actionTools, *aaa.Session) ([]aaa.Item, error)) error {
-	sessions, err := choice.sessions(ctx, s)
+// how far that has come and what became of them.
+func (a *app) actOnSessions(ctx context.Context, cfg *config.Config, s *store.Store, choice *sessionChoice, want aaa.SessionChange) error {
+	tools, err := openActionTools(ctx, cfg, s)
+	if err != nil {
+		return err
+	}
+	planner := aaa.NewActionPlanner(tools.dict, tools.templates, s)
+	sessions, words, err := choice.sessions(ctx, s, planner)
 	if err != nil {
 		return err
 	}
@@ -81,32 +48,22 @@ func (a *app) actOnSessions(ctx context.Context, cfg *config.Config, s *store.St
 		fmt.Fprintln(a.stderr, "no session is open")
 		return writeList(a, actionColumns, sliceRows[aaa.SessionAction](nil))
 	}
-	verb := map[aaa.ActionKind]string{aaa.ActionDisconnect: "Disconnect", aaa.ActionCoA: "Change"}[kind]
+	verb := map[aaa.ActionKind]string{aaa.ActionDisconnect: "Disconnect", aaa.ActionCoA: "Change"}[want.Kind]
 	if err := a.confirm(choice.yes || len(choice.ids) > 0, "%s %d sessions?", verb, len(sessions)); err != nil {
 		return err
 	}
-	tools, err := openActionTools(ctx, cfg, s)
+	actions, err := planner.Actions(ctx, sessions, want)
 	if err != nil {
 		return err
 	}
-	actions := make([]aaa.SessionAction, 0, len(sessions))
-	for i := range sessions {
-		var attributes []aaa.Item
-		if items != nil {
-			if attributes, err = items(&tools, &sessions[i]); err != nil {
-				return fmt.Errorf("session %s: %w", sessions[i].ID, err)
-			}
-		}
-		actions = append(actions, aaa.NewSessionAction(&sessions[i], kind, attributes))
-	}
-	batch := aaa.ActionBatch{Kind: kind, Filter: choice.text(), Rate: choice.rate, Actor: localActor()}
+	batch := aaa.ActionBatch{Kind: want.Kind, Filter: words, Rate: choice.rate, Actor: localActor()}
 	if err := s.QueueActions(operator.WithActor(ctx, operator.Actor{Kind: operator.ActorLocal, Name: batch.Actor}), &batch, actions); err != nil {
 		return err
 	}
 	if err := a.send(ctx, cfg, s, &tools, &batch, choice); err != nil {
 		return err
 	}
-	if err := writeList(a, actionColumns, eachAction(ctx, s, aaa.ActionFilter{BatchID: batch.ID})); err != nil {
+	if err := writeList(a, actionColumns, eachAction(ctx, s, aaa.ActionFilter{BatchID: batch.ID}, 0)); err != nil {
 		return err
 	}
 	if batch.Totals.Troubled() > 0 {
@@ -193,7 +150,7 @@ func (a *app) awaitOutcomes(ctx context.Context, s *store.Store, batch *aaa.Acti
 // allStopped reports whether the Stops of all disconnects that were acknowledged have
 // come.
 func allStopped(ctx context.Context, s *store.Store, batch *aaa.ActionBatch) (bool, error) {
-	for action, err := range eachAction(ctx, s, aaa.ActionFilter{BatchID: batch.ID, States: []aaa.ActionState{aaa.ActionAcknowledged}}) {
+	for action, err := range eachAction(ctx, s, aaa.ActionFilter{BatchID: batch.ID, States: []aaa.ActionState{aaa.ActionAcknowledged}}, 0) {
 		if err != nil || action.StoppedAt.IsZero() {
 			return false, err
 		}

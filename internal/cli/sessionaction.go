@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,54 +57,30 @@ func (f *sessionChoice) check(args []string) error {
 	return nil
 }
 
-// text says what was chosen, as it stands with the batch.
-func (f *sessionChoice) text() string {
-	var parts []string
-	for _, part := range []struct{ name, value string }{{"user", f.user}, {"nas", f.nas}, {"session", strings.Join(f.ids[:min(len(f.ids), 10)], " ")}} {
-		if part.value != "" {
-			parts = append(parts, part.name+" "+part.value)
-		}
-	}
-	if len(f.ids) > 10 {
-		parts = append(parts, fmt.Sprintf("and %d more", len(f.ids)-10))
-	}
-	if f.allOnline {
-		parts = append(parts, "all online")
-	}
-	return strings.Join(parts, ", ")
-}
-
-// sessions returns what was chosen.
-func (f *sessionChoice) sessions(ctx context.Context, s *store.Store) (list []aaa.Session, err error) {
+// sessions returns what was chosen, and says it in words, as they stand with the batch.
+func (f *sessionChoice) sessions(ctx context.Context, s *store.Store, planner *aaa.ActionPlanner) (list []aaa.Session, words string, err error) {
 	for _, id := range f.ids {
 		session, err := findSession(ctx, s, id)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if !session.Open() {
-			return nil, fmt.Errorf("session %s has ended already, at %s", session.ID, tableTime(session.StoppedAt))
+			return nil, "", fmt.Errorf("session %s has ended already, at %s", session.ID, tableTime(session.StoppedAt))
 		}
 		list = append(list, *session)
 	}
 	if len(f.ids) > 0 {
-		return list, nil
+		return list, aaa.SessionWords(list), nil
 	}
-	filter := store.SessionFilter{Online: true, Username: f.user}
+	var of store.SessionFilter
 	if f.nas != "" {
-		if err := filterNAS(ctx, s, f.nas, &filter); err != nil {
-			return nil, err
+		if err := filterNAS(ctx, s, f.nas, &of); err != nil {
+			return nil, "", err
 		}
 	}
-	for session, err := range eachSession(ctx, s, filter) {
-		if err != nil {
-			return nil, err
-		}
-		if len(list) == aaa.MaxBatch {
-			return nil, fmt.Errorf("%w: choose by --nas", aaa.ErrBatchTooLarge)
-		}
-		list = append(list, *session)
-	}
-	return list, nil
+	filter := aaa.SessionFilter{Username: f.user, NASAddr: of.NASAddr, NASID: of.NASID}
+	list, err = planner.Select(ctx, filter)
+	return list, filter.Words(f.nas), err
 }
 
 func (a *app) sessionDisconnectCommand() *cobra.Command {
@@ -130,7 +105,7 @@ sends some of them too, and goes on with them if this command is killed.`,
 				return err
 			}
 			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
-				return a.actOnSessions(c.Context(), cfg, s, &choice, aaa.ActionDisconnect, nil)
+				return a.actOnSessions(c.Context(), cfg, s, &choice, aaa.SessionChange{Kind: aaa.ActionDisconnect})
 			})
 		},
 	}
@@ -163,33 +138,30 @@ has, see radiusd user set --plan.`,
 				return usagef("want either --attribute or --plan")
 			}
 			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
-				var items []aaa.Item
+				want := aaa.SessionChange{Kind: aaa.ActionCoA}
 				for _, text := range attributes {
 					item, err := parseItem(aaa.ReplyItem, text)
 					if err != nil {
 						return err
 					}
-					items = append(items, item)
+					want.Attributes = append(want.Attributes, item)
 				}
-				if plan == "" {
+				if plan != "" {
+					found, err := s.PlanByName(c.Context(), plan)
+					if err = missing(err, plan, func() []string { return planNames(c.Context(), s) }); err != nil {
+						return err
+					}
+					want.Plan = found
+				} else {
 					dict, err := openDictionary(cfg)
 					if err != nil {
 						return err
 					}
-					if err := aaa.ValidateChange(dict, items); err != nil {
+					if err := aaa.ValidateChange(dict, want.Attributes); err != nil {
 						return invalid(err)
 					}
-					return a.actOnSessions(c.Context(), cfg, s, &choice, aaa.ActionCoA, func(*actionTools, *aaa.Session) ([]aaa.Item, error) {
-						return items, nil
-					})
 				}
-				found, err := s.PlanByName(c.Context(), plan)
-				if err = missing(err, plan, func() []string { return planNames(c.Context(), s) }); err != nil {
-					return err
-				}
-				return a.actOnSessions(c.Context(), cfg, s, &choice, aaa.ActionCoA, func(t *actionTools, session *aaa.Session) ([]aaa.Item, error) {
-					return t.planItems(c.Context(), s, session, found)
-				})
+				return a.actOnSessions(c.Context(), cfg, s, &choice, want)
 			})
 		},
 	}
@@ -223,14 +195,18 @@ var actionColumns = []column[aaa.SessionAction]{
 	{name: "actor", value: func(x *aaa.SessionAction) any { return x.Actor }, detail: true},
 }
 
-// eachAction gives the actions that the filter selects, the latest first.
-func eachAction(ctx context.Context, s *store.Store, filter aaa.ActionFilter) iter.Seq2[*aaa.SessionAction, error] {
-	return eachPage(filter.Limit, func(limit int, last *aaa.SessionAction) ([]aaa.SessionAction, error) {
-		page := filter
-		if page.Limit = limit; last != nil {
-			page.After = last.ID
+// eachAction gives the actions that the filter selects, the latest first; limit zero: all.
+func eachAction(ctx context.Context, s *store.Store, filter aaa.ActionFilter, limit int) iter.Seq2[*aaa.SessionAction, error] {
+	cursor := ""
+	return eachPage(limit, func(size int, last *aaa.SessionAction) ([]aaa.SessionAction, error) {
+		if last == nil {
+			cursor = ""
+		} else if cursor == "" {
+			return nil, nil // the page before was the last one
 		}
-		return s.ListActions(ctx, page)
+		list, next, err := s.ListActionsPage(ctx, filter, aaa.Page{Cursor: cursor, Limit: size})
+		cursor = next
+		return list, err
 	})
 }
 
@@ -250,7 +226,7 @@ func (a *app) sessionActionsCommand() *cobra.Command {
 			if limit < 0 {
 				return usagef("--limit must not be negative")
 			}
-			filter := aaa.ActionFilter{Username: user, Limit: limit}
+			filter := aaa.ActionFilter{Username: user}
 			for _, text := range states {
 				state, err := aaa.ParseActionState(text)
 				if err != nil {
@@ -271,7 +247,7 @@ func (a *app) sessionActionsCommand() *cobra.Command {
 				}
 			}
 			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
-				return writeList(a, actionColumns, eachAction(c.Context(), s, filter))
+				return writeList(a, actionColumns, eachAction(c.Context(), s, filter, limit))
 			})
 		},
 	}

@@ -70,6 +70,13 @@ func queue(t *testing.T, s *store.Store, batch aaa.ActionBatch, sessions []aaa.S
 	return batch
 }
 
+func listActions(t *testing.T, s *store.Store, filter aaa.ActionFilter) []aaa.SessionAction {
+	t.Helper()
+	list, _, err := s.ListActionsPage(t.Context(), filter, aaa.Page{Limit: aaa.MaxPageLimit})
+	require.NoError(t, err)
+	return list
+}
+
 func claimAll(t *testing.T, s *store.Store, claim aaa.ActionClaim) []aaa.ClaimedAction {
 	t.Helper()
 	if claim.Limit == 0 {
@@ -135,8 +142,7 @@ func testActions(t *testing.T, database Database) {
 
 	// The first outcome stays: another node that had the action too comes later.
 	require.NoError(t, s.RecordActions(ctx, []aaa.SessionAction{outcome(claimed[0], aaa.ActionUnanswered, 0, "late")}, time.Time{}))
-	list, err := s.ListActions(ctx, aaa.ActionFilter{BatchID: batch.ID})
-	require.NoError(t, err)
+	list := listActions(t, s, aaa.ActionFilter{BatchID: batch.ID})
 	require.Len(t, list, 3)
 	want := outcome(claimed[1], aaa.ActionRefused, radius.ErrorCauseInvalidRequest, "no\uFFFD")
 	assert.Equal(t, want, list[1], "the latest first")
@@ -151,13 +157,11 @@ func testActions(t *testing.T, database Database) {
 
 	// The Stop is seen with the action.
 	require.NoError(t, write(ctx, sinkOf(t, s), 16, record("0", aaa.AcctStop, time.Hour, 1)))
-	list, err = s.ListActions(ctx, aaa.ActionFilter{SessionID: sessions[0].ID})
-	require.NoError(t, err)
+	list = listActions(t, s, aaa.ActionFilter{SessionID: sessions[0].ID})
 	require.Len(t, list, 1)
 	assert.Equal(t, noon.Add(time.Hour), list[0].StoppedAt)
 	require.NoError(t, s.CloseSessions(ctx, []aaa.Closing{{SessionID: sessions[1].ID, StoppedAt: clock.Now()}}))
-	list, err = s.ListActions(ctx, aaa.ActionFilter{SessionID: sessions[1].ID})
-	require.NoError(t, err)
+	list = listActions(t, s, aaa.ActionFilter{SessionID: sessions[1].ID})
 	assert.Zero(t, list[0].StoppedAt, "a Stop that was inferred did not come")
 
 	gone, err := s.GoneSessions(ctx, clock.Now().Add(-time.Second))
@@ -174,26 +178,43 @@ func testActions(t *testing.T, database Database) {
 		want   int
 	}{
 		"all":      {aaa.ActionFilter{}, 4},
-		"page":     {aaa.ActionFilter{Limit: 2}, 2},
-		"after":    {aaa.ActionFilter{After: list[0].ID}, 1},
 		"user":     {aaa.ActionFilter{Username: sessions[0].Username}, 2},
 		"states":   {aaa.ActionFilter{States: []aaa.ActionState{aaa.ActionGone, aaa.ActionQueued}}, 2},
 		"nobody's": {aaa.ActionFilter{Username: "nobody"}, 0},
 	} {
-		page, err := s.ListActions(ctx, test.filter)
-		require.NoError(t, err)
-		assert.Len(t, page, test.want, name)
+		all := listActions(t, s, test.filter)
+		assert.Len(t, all, test.want, name)
+		var paged []aaa.SessionAction
+		for page := (aaa.Page{Limit: 1}); ; {
+			some, next, err := s.ListActionsPage(ctx, test.filter, page)
+			require.NoError(t, err)
+			paged = append(paged, some...)
+			if page.Cursor = next; next == "" {
+				break
+			}
+			_, _, err = s.ListActionsPage(ctx, aaa.ActionFilter{Username: "another list"}, page)
+			require.ErrorIs(t, err, aaa.ErrBadCursor)
+		}
+		assert.Equal(t, all, paged, name)
 	}
-	batches, err := s.ListActionBatches(ctx, uuid.Nil, 0)
+	_, _, err = s.ListActionsPage(ctx, aaa.ActionFilter{}, aaa.Page{Sort: "state"})
+	require.ErrorIs(t, err, aaa.ErrBadSort)
+	batches, next, err := s.ListActionBatchesPage(ctx, aaa.Page{})
 	require.NoError(t, err)
+	assert.Empty(t, next)
 	require.Len(t, batches, 2)
 	assert.Equal(t, second, batches[0])
 	assert.Equal(t, "user alice", batches[1].Filter)
 	assert.Equal(t, got, batches[1].Totals)
-	batches, err = s.ListActionBatches(ctx, second.ID, 1)
+	batches, next, err = s.ListActionBatchesPage(ctx, aaa.Page{Limit: 1})
+	require.NoError(t, err)
+	require.Len(t, batches, 1)
+	assert.Equal(t, second.ID, batches[0].ID)
+	batches, next, err = s.ListActionBatchesPage(ctx, aaa.Page{Limit: 1, Cursor: next})
 	require.NoError(t, err)
 	require.Len(t, batches, 1)
 	assert.Equal(t, batch.ID, batches[0].ID)
+	assert.Empty(t, next)
 
 	// What waits can be called off, and what was taken comes back.
 	claimed = claimAll(t, s, aaa.ActionClaim{Batch: second.ID})
@@ -223,17 +244,16 @@ func testActions(t *testing.T, database Database) {
 	waiting := queue(t, s, aaa.ActionBatch{}, sessions[:1])
 	clock.pass(89 * 24 * time.Hour)
 	require.NoError(t, s.Maintain(ctx, store.Retention{}))
-	batches, err = s.ListActionBatches(ctx, uuid.Nil, 0)
+	batches, _, err = s.ListActionBatchesPage(ctx, aaa.Page{})
 	require.NoError(t, err)
 	assert.Len(t, batches, 4)
 	clock.pass(2 * 24 * time.Hour)
 	require.NoError(t, s.Maintain(ctx, store.Retention{}))
-	batches, err = s.ListActionBatches(ctx, uuid.Nil, 0)
+	batches, _, err = s.ListActionBatchesPage(ctx, aaa.Page{})
 	require.NoError(t, err)
 	require.Len(t, batches, 1)
 	assert.Equal(t, waiting.ID, batches[0].ID)
-	list, err = s.ListActions(ctx, aaa.ActionFilter{})
-	require.NoError(t, err)
+	list = listActions(t, s, aaa.ActionFilter{})
 	assert.Len(t, list, 1)
 	assert.ErrorIs(t, s.QueueActions(ctx, &aaa.ActionBatch{}, make([]aaa.SessionAction, aaa.MaxBatch+1)), aaa.ErrBatchTooLarge)
 }
@@ -407,8 +427,7 @@ func testActionStops(t *testing.T, database Database) {
 	assert.True(t, late[0].StopMissing)
 	clock.pass(time.Hour)
 	assert.Empty(t, overdue(s), "it is reported once")
-	list, err := s.ListActions(ctx, aaa.ActionFilter{SessionID: sessions[1].ID, BatchID: batch.ID})
-	require.NoError(t, err)
+	list := listActions(t, s, aaa.ActionFilter{SessionID: sessions[1].ID, BatchID: batch.ID})
 	assert.Equal(t, aaa.ActionAcknowledged, list[0].State)
 	assert.True(t, list[0].StopMissing)
 	assert.Equal(t, 3, list[0].Attempts)
