@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"slices"
 	"sync/atomic"
-	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
@@ -27,7 +26,7 @@ func (c *client) send(r request) *answer {
 
 // example returns a request that is valid by the specification, with what it requires
 // and nothing else.
-func example(t *testing.T, o *specOperation, f *fixture) request {
+func example(t tester, o *specOperation, f *fixture) request {
 	t.Helper()
 	r := request{method: o.method, target: f.target(o.path)}
 	query := url.Values{}
@@ -54,7 +53,7 @@ func example(t *testing.T, o *specOperation, f *fixture) request {
 var examples atomic.Int64
 
 // exampleOf returns a value that the schema takes; at names its property.
-func exampleOf(t *testing.T, o *specOperation, f *fixture, at string, schema *openapi3.Schema) any {
+func exampleOf(t tester, o *specOperation, f *fixture, at string, schema *openapi3.Schema) any {
 	t.Helper()
 	if value, ok := wellKnown(o, f, at); ok {
 		return value

@@ -18,6 +18,9 @@ func (rt *router) guard(o *operation, r *http.Request) (context.Context, error) 
 	if o.access == public {
 		return operator.WithActor(ctx, operator.Actor{Kind: operator.ActorSystem, RequestID: RequestID(ctx), Addr: addr}), nil
 	}
+	if len(r.Header.Values("Authorization")) > 1 { // whose request is it?
+		return nil, operator.ErrUnauthenticated
+	}
 	scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
 		return nil, operator.ErrUnauthenticated

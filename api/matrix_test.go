@@ -54,7 +54,7 @@ type matrix struct {
 
 func newMatrix(t *testing.T, w *world) *matrix {
 	t.Helper()
-	m := &matrix{w: w, f: newFixture(t, w), tables: openTables(t, w.options), operations: operations(t), tokens: map[operator.PermissionSet]string{}}
+	m := &matrix{w: w, f: newFixture(t, w), tables: openTables(t, w.database), operations: operations(t), tokens: map[operator.PermissionSet]string{}}
 	for _, role := range operator.BuiltInRoles() {
 		m.roles = append(m.roles, role.Name)
 		w.as(t, role.Name)

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
@@ -55,7 +54,7 @@ func (o *specOperation) parameters() []*openapi3.Parameter {
 
 // operations returns all operations of the specification, what deletes last, so that
 // the others find what they are to work on.
-func operations(t testing.TB) []*specOperation {
+func operations(t tester) []*specOperation {
 	t.Helper()
 	doc, err := specification()
 	require.NoError(t, err)

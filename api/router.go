@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 
 	"radiusd/operator"
 )
@@ -53,6 +54,11 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 
 // ServeHTTP implements http.Handler.
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if escaped := r.URL.EscapedPath(); escaped != path.Clean(escaped) {
+		// The mux would redirect, which no client of an API expects.
+		rt.fail(w, r, problemf(http.StatusNotFound, "not_found", "there is no such path"))
+		return
+	}
 	handler, pattern := rt.mux.Handler(r)
 	if pattern != "" {
 		rt.mux.ServeHTTP(w, r)

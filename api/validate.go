@@ -98,37 +98,55 @@ func checkJSON(r *http.Request) error {
 	if !utf8.Valid(body) {
 		return problemf(http.StatusBadRequest, "malformed_request", "the body is not UTF-8")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	depth := 0
-	for {
-		offset := decoder.InputOffset()
-		token, err := decoder.Token()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return problemf(http.StatusBadRequest, "malformed_request", "the body is not JSON: %v", err)
-		}
-		switch token := token.(type) {
-		case json.Delim:
-			if token == '{' || token == '[' {
-				depth++
-			} else {
-				depth--
-			}
-			if depth > maxDepth {
-				return problemf(http.StatusBadRequest, "malformed_request", "the body is nested too deeply")
-			}
-		case string:
-			if !isText(token) {
-				return problemf(http.StatusUnprocessableEntity, "invalid", "a text at octet %d has a NUL", offset)
-			}
-		}
+	if err := checkTokens(json.NewDecoder(bytes.NewReader(body))); err != nil {
+		return err
 	}
 	if rest := bytes.TrimSpace(body); len(rest) == 0 || !json.Valid(rest) {
 		return problemf(http.StatusBadRequest, "malformed_request", "the body is not one JSON value")
 	}
 	return nil
+}
+
+// checkTokens reads JSON to its end. It refuses what is nested too deeply, texts with a
+// NUL, and a name that is twice in an object: programs that read JSON disagree on which
+// one counts (RFC 8259 section 4).
+func checkTokens(decoder *json.Decoder) error {
+	var open []map[string]bool // the names in each object that is open; nil: an array
+	nextIsName := false
+	for {
+		offset := decoder.InputOffset()
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return problemf(http.StatusBadRequest, "malformed_request", "the body is not JSON: %v", err)
+		}
+		isName := nextIsName
+		switch token {
+		case json.Delim('{'):
+			open = append(open, map[string]bool{})
+		case json.Delim('['):
+			open = append(open, nil)
+		case json.Delim('}'), json.Delim(']'):
+			open, isName = open[:len(open)-1], false
+		}
+		if len(open) > maxDepth {
+			return problemf(http.StatusBadRequest, "malformed_request", "the body is nested too deeply")
+		}
+		if text, ok := token.(string); ok {
+			if !isText(text) {
+				return problemf(http.StatusUnprocessableEntity, "invalid", "a text at octet %d has a NUL", offset)
+			}
+			if names := open; isName {
+				if names[len(names)-1][text] {
+					return problemf(http.StatusBadRequest, "malformed_request", "a name is twice in the object at octet %d", offset)
+				}
+				names[len(names)-1][text] = true
+			}
+		}
+		nextIsName = len(open) > 0 && open[len(open)-1] != nil && !isName
+	}
 }
 
 // maxDepth is how deeply JSON may be nested.
