@@ -7,8 +7,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"time"
 
+	"radiusd/aaa"
 	"radiusd/api"
+	"radiusd/config"
 	"radiusd/dictionary"
 	"radiusd/internal/httpserver"
 	"radiusd/operator"
@@ -32,25 +35,35 @@ func adminRoutes() []httpserver.Route {
 	}
 }
 
-// adminServices are what the API stands on, on an open store.
-type adminServices struct {
-	handler   http.Handler
-	operators *operator.Service
+// adminTools are what the API needs besides an open store.
+type adminTools struct {
+	dict      *dictionary.Dictionary
+	templates *aaa.Templates
+	zone      *time.Location
+	sender    *operator.WebhookSender // for the test of a webhook
+	log       *slog.Logger
 }
 
-// newAdminServices makes the API on a store.
-func newAdminServices(s *store.Store, dict *dictionary.Dictionary, log *slog.Logger) (*adminServices, error) {
-	operators, err := operator.New(operator.Options{Store: s, Logger: log})
+// newAdminTools reads what the configuration names.
+func newAdminTools(cfg *config.Config, dict *dictionary.Dictionary, log *slog.Logger) (*adminTools, error) {
+	templates, err := aaa.LoadTemplates(dict, cfg.Templates.Files...)
 	if err != nil {
 		return nil, err
+	}
+	return &adminTools{dict, templates, cfg.Location(), newWebhookSender(cfg), log}, nil
+}
+
+// handler makes the API on an open store.
+func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, error) {
+	operators, err := operator.New(operator.Options{Store: s, Logger: t.log})
+	if err != nil {
+		return nil, nil, err
 	}
 	handler, err := api.New(api.Options{
-		Store: s, Operators: operators, Dictionary: dict, Observe: tellActor, Logger: log,
+		Store: s, Operators: operators, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
+		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &adminServices{handler: handler, operators: operators}, nil
+	return handler, operators, err
 }
 
 // tellActor tells the access log who was let in.

@@ -26,7 +26,7 @@ import (
 // store is open only that it is not.
 type adminHTTP struct {
 	cfg    *config.Config
-	dict   *dictionary.Dictionary
+	tools  *adminTools
 	log    *slog.Logger
 	stderr io.Writer
 
@@ -39,7 +39,11 @@ type adminHTTP struct {
 // listenAdmin binds admin.listen and serves in the background; what is wrong with address
 // or certificate is returned.
 func listenAdmin(cfg *config.Config, dict *dictionary.Dictionary, registry prometheus.Registerer, spans *traces, stderr io.Writer, log *slog.Logger) (*adminHTTP, error) {
-	a := &adminHTTP{cfg: cfg, dict: dict, log: log, stderr: stderr}
+	tools, err := newAdminTools(cfg, dict, log)
+	if err != nil {
+		return nil, err
+	}
+	a := &adminHTTP{cfg: cfg, tools: tools, log: log, stderr: stderr}
 	documents, err := apidoc.New(api.SpecYAML())
 	if err != nil {
 		return nil, err
@@ -125,15 +129,15 @@ func (a *adminHTTP) run(ctx context.Context, await func(context.Context) *store.
 	if s == nil {
 		return nil
 	}
-	services, err := newAdminServices(s, a.dict, a.log)
+	handler, operators, err := a.tools.handler(s)
 	if err != nil {
 		return err
 	}
-	if !a.begin(ctx, services.operators) {
+	if !a.begin(ctx, operators) {
 		return nil
 	}
 	a.store.Store(s)
-	a.api.Store(&services.handler)
+	a.api.Store(&handler)
 	return nil
 }
 
@@ -153,6 +157,7 @@ func (a *adminHTTP) begin(ctx context.Context, operators *operator.Service) bool
 
 // stop ends the listener after the requests in flight.
 func (a *adminHTTP) stop(ctx context.Context) error {
+	defer a.tools.sender.Close()
 	if err := a.server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("stop the admin API: %w", err)
 	}

@@ -22,9 +22,7 @@ type outbox struct {
 }
 
 func newOutbox(cfg *config.Config, registerer prometheus.Registerer, log *slog.Logger) (*outbox, error) {
-	o := &outbox{sender: operator.NewWebhookSender(operator.WebhookSenderOptions{
-		Allow: config.Prefixes(cfg.Admin.WebhookAllow), AllowHTTP: cfg.Admin.WebhookAllowHTTP, UserAgent: "radiusd/" + readBuild().Version,
-	})}
+	o := &outbox{sender: newWebhookSender(cfg)}
 	o.options = operator.OutboxOptions{Sender: o.sender, Registerer: registerer, Logger: log}
 	if cfg.Feed.URL != "" {
 		f, err := feed.New(feed.Options{URL: cfg.Feed.URL, Topic: cfg.Feed.Topic})
@@ -34,6 +32,13 @@ func newOutbox(cfg *config.Config, registerer prometheus.Registerer, log *slog.L
 		o.feed, o.options.Feed = f, f
 	}
 	return o, nil
+}
+
+// newWebhookSender returns one as the configuration allows.
+func newWebhookSender(cfg *config.Config) *operator.WebhookSender {
+	return operator.NewWebhookSender(operator.WebhookSenderOptions{
+		Allow: config.Prefixes(cfg.Admin.WebhookAllow), AllowHTTP: cfg.Admin.WebhookAllowHTTP, UserAgent: "radiusd/" + readBuild().Version,
+	})
 }
 
 // run delivers until ctx is done. ready returns the store once it is open, else nil.
