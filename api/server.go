@@ -54,6 +54,7 @@ type Store interface {
 	AuditStore
 	WebhookStore
 	DeliveryStore
+	SettingStore
 	report.Source
 	PolicyStore
 	ActionStore
@@ -76,6 +77,7 @@ type server struct {
 	audit
 	webhooks
 	actions
+	settings
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -127,6 +129,7 @@ func New(o Options) (http.Handler, error) {
 		audit:        audit{store: o.Store},
 		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
 		actions:      actions{dict: o.Dictionary, templates: o.Templates, store: o.Store, now: o.Now},
+		settings:     settings{spec: spec, store: o.Store},
 	}
 	router := newRouter(spec, o)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
