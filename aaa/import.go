@@ -25,6 +25,7 @@ type ImportRow struct {
 // ImportOptions says how to import.
 type ImportOptions struct {
 	Update    bool      // change users that exist; else they are errors
+	Skip      bool      // leave users that exist as they are, and go on; not with Update
 	DryRun    bool      // check everything, write nothing
 	MaxErrors int       // how many lines to report at most; zero: 100
 	Progress  func(int) // called now and then with the number of rows done; may be nil
@@ -32,7 +33,7 @@ type ImportOptions struct {
 
 // ImportResult counts what an import did, or would do.
 type ImportResult struct {
-	Created, Updated int
+	Created, Updated, Skipped int
 }
 
 // LineError is what is wrong with one line of an import.

@@ -109,6 +109,9 @@ func (u *Usage) add(v Usage) {
 	u.OutputOctets += v.OutputOctets
 }
 
+// Start returns when the period that contains t began; the zero time for PeriodEver.
+func (p Period) Start(t time.Time, loc *time.Location) time.Time { return startOfPeriod(p, t, loc) }
+
 // startOfPeriod returns when the period that contains t began; the zero time for
 // PeriodEver.
 func startOfPeriod(p Period, t time.Time, loc *time.Location) time.Time {

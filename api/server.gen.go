@@ -623,6 +623,30 @@ func (e ListSessionsParamsSort) Valid() bool {
 	}
 }
 
+// Defines values for ListUserBatchesParamsSort.
+const (
+	ListUserBatchesParamsSortCreatedAt      ListUserBatchesParamsSort = "created_at"
+	ListUserBatchesParamsSortMinusCreatedAt ListUserBatchesParamsSort = "-created_at"
+	ListUserBatchesParamsSortMinusName      ListUserBatchesParamsSort = "-name"
+	ListUserBatchesParamsSortName           ListUserBatchesParamsSort = "name"
+)
+
+// Valid indicates whether the value is a known member of the ListUserBatchesParamsSort enum.
+func (e ListUserBatchesParamsSort) Valid() bool {
+	switch e {
+	case ListUserBatchesParamsSortCreatedAt:
+		return true
+	case ListUserBatchesParamsSortMinusCreatedAt:
+		return true
+	case ListUserBatchesParamsSortMinusName:
+		return true
+	case ListUserBatchesParamsSortName:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListUsersParamsSort.
 const (
 	ListUsersParamsSortCreatedAt      ListUsersParamsSort = "created_at"
@@ -1014,6 +1038,12 @@ type CredentialInput struct {
 // CredentialScheme What is stored. cleartext (sealed) serves every method, hash only PAP, nthash PAP and MS-CHAP; mac is a device known by its address alone.
 type CredentialScheme string
 
+// DayUse defines model for DayUse.
+type DayUse struct {
+	Day  openapi_types.Date `json:"day"`
+	Used Usage              `json:"used"`
+}
+
 // EffectiveReply defines model for EffectiveReply.
 type EffectiveReply struct {
 	// Accepted A login with the right password would be accepted now.
@@ -1147,7 +1177,10 @@ type Explanation struct {
 // FieldError defines model for FieldError.
 type FieldError struct {
 	// Field Where in the input, e.g. check_items[0].op.
-	Field   string `json:"field"`
+	Field string `json:"field"`
+
+	// Line Of a file that was sent.
+	Line    int    `json:"line,omitempty"`
 	Message string `json:"message"`
 }
 
@@ -1182,12 +1215,10 @@ type ImportResult struct {
 	Created int  `json:"created"`
 	DryRun  bool `json:"dry_run"`
 
-	// Errors The first 100; nothing was changed if there is any.
-	Errors []struct {
-		Field   string `json:"field,omitempty"`
-		Line    int    `json:"line"`
-		Message string `json:"message"`
-	} `json:"errors"`
+	// Errors Of a dry run: what is wrong, the first 100.
+	Errors []FieldError `json:"errors"`
+
+	// Lines Users in the file; if errors were found, those that were looked at.
 	Lines   int `json:"lines"`
 	Skipped int `json:"skipped"`
 	Updated int `json:"updated"`
@@ -1238,6 +1269,15 @@ type MFAVerify struct {
 	// Code Of the authenticator app, or a recovery code.
 	Code     string `json:"code"`
 	MfaToken string `json:"mfa_token"`
+}
+
+// MadeUser defines model for MadeUser.
+type MadeUser struct {
+	ID openapi_types.UUID `json:"id"`
+
+	// Password Shown here only.
+	Password string `json:"password"`
+	Username string `json:"username"`
 }
 
 // Me defines model for Me.
@@ -1394,6 +1434,13 @@ type PasswordProof struct {
 
 // Period defines model for Period.
 type Period string
+
+// PeriodUse defines model for PeriodUse.
+type PeriodUse struct {
+	From   nullable.Nullable[time.Time] `json:"from"`
+	Period Period                       `json:"period"`
+	Used   Usage                        `json:"used"`
+}
 
 // PermissionList defines model for PermissionList.
 type PermissionList struct {
@@ -1556,6 +1603,19 @@ type Profile struct {
 	FullName string `json:"full_name,omitempty"`
 	Note     string `json:"note,omitempty"`
 	Phone    string `json:"phone,omitempty"`
+}
+
+// QuotaUse defines model for QuotaUse.
+type QuotaUse struct {
+	// From When the period began; null: ever.
+	From        nullable.Nullable[time.Time] `json:"from"`
+	LeftOctets  nullable.Nullable[int64]     `json:"left_octets"`
+	LeftSeconds nullable.Nullable[int64]     `json:"left_seconds"`
+	LimitOctets nullable.Nullable[int64]     `json:"limit_octets"`
+
+	// LimitSeconds null: not limited.
+	LimitSeconds nullable.Nullable[int64] `json:"limit_seconds"`
+	Period       Period                   `json:"period"`
 }
 
 // RecordList defines model for RecordList.
@@ -1813,54 +1873,48 @@ type User struct {
 
 // UserBatch defines model for UserBatch.
 type UserBatch struct {
+	// Count How many users were made.
 	Count     int                                   `json:"count"`
 	CreatedAt time.Time                             `json:"created_at"`
 	CreatedBy string                                `json:"created_by"`
 	ExpiresAt nullable.Nullable[time.Time]          `json:"expires_at"`
+	GroupIds  []openapi_types.UUID                  `json:"group_ids"`
 	ID        openapi_types.UUID                    `json:"id"`
 	Name      string                                `json:"name"`
 	PlanID    nullable.Nullable[openapi_types.UUID] `json:"plan_id"`
 	Prefix    string                                `json:"prefix"`
-}
-
-// UserBatchDeleted defines model for UserBatchDeleted.
-type UserBatchDeleted struct {
-	Deleted int `json:"deleted"`
-
-	// Kept They were online once; the batch stays with them.
-	Kept int `json:"kept"`
+	UpdatedAt time.Time                             `json:"updated_at"`
 }
 
 // UserBatchInput defines model for UserBatchInput.
 type UserBatchInput struct {
-	Count          int                                   `json:"count"`
-	ExpiresAt      nullable.Nullable[time.Time]          `json:"expires_at,omitempty"`
-	GroupIds       []openapi_types.UUID                  `json:"group_ids,omitempty"`
-	Name           string                                `json:"name"`
+	Count     int                          `json:"count"`
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+	GroupIds  []openapi_types.UUID         `json:"group_ids,omitempty"`
+	Name      string                       `json:"name"`
+
+	// NameLength Random characters after the prefix.
+	NameLength     int                                   `json:"name_length,omitempty"`
 	PasswordLength int                                   `json:"password_length,omitempty"`
 	PlanID         nullable.Nullable[openapi_types.UUID] `json:"plan_id,omitempty"`
 
 	// Prefix What the usernames begin with.
 	Prefix string `json:"prefix,omitempty"`
-
-	// UsernameLength Random characters after the prefix.
-	UsernameLength int `json:"username_length,omitempty"`
 }
 
 // UserBatchList defines model for UserBatchList.
 type UserBatchList struct {
 	Items      []UserBatch               `json:"items"`
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Total How many there are on all pages.
+	Total *Total `json:"total,omitempty"`
 }
 
 // UserBatchMade defines model for UserBatchMade.
 type UserBatchMade struct {
-	Batch UserBatch `json:"batch"`
-	Users []struct {
-		ID       openapi_types.UUID `json:"id"`
-		Password string             `json:"password"`
-		Username string             `json:"username"`
-	} `json:"users"`
+	Batch UserBatch  `json:"batch"`
+	Users []MadeUser `json:"users"`
 }
 
 // UserInput defines model for UserInput.
@@ -1893,23 +1947,17 @@ type UserStatus string
 
 // UserUsage defines model for UserUsage.
 type UserUsage struct {
-	Days []struct {
-		Day  openapi_types.Date `json:"day"`
-		Used Usage              `json:"used"`
-	} `json:"days"`
-	LeftOctets nullable.Nullable[int64] `json:"left_octets,omitempty"`
-
-	// LeftSeconds Of the plan's quota; null: not limited.
-	LeftSeconds nullable.Nullable[int64] `json:"left_seconds,omitempty"`
+	// Days Those on which something was used.
+	Days []DayUse `json:"days"`
 
 	// Online Open sessions.
-	Online  int `json:"online"`
-	Periods []struct {
-		From   nullable.Nullable[time.Time] `json:"from"`
-		Period Period                       `json:"period"`
-		Used   Usage                        `json:"used"`
-	} `json:"periods"`
-	QuotaPeriod Period `json:"quota_period,omitempty"`
+	Online int `json:"online"`
+
+	// Periods The present day, week and month, and all there was.
+	Periods []PeriodUse `json:"periods"`
+
+	// Quotas Of the plan; items of the user or its groups may set others.
+	Quotas []QuotaUse `json:"quotas"`
 }
 
 // VendorList defines model for VendorList.
@@ -2478,6 +2526,15 @@ type PatchSettingsParams struct {
 
 // ListUserBatchesParams defines parameters for ListUserBatches.
 type ListUserBatchesParams struct {
+	// Q Beginning of the name.
+	Q NameSearch `form:"q,omitempty" json:"q,omitempty"`
+
+	// Sort Default -created_at.
+	Sort ListUserBatchesParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Also count all items that the filter selects.
+	Count Count `form:"count,omitempty" json:"count,omitempty"`
+
 	// Cursor next_cursor of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -2485,10 +2542,19 @@ type ListUserBatchesParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListUserBatchesParamsSort defines parameters for ListUserBatches.
+type ListUserBatchesParamsSort string
+
 // CreateUserBatchParams defines parameters for CreateUserBatch.
 type CreateUserBatchParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteUserBatchParams defines parameters for DeleteUserBatch.
+type DeleteUserBatchParams struct {
+	// IfMatch ETag that the change is based on.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListUsersParams defines parameters for ListUsers.
@@ -2598,10 +2664,10 @@ type GetUserReplyParams struct {
 
 // GetUserUsageParams defines parameters for GetUserUsage.
 type GetUserUsageParams struct {
-	// From First day of `days`; default 30 days ago.
+	// From First day of days; default 30 days before the last, at most 400.
 	From openapi_types.Date `form:"from,omitempty" json:"from,omitempty"`
 
-	// To Last day of `days`; default today.
+	// To Last day of days; default today.
 	To openapi_types.Date `form:"to,omitempty" json:"to,omitempty"`
 }
 
@@ -2994,9 +3060,9 @@ type ServerInterface interface {
 	// CreateUserBatch Make many users with random names and passwords
 	// (POST /user-batches)
 	CreateUserBatch(w http.ResponseWriter, r *http.Request, params CreateUserBatchParams)
-	// DeleteUserBatch Delete a batch with those of its users that were never online
+	// DeleteUserBatch Delete a batch with its users
 	// (DELETE /user-batches/{batch_id})
-	DeleteUserBatch(w http.ResponseWriter, r *http.Request, batchID openapi_types.UUID)
+	DeleteUserBatch(w http.ResponseWriter, r *http.Request, batchID openapi_types.UUID, params DeleteUserBatchParams)
 	// GetUserBatch A batch
 	// (GET /user-batches/{batch_id})
 	GetUserBatch(w http.ResponseWriter, r *http.Request, batchID openapi_types.UUID)
@@ -6325,6 +6391,45 @@ func (siw *ServerInterfaceWrapper) ListUserBatches(w http.ResponseWriter, r *htt
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListUserBatchesParams
 
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "cursor" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -6418,8 +6523,32 @@ func (siw *ServerInterfaceWrapper) DeleteUserBatch(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteUserBatchParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DeleteUserBatch(w, r, batchID)
+		siw.Handler.DeleteUserBatch(w, r, batchID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11213,24 +11342,19 @@ func (response CreateUserBatchdefaultApplicationProblemPlusJSONResponse) VisitCr
 
 type DeleteUserBatchRequestObject struct {
 	BatchID openapi_types.UUID `json:"batch_id"`
+	Params  DeleteUserBatchParams
 }
 
 type DeleteUserBatchResponseObject interface {
 	VisitDeleteUserBatchResponse(w http.ResponseWriter) error
 }
 
-type DeleteUserBatch200JSONResponse UserBatchDeleted
+type DeleteUserBatch204Response struct {
+}
 
-func (response DeleteUserBatch200JSONResponse) VisitDeleteUserBatchResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
+func (response DeleteUserBatch204Response) VisitDeleteUserBatchResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
 }
 
 type DeleteUserBatchdefaultApplicationProblemPlusJSONResponse struct {
@@ -11258,15 +11382,23 @@ type GetUserBatchResponseObject interface {
 	VisitGetUserBatchResponse(w http.ResponseWriter) error
 }
 
-type GetUserBatch200JSONResponse UserBatch
+type GetUserBatch200ResponseHeaders struct {
+	ETag string
+}
+
+type GetUserBatch200JSONResponse struct {
+	Body    UserBatch
+	Headers GetUserBatch200ResponseHeaders
+}
 
 func (response GetUserBatch200JSONResponse) VisitGetUserBatchResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -12644,7 +12776,7 @@ type StrictServerInterface interface {
 	// CreateUserBatch Make many users with random names and passwords
 	// (POST /user-batches)
 	CreateUserBatch(ctx context.Context, request CreateUserBatchRequestObject) (CreateUserBatchResponseObject, error)
-	// DeleteUserBatch Delete a batch with those of its users that were never online
+	// DeleteUserBatch Delete a batch with its users
 	// (DELETE /user-batches/{batch_id})
 	DeleteUserBatch(ctx context.Context, request DeleteUserBatchRequestObject) (DeleteUserBatchResponseObject, error)
 	// GetUserBatch A batch
@@ -15038,10 +15170,11 @@ func (sh *strictHandler) CreateUserBatch(w http.ResponseWriter, r *http.Request,
 }
 
 // DeleteUserBatch operation middleware
-func (sh *strictHandler) DeleteUserBatch(w http.ResponseWriter, r *http.Request, batchID openapi_types.UUID) {
+func (sh *strictHandler) DeleteUserBatch(w http.ResponseWriter, r *http.Request, batchID openapi_types.UUID, params DeleteUserBatchParams) {
 	var request DeleteUserBatchRequestObject
 
 	request.BatchID = batchID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteUserBatch(ctx, request.(DeleteUserBatchRequestObject))

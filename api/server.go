@@ -58,6 +58,9 @@ type Store interface {
 	report.Source
 	PolicyStore
 	ActionStore
+	UserBatchStore
+	UsageStore
+	ImportStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -78,6 +81,9 @@ type server struct {
 	webhooks
 	actions
 	settings
+	userBatches
+	usage
+	userFiles
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -130,7 +136,10 @@ func New(o Options) (http.Handler, error) {
 		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
 		actions:      actions{dict: o.Dictionary, templates: o.Templates, store: o.Store, now: o.Now},
 		settings:     settings{spec: spec, store: o.Store},
+		userBatches:  userBatches{store: o.Store},
+		usage:        usage{store: o.Store, zone: o.Zone, now: o.Now},
 	}
+	s.userFiles = userFiles{users: &s.users, store: o.Store, zone: o.Zone}
 	router := newRouter(spec, o)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  router.badRequest,

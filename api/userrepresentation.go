@@ -12,9 +12,8 @@ import (
 	"radiusd/operator"
 )
 
-// represent returns users as the API shows them, those of a page with two queries for
-// all names. Who may not see profiles gets none.
-func (h *users) represent(ctx context.Context, rows []aaa.UserRow) ([]User, error) {
+// namesIn are the names of the plans and groups of users, with two queries.
+func (h *users) namesIn(ctx context.Context, rows []aaa.UserRow) (plans, groups map[uuid.UUID]string, err error) {
 	planIDs, groupIDs := map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
 	for i := range rows {
 		if rows[i].PlanID != uuid.Nil {
@@ -24,11 +23,16 @@ func (h *users) represent(ctx context.Context, rows []aaa.UserRow) ([]User, erro
 			groupIDs[m.GroupID] = true
 		}
 	}
-	plans, err := h.names.PlanNames(ctx, slices.Collect(maps.Keys(planIDs)))
-	if err != nil {
-		return nil, err
+	if plans, err = h.names.PlanNames(ctx, slices.Collect(maps.Keys(planIDs))); err != nil {
+		return nil, nil, err
 	}
-	groups, err := h.names.GroupNames(ctx, slices.Collect(maps.Keys(groupIDs)))
+	groups, err = h.names.GroupNames(ctx, slices.Collect(maps.Keys(groupIDs)))
+	return plans, groups, err
+}
+
+// represent returns users as the API shows them. Who may not see profiles gets none.
+func (h *users) represent(ctx context.Context, rows []aaa.UserRow) ([]User, error) {
+	plans, groups, err := h.namesIn(ctx, rows)
 	if err != nil {
 		return nil, err
 	}

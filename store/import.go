@@ -120,7 +120,7 @@ func (j *importJob) reject(line int, err error) error {
 
 // admit checks what can be told from the row alone and queues it.
 func (j *importJob) admit(row ImportRow) error {
-	if err := aaa.ValidateName("username", "user", row.Username); err != nil {
+	if err := checkImported(&row); err != nil {
 		return j.reject(row.Line, err)
 	}
 	if earlier, twice := j.seen[row.Username]; twice {
@@ -129,6 +129,22 @@ func (j *importJob) admit(row ImportRow) error {
 	j.seen[row.Username] = row.Line
 	j.batch = append(j.batch, row)
 	return nil
+}
+
+// checkImported reports what is wrong with the row's own values. Whoever made its
+// credential has checked that.
+func checkImported(row *ImportRow) error {
+	user, profile := aaa.User{Name: row.Username}, aaa.Profile{}
+	if row.ExpiresAt != nil {
+		user.ExpiresAt = *row.ExpiresAt
+	}
+	given := [...]*string{row.FullName, row.Email, row.Phone, row.Address, row.Note}
+	for i, field := range profile.Fields() {
+		if given[i] != nil {
+			*field.Value = *given[i]
+		}
+	}
+	return errors.Join(user.Validate(nil), profile.Validate())
 }
 
 // flush writes the queued rows.
@@ -142,6 +158,10 @@ func (j *importJob) flush(ctx context.Context) error {
 	for i := range j.batch {
 		row := &j.batch[i]
 		user, exists := existing[row.Username]
+		if exists && j.options.Skip {
+			j.result.Skipped++
+			continue
+		}
 		if exists && !j.options.Update {
 			if err := j.reject(row.Line, &aaa.FieldError{Field: "username", Message: fmt.Sprintf("user %q: %v", row.Username, ErrExists)}); err != nil {
 				return err
@@ -211,7 +231,7 @@ const importNames = 10
 
 // record writes one entry for all users of the import.
 func (j *importJob) record(ctx context.Context) error {
-	if j.result == (ImportResult{}) {
+	if j.result.Created+j.result.Updated == 0 {
 		return nil
 	}
 	changes, err := json.Marshal(map[string]any{"created": j.result.Created, "updated": j.result.Updated, "first": j.first})

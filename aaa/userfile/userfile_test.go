@@ -54,7 +54,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		for _, format := range []Format{CSV, JSONLines} {
 			var file bytes.Buffer
-			w, err := NewWriter(&file, format, names)
+			w, err := NewWriter(&file, WriterOptions{Format: format, Names: names})
 			require.NoError(t, err)
 			for i := range users {
 				require.NoError(t, w.Write(&users[i]))

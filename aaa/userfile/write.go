@@ -18,9 +18,18 @@ import (
 	"radiusd/aaa"
 )
 
-// Names are the names of what users refer to.
+// Names are the names of what users refer to. Names may be added as long as a Writer
+// writes.
 type Names struct {
 	Plans, Groups map[uuid.UUID]string
+}
+
+// WriterOptions says how to write a file.
+type WriterOptions struct {
+	Format Format
+	Names  Names
+	// WithoutProfiles leaves the columns of personal data out.
+	WithoutProfiles bool
 }
 
 // Writer writes users as a Reader with Options.Update reads them: without passwords and
@@ -34,17 +43,22 @@ type Writer struct {
 }
 
 // NewWriter writes the heading, if the format has one.
-func NewWriter(w io.Writer, format Format, names Names) (*Writer, error) {
+func NewWriter(w io.Writer, options WriterOptions) (*Writer, error) {
 	out := bufio.NewWriterSize(w, csvBuffer)
-	f := &Writer{format: format, names: names, out: out, csv: csv.NewWriter(out)}
-	f.columns = slices.DeleteFunc(Columns(), func(name string) bool { return strings.HasPrefix(name, "password") })
-	switch format {
+	f := &Writer{format: options.Format, names: options.Names, out: out, csv: csv.NewWriter(out)}
+	var profile aaa.Profile
+	fields := profile.Fields()
+	f.columns = slices.DeleteFunc(Columns(), func(name string) bool {
+		return strings.HasPrefix(name, "password") ||
+			options.WithoutProfiles && slices.ContainsFunc(fields[:], func(f aaa.ProfileField) bool { return f.Name == name })
+	})
+	switch options.Format {
 	case CSV:
 		return f, f.csv.Write(f.columns)
 	case JSONLines:
 		return f, nil
 	}
-	return nil, fmt.Errorf("unknown format %d", format)
+	return nil, fmt.Errorf("unknown format %d", options.Format)
 }
 
 // Write writes one user. What was written is on its way at Flush only.

@@ -57,6 +57,11 @@ func testImport(t *testing.T, database Database) {
 	assert.Equal(t, []int{62}, progress)
 	assert.Len(t, f.poll(), 62)
 
+	skipped, err := s.ImportUsers(ctx, rowsOf(full, store.ImportRow{Username: "bob", Status: &status}), store.ImportOptions{Skip: true})
+	require.NoError(t, err)
+	assert.Equal(t, store.ImportResult{Skipped: 2}, skipped)
+	assert.Empty(t, f.poll(), "who is skipped is left as they are")
+
 	alice, err := s.UserByName(ctx, "alice")
 	require.NoError(t, err)
 	assert.Equal(t, &aaa.User{

@@ -1,0 +1,66 @@
+package api
+
+import (
+	"bufio"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// spooled is a file that was read to its end before anything is done with it. It is for
+// one goroutine.
+type spooled struct {
+	io.Reader
+	file *os.File
+}
+
+// spool copies r into a temporary file, in bounded memory, and returns it for reading;
+// whoever gets it closes it. It is encrypted under a key that is nowhere else, since it
+// may hold passwords and outlive the process on the disk.
+func spool(r io.Reader) (s *spooled, err error) {
+	file, err := os.CreateTemp("", "radiusd-import-*")
+	if err != nil {
+		return nil, fmt.Errorf("keep a file: %w", err)
+	}
+	s = &spooled{file: file}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	var key [32]byte
+	rand.Read(key[:])
+	out := bufio.NewWriterSize(file, spoolBuffer)
+	if _, err := io.Copy(&cipher.StreamWriter{S: keystream(key), W: out}, r); err != nil {
+		return nil, err
+	}
+	if err := out.Flush(); err != nil {
+		return nil, fmt.Errorf("keep a file: %w", err)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("keep a file: %w", err)
+	}
+	s.Reader = &cipher.StreamReader{S: keystream(key), R: bufio.NewReaderSize(file, spoolBuffer)}
+	return s, nil
+}
+
+const spoolBuffer = 1 << 16
+
+// keystream is AES in counter mode. The key is for one file, so the counter may begin at
+// zero.
+func keystream(key [32]byte) cipher.Stream {
+	block, err := aes.NewCipher(key[:])
+	if err != nil {
+		panic("api: " + err.Error()) // the length is right
+	}
+	return cipher.NewCTR(block, make([]byte, aes.BlockSize))
+}
+
+// Close removes the file.
+func (s *spooled) Close() error {
+	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
+}
