@@ -98,6 +98,97 @@ func TestListsUseIndexes(t *testing.T) {
 	})
 }
 
+// TestPagesUseIndexes: no page of a list, by any filter and sort there is, reads a whole
+// table or sorts what it does not know to be few.
+func TestPagesUseIndexes(t *testing.T) {
+	engines(t, func(t *testing.T, options Options) {
+		options.AutoMigrate = true
+		s, err := Open(t.Context(), options)
+		require.NoError(t, err)
+		defer s.Close()
+		now, someone, addr := time.Now(), uuid.New(), netip.MustParseAddr("2001:db8::1")
+		check := func(name, query string, args []any, sorts bool) {
+			t.Helper()
+			plan := s.plan(t, query, args, sorts)
+			assert.NotContains(t, plan, "Seq Scan", "%s\n%s", name, query)
+			for line := range strings.Lines(plan) {
+				scan := strings.Contains(line, "SCAN") && !strings.Contains(line, "USING") && !strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "SCAN few")
+				assert.False(t, scan, "%s\n%s\n%s", name, query, plan)
+			}
+			if !sorts {
+				assert.NotRegexp(t, `(?m)(^|-> +)Sort  `, plan, "%s\n%s", name, query) // not the one that is incremental
+				assert.NotContains(t, strings.ReplaceAll(plan, "LAST TERM OF ORDER BY", ""), "ORDER BY", "%s\n%s\n%s", name, query, plan)
+			}
+		}
+		suspended, device, yes, no := aaa.UserSuspended, aaa.SchemeMAC, true, false
+		after := func(list, sort string, filter any, keys ...string) aaa.Page {
+			return aaa.Page{Sort: sort, Cursor: aaa.FormatCursor(list, sort, filter, keys...)}
+		}
+		for name, f := range map[string]aaa.UserFilter{
+			"all users": {}, "suspended": {Status: &suspended}, "of a plan": {PlanID: someone}, "of a group": {GroupID: someone}, "of a batch": {BatchID: someone},
+			"devices": {Scheme: &device}, "online": {Online: &yes}, "offline": {Online: &no}, "expiring": {ExpiresFrom: now}, "new": {CreatedFrom: now, CreatedBefore: now},
+		} {
+			for _, term := range userTerms(f) {
+				if !term.plain {
+					few := conditions{}
+					few.add(term.few(), term.args...)
+					check(name+", few", "SELECT "+userColumns+few.terms[0], few.args, true)
+					check(name+", how many", term.count(), term.args, true)
+				}
+			}
+			for _, sort := range aaa.UserSorts() {
+				keys := []string{from(now), someone.String()}
+				if sort == "username" {
+					keys = []string{"alice"}
+				}
+				p, err := userLists.begin(after("users", sort, f, keys...), f)
+				require.NoError(t, err)
+				rest, args := p.rest(userConditions(f))
+				// SQLite is told of the index of a filter that has many; here it may sort.
+				sorts := name != "all users" && (s.pool == nil || name == "of a group" || name == "online" || name == "offline")
+				check(name+" by "+sort, "SELECT users.id FROM users"+rest, args, sorts)
+			}
+		}
+		for place := range userMatches {
+			query, args := matchQuery(listedUsers{from: "users"}, "a", place, []string{"alice", someone.String()}, 11)
+			check(fmt.Sprint("match ", place), query, args, false)
+		}
+		sessions := func(f aaa.SessionFilter, sort string) (string, []any) {
+			p, err := sessionLists.begin(after("sessions", sort, f, from(now), someone.String()), f)
+			require.NoError(t, err)
+			rest, args := p.rest(sessionConditions(f))
+			return "SELECT id FROM sessions" + rest, args
+		}
+		for name, tt := range map[string]struct {
+			filter aaa.SessionFilter
+			sorts  bool
+		}{
+			"sessions": {}, "open": {aaa.SessionFilter{Online: &yes}, false}, "past": {aaa.SessionFilter{Online: &no}, false}, "of a user": {aaa.SessionFilter{Username: "alice"}, true},
+			"of an address": {aaa.SessionFilter{NASAddr: addr}, true}, "of a NAS": {aaa.SessionFilter{NASID: someone}, false}, "holding": {aaa.SessionFilter{Address: addr}, true},
+			"of a station": {aaa.SessionFilter{CallingStationID: "a"}, false}, "under a plan": {aaa.SessionFilter{Plan: "a"}, false}, "in a time": {aaa.SessionFilter{StartedFrom: now, StartedBefore: now}, false},
+			"stopped in a time": {aaa.SessionFilter{StoppedFrom: now, StoppedBefore: now}, true},
+		} {
+			query, args := sessions(tt.filter, "-started_at")
+			check(name, query, args, tt.sorts)
+		}
+		for name, f := range map[string]aaa.RecordFilter{"records": {From: now}, "of a session": {From: now, SessionID: someone}, "of a user": {From: now, Username: "alice"}, "of a NAS": {From: now, NASAddr: addr}} {
+			p, err := recordLists.begin(after("accounting records", "-event_time", f, from(now), someone.String(), from(now)), f)
+			require.NoError(t, err)
+			rest, args := p.rest(recordConditions(f))
+			check("records "+name, "SELECT record_id FROM accounting_records"+rest, args, f.SessionID != uuid.Nil || f.Username != "")
+		}
+		for name, f := range map[string]aaa.AuthFilter{"decisions": {From: now}, "of a user": {From: now, Username: "alice"}, "refused": {From: now, Accepted: &no}} {
+			p, err := authLists.begin(after("auth records", "-at", f, from(now), someone.String(), from(now)), f)
+			require.NoError(t, err)
+			rest, args := p.rest(authConditions(f))
+			check("decisions "+name, "SELECT id FROM auth_records"+rest, args, f.Username != "")
+		}
+		which, args := s.isOneOf([]uuid.UUID{someone})
+		check("users of plans", "SELECT plan_id, count(*) FROM users WHERE plan_id "+which+" GROUP BY plan_id", args, true)
+		check("members of groups", "SELECT group_id, count(*) FROM user_groups WHERE group_id "+which+" GROUP BY group_id", args, true)
+	})
+}
+
 // plan returns how the engine would run a query. Postgres is told that reading
 // whole tables is dear, for they are empty here, and sorting too.
 func (s *Store) plan(t *testing.T, query string, args []any, sorts bool) string {

@@ -164,11 +164,30 @@ func (c *conditions) prefix(column, prefix string) {
 	}
 }
 
+// readList is read for the queries of lists. A plan that is made once for all arguments
+// of a statement, as Postgres makes it in time, is the wrong one for those that are
+// rare.
+func (s *Store) readList(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	return s.read(ctx, func(tx *sql.Tx) error {
+		if s.pool != nil {
+			if _, err := tx.ExecContext(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
+				return err
+			}
+		}
+		return fn(tx)
+	})
+}
+
+// eachListed is eachRow for the query of a list.
+func (s *Store) eachListed(ctx context.Context, query string, args, dest []any, fn func() error) error {
+	return s.readList(ctx, func(tx *sql.Tx) error { return eachRow(ctx, tx, query, args, dest, fn) })
+}
+
 // count counts what the conditions select, no more than there is a point in.
 func (s *Store) count(ctx context.Context, what, table string, c conditions) (aaa.Count, error) {
 	var n int
-	err := s.reader.QueryRowContext(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s%s LIMIT %d) AS counted", table, c.where(), aaa.MaxCount+1),
-		c.args...).Scan(&n)
+	err := s.eachListed(ctx, fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s%s LIMIT %d) AS counted", table, c.where(), aaa.MaxCount+1),
+		c.args, []any{&n}, func() error { return nil })
 	if err != nil {
 		return aaa.Count{}, fmt.Errorf("count %s: %w", what, s.explain(err))
 	}

@@ -198,7 +198,7 @@ func (s *Store) nasRows(ctx context.Context, rest string, args []any) (rows []aa
 		{"created_at", moment{&n.CreatedAt}},
 		{"updated_at", moment{&n.UpdatedAt}},
 	}
-	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM nas "+rest, args, targets(fields), func() error {
+	err = s.eachListed(ctx, "SELECT "+names(fields)+" FROM nas "+rest, args, targets(fields), func() error {
 		rows = append(rows, n)
 		return nil
 	})

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 
@@ -71,7 +72,11 @@ func (s *Store) ListSessionsPage(ctx context.Context, filter aaa.SessionFilter, 
 		c.terms = append(c.terms, "stopped_at IS NOT NULL")
 	}
 	rest, args := p.rest(c)
-	if list, err = listSessions(ctx, s.reader, rest, args); err != nil {
+	err = s.readList(ctx, func(tx *sql.Tx) error {
+		list, err = listSessions(ctx, tx, rest, args)
+		return err
+	})
+	if err != nil {
 		return nil, "", s.listFailed("sessions", err)
 	}
 	list, next = p.page(list)
@@ -138,7 +143,7 @@ func (s *Store) ListRecordsPage(ctx context.Context, filter aaa.RecordFilter, pa
 	rest, args := p.rest(recordConditions(filter))
 	var r aaa.Record
 	fields := recordFields(&r)
-	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM accounting_records"+rest, args, targets(fields), func() error {
+	err = s.eachListed(ctx, "SELECT "+names(fields)+" FROM accounting_records"+rest, args, targets(fields), func() error {
 		list = append(list, r)
 		return nil
 	})
@@ -198,7 +203,7 @@ func (s *Store) ListAuthPage(ctx context.Context, filter aaa.AuthFilter, page aa
 	rest, args := p.rest(authConditions(filter))
 	var r aaa.AuthRecord
 	fields := authFields(&r)
-	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM auth_records"+rest, args, targets(fields), func() error {
+	err = s.eachListed(ctx, "SELECT "+names(fields)+" FROM auth_records"+rest, args, targets(fields), func() error {
 		list = append(list, r)
 		return nil
 	})

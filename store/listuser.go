@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,41 +42,159 @@ func uniqueKey[T any](key sortKey[T]) sortKey[T] {
 	return key
 }
 
-// userConditions are those of the filter but its Query.
-func userConditions(f aaa.UserFilter) conditions {
-	var c conditions
+// userTerm is one condition of a filter of users.
+type userTerm struct {
+	column string // what the condition is about; empty: term stands for itself
+	term   string // what follows the column, with %d for the arguments
+	args   []any
+	sorts  string // the sort that the column's index is in the order of, once the condition holds
+	// found is where the users are found for whom it holds, and counted what is counted
+	// to tell whether they are few; empty: by the column.
+	found, counted string
+	plain          bool // nothing is to be gained from few
+}
+
+// userTerms are the conditions of the filter but its Query.
+func userTerms(f aaa.UserFilter) (terms []userTerm) {
+	add := func(t userTerm) { terms = append(terms, t) }
 	if f.Status != nil {
-		// The index has only those that are not active, and an engine has to see that.
-		c.terms = append(c.terms, "users.status = '"+f.Status.String()+"'")
-		if *f.Status != aaa.UserActive {
-			c.terms = append(c.terms, "users.status <> 'active'")
+		t := userTerm{column: "users.status", term: " = '" + f.Status.String() + "'", sorts: "username", plain: *f.Status == aaa.UserActive}
+		if !t.plain { // the index has only those, and an engine has to see that
+			t.term += " AND users.status <> 'active'"
 		}
+		add(t)
 	}
 	if f.PlanID != uuid.Nil {
-		c.add("users.plan_id = $%d", f.PlanID.String())
+		add(userTerm{column: "users.plan_id", term: " = $%d", args: []any{f.PlanID.String()}, sorts: "username"})
 	}
 	if f.BatchID != uuid.Nil {
-		c.add("users.batch_id = $%d", f.BatchID.String())
-	}
-	if f.GroupID != uuid.Nil {
-		c.add("users.id IN (SELECT user_id FROM user_groups WHERE group_id = $%d)", f.GroupID.String())
+		add(userTerm{column: "users.batch_id", term: " = $%d", args: []any{f.BatchID.String()}, sorts: "username"})
 	}
 	if f.Scheme != nil {
-		c.add("users.credential_scheme = $%d", f.Scheme.String())
+		add(userTerm{column: "users.credential_scheme", term: " = $%d", args: []any{f.Scheme.String()}, sorts: "username"})
+	}
+	if f.GroupID != uuid.Nil {
+		// With an OFFSET, Postgres looks at the users one by one rather than join them all.
+		add(userTerm{term: "EXISTS (SELECT 1 FROM user_groups WHERE user_groups.user_id = users.id AND user_groups.group_id = $%d LIMIT 1 OFFSET 0)",
+			counted: "user_groups WHERE group_id = $%d",
+			found:   "user_groups JOIN users ON users.id = user_groups.user_id WHERE user_groups.group_id = $%d", args: []any{f.GroupID.String()}})
 	}
 	if f.Online != nil {
-		not := ""
-		if !*f.Online {
-			not = "NOT "
+		found := "sessions WHERE stopped_at IS NULL ORDER BY started_at" // the index of open ones
+		open := "EXISTS (SELECT 1 FROM sessions WHERE sessions.username = users.username AND sessions.stopped_at IS NULL LIMIT 1 OFFSET 0)"
+		if *f.Online {
+			add(userTerm{term: open, counted: found,
+				found: "users WHERE users.username IN (SELECT username FROM " + found + " LIMIT " + fmt.Sprint(fewUsers+1) + ")"})
+		} else {
+			add(userTerm{term: "NOT " + open, plain: true})
 		}
-		c.add(not + "EXISTS (SELECT 1 FROM sessions WHERE sessions.username = users.username AND sessions.stopped_at IS NULL)")
 	}
-	c.span(expiry, f.ExpiresFrom, f.ExpiresBefore)
-	if !f.ExpiresFrom.IsZero() && f.ExpiresBefore.IsZero() {
-		c.terms = append(c.terms, expiry+" < '"+never+"'")
+	span := func(column, sort string, from, before time.Time, end string) {
+		t := userTerm{column: column, sorts: sort}
+		if !from.IsZero() {
+			t.term, t.args = " >= $%d", []any{moment{&from}}
+		}
+		switch {
+		case !before.IsZero() && t.term != "":
+			t.term, t.args = " BETWEEN $%d AND $%d", append(t.args, until(before))
+		case !before.IsZero():
+			t.term, t.args = " <= $%d", []any{until(before)}
+		case t.term != "" && end != "":
+			t.term, t.args = " BETWEEN $%d AND $%d", append(t.args, end)
+		}
+		if t.term != "" {
+			add(t)
+		}
 	}
-	c.span("users.created_at", f.CreatedFrom, f.CreatedBefore)
+	// Who never expires is beyond the end.
+	span(expiry, "expires_at", f.ExpiresFrom, f.ExpiresBefore, "9999-12-31T23:59:59.999998Z")
+	span("users.created_at", "created_at", f.CreatedFrom, f.CreatedBefore, "")
+	return terms
+}
+
+// until is the last moment before a time, as the databases hold it.
+func until(before time.Time) any {
+	last := before.Truncate(time.Microsecond)
+	if last.Equal(before) {
+		last = last.Add(-time.Microsecond)
+	}
+	return from(last)
+}
+
+// userConditions are the filter's, but its Query.
+func userConditions(f aaa.UserFilter) (c conditions) {
+	for _, t := range userTerms(f) {
+		c.add(t.column+t.term, t.args...)
+	}
 	return c
+}
+
+// fewUsers is how many users are looked up one by one rather than looked for in the
+// order of a list.
+const fewUsers = 2500
+
+// listedUsers is what a list of users is asked of: all, or few.
+type listedUsers struct {
+	from string // a table or query called users
+	conditions
+}
+
+// userColumns are what a list asks of users.
+const userColumns = "users.id, users.username, users.status, users.credential_scheme, users.plan_id, users.batch_id, users.expires_at, users.created_at, users.updated_at"
+
+// narrowed is where the users of the filter are best asked for, for a page by sort. An
+// engine cannot know that a list by one column has the few users that another column
+// selects at its end, or not at all, and would read all of it. So it is asked first
+// whether there are few.
+func (s *Store) narrowed(ctx context.Context, tx *sql.Tx, f aaa.UserFilter, sort string) (l listedUsers, err error) {
+	l.from = "users"
+	terms := userTerms(f)
+	for i, t := range terms {
+		if t.plain {
+			continue
+		}
+		var n int
+		if err := tx.QueryRowContext(ctx, t.count(), t.args...).Scan(&n); err != nil {
+			return l, err
+		}
+		if n <= fewUsers {
+			few := conditions{}
+			few.add(t.few(), t.args...)
+			// No engine looks into a query with a limit for something better.
+			l.from, l.args = "(SELECT "+userColumns+few.terms[0]+") AS users", few.args
+			terms = slices.Delete(slices.Clone(terms), i, i+1)
+			break
+		}
+	}
+	for _, t := range terms {
+		column := t.column
+		if column != "" && t.sorts != sort && s.pool == nil && l.from == "users" {
+			column = "+" + column // SQLite: not by its index, there are many
+		}
+		l.add(column+t.term, t.args...)
+	}
+	return l, nil
+}
+
+// few is the end of a query for the users for whom the term holds, of no more than show
+// that they are not few.
+func (t userTerm) few() string {
+	found := t.found
+	if found == "" {
+		found = "users WHERE " + t.column + t.term
+	}
+	return " FROM " + found + " LIMIT " + fmt.Sprint(fewUsers+1)
+}
+
+// count is the query that tells whether they are.
+func (t userTerm) count() string {
+	counted := t.counted
+	if counted == "" {
+		counted = "users WHERE " + t.column + t.term
+	}
+	var c conditions
+	c.add("SELECT count(*) FROM (SELECT 1 FROM "+counted+" LIMIT "+fmt.Sprint(fewUsers+1)+") AS few", t.args...)
+	return c.terms[0]
 }
 
 // ListUsersPage returns a page of the users that the filter selects, and the cursor of
@@ -89,9 +208,13 @@ func (s *Store) ListUsersPage(ctx context.Context, filter aaa.UserFilter, page a
 	if err != nil {
 		return nil, "", s.listFailed("users", err)
 	}
-	rest, args := p.rest(userConditions(filter))
-	err = s.read(ctx, func(tx *sql.Tx) error {
-		ids, err := listIDs(ctx, tx, "SELECT users.id FROM users"+rest, args)
+	err = s.readList(ctx, func(tx *sql.Tx) error {
+		among, err := s.narrowed(ctx, tx, filter, strings.TrimPrefix(p.sort, "-"))
+		if err != nil {
+			return err
+		}
+		rest, args := p.rest(among.conditions)
+		ids, err := listIDs(ctx, tx, "SELECT users.id FROM "+among.from+rest, args)
 		if err != nil {
 			return err
 		}
@@ -293,12 +416,16 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 		after = keys[1:]
 	}
 	limit := page.PageLimit()
-	err = s.read(ctx, func(tx *sql.Tx) error {
+	err = s.readList(ctx, func(tx *sql.Tx) error {
+		among, err := s.narrowed(ctx, tx, filter, sort)
+		if err != nil {
+			return err
+		}
 		var ids []uuid.UUID
 		var lastPlace int
 		var lastKey string
 		for ; place < len(matches) && len(ids) <= limit; place, after = place+1, nil {
-			query, args := matchQuery(filter, place, after, limit+1-len(ids))
+			query, args := matchQuery(among, filter.Query, place, after, limit+1-len(ids))
 			var key string
 			var userID uuid.UUID
 			err := eachRow(ctx, tx, query, args, []any{&key, id{&userID}}, func() error {
@@ -327,15 +454,13 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 
 // matchQuery selects keys and ids of the users that one place finds and no place before
 // it.
-func matchQuery(filter aaa.UserFilter, place int, after []string, limit int) (query string, args []any) {
-	m := userMatches[place]
-	c := userConditions(filter)
+func matchQuery(among listedUsers, text string, place int, after []string, limit int) (query string, args []any) {
+	m, c, from := userMatches[place], among.conditions, among.from
 	n := len(c.args)
-	c.args = append(c.args, matchArguments(filter.Query)...)
-	c.terms = append(c.terms, m.within(n))
-	from := "users"
+	c.args = append(slices.Clone(c.args), matchArguments(text)...)
+	c.terms = append(slices.Clone(c.terms), m.within(n))
 	if place > 0 {
-		from = m.table + " JOIN users ON users.id = " + m.id
+		from = m.table + " JOIN " + among.from + " ON users.id = " + m.id
 		for _, before := range userMatches[:place] {
 			c.terms = append(c.terms, "NOT ("+before.within(n)+")")
 		}

@@ -157,7 +157,7 @@ func (s *Store) ListUserBatchesPage(ctx context.Context, filter aaa.BatchFilter,
 	rest, args := p.rest(nameConditions(filter.Query))
 	var b aaa.UserBatch
 	fields := userBatchFields(&b)
-	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM user_batches"+rest, args, targets(fields), func() error {
+	err = s.eachListed(ctx, "SELECT "+names(fields)+" FROM user_batches"+rest, args, targets(fields), func() error {
 		list = append(list, b)
 		return nil
 	})
