@@ -104,6 +104,9 @@ func (g *generator) request(o *specOperation) request {
 				}
 			}
 		case openapi3.ParameterInQuery:
+			if p.Name == "cursor" && !g.one(4, "cursor at all") {
+				continue // most cursors are of another list
+			}
 			if p.Required && !hostile(p.Name+" left out") || g.one(4, p.Name+" sent") {
 				query.Add(p.Name, value())
 			}
@@ -343,6 +346,9 @@ var texts = map[string][]string{
 
 // text draws a text within the schema's bounds.
 func (g *generator) text(at string, schema *openapi3.Schema) string {
+	if known := g.pool[at]; at == "cursor" && len(known) > 0 && !g.one(4, "cursor any") {
+		return pick(g, known, at)
+	}
 	if known := texts[at]; known != nil && !g.one(4, at+" any") {
 		return pick(g, known, at)
 	}

@@ -8,6 +8,11 @@ import (
 // patched returns the input that a merge patch (RFC 7396) makes of the present one. The
 // result is held against the schema, as if it had been sent whole.
 func patched[T any](s *specification, schema string, present T, patch MergePatch) (result T, err error) {
+	for name := range patch {
+		if s.schema(schema).Properties[name] == nil { // null would hide it from the schema
+			return result, invalidField(name, "there is no such property")
+		}
+	}
 	text, err := json.Marshal(present)
 	if err != nil {
 		return result, fmt.Errorf("patch %s: %w", schema, err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -92,6 +93,11 @@ func (rt *router) badRequest(w http.ResponseWriter, r *http.Request, err error) 
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		rt.fail(w, r, problemf(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than %d octets", tooLarge.Limit))
+		return
+	}
+	var wrongType *json.UnmarshalTypeError
+	if errors.As(err, &wrongType) { // as 1.0, which is an integer to the schema
+		rt.fail(w, r, invalidField(wrongType.Field, "%s is not taken here", wrongType.Value))
 		return
 	}
 	rt.fail(w, r, problemf(http.StatusBadRequest, "malformed_request", "%v", err))

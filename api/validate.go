@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -20,7 +21,11 @@ import (
 // validate holds a request against what the specification says of its operation. It
 // leaves the body to be read again.
 func (s *specification) validate(o *operation, r *http.Request) error {
-	for name, values := range r.URL.Query() {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return problemf(http.StatusBadRequest, "malformed_request", "the query is not one of name=value&name=value, percent-encoded")
+	}
+	for name, values := range query {
 		if o.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
 			return problemf(http.StatusBadRequest, "malformed_request", "there is no parameter %q", name)
 		}
