@@ -123,6 +123,7 @@ func TestFound(t *testing.T) {
 		{"no id: was a redirect", request{method: http.MethodGet, target: "/users//usage"}, http.StatusNotFound},
 		{"a path for an id: was a redirect", request{method: http.MethodGet, target: "/users/../plans"}, http.StatusNotFound},
 		{"a whole number as 1.0: told the name of a struct", request{method: http.MethodPost, target: "/plans", body: `{"name":"x","rate_up":1.0}`}, http.StatusUnprocessableEntity},
+		{"1e999: told the name of a type", request{method: http.MethodPost, target: "/plans", body: `{"name":"x","rate_up":1e999}`}, http.StatusUnprocessableEntity},
 		{"null for what there is not: was taken", request{method: http.MethodPatch, target: "/plans/" + nothing, body: `{"id":null}`}, http.StatusNotFound},
 	}
 	bothEngines(t, func(t *testing.T, w *world) {

@@ -124,6 +124,10 @@ func checkTokens(decoder *json.Decoder) error {
 		if err == io.EOF {
 			return nil
 		}
+		var tooLarge *json.UnmarshalTypeError
+		if errors.As(err, &tooLarge) { // 1e999
+			return problemf(http.StatusUnprocessableEntity, "invalid", "a number at octet %d is too large", offset)
+		}
 		if err != nil {
 			return problemf(http.StatusBadRequest, "malformed_request", "the body is not JSON: %v", err)
 		}
