@@ -1062,6 +1062,9 @@ type EffectiveReply struct {
 
 // EraseInput defines model for EraseInput.
 type EraseInput struct {
+	// KeepUser Keep the user, pseudonymised, disabled and without a password, for what refers to it.
+	KeepUser bool `json:"keep_user,omitempty"`
+
 	// Username The user's name once more, so that nobody is erased by mistake.
 	Username string `json:"username"`
 }
@@ -1072,13 +1075,19 @@ type Erasure struct {
 	Detail     string                       `json:"detail,omitempty"`
 	FinishedAt nullable.Nullable[time.Time] `json:"finished_at"`
 	ID         openapi_types.UUID           `json:"id"`
+	KeepUser   bool                         `json:"keep_user"`
+
+	// Pseudonym What stands for the person in what is kept.
+	Pseudonym string `json:"pseudonym"`
 
 	// Rows Rows pseudonymised or deleted so far.
-	Rows  int64        `json:"rows"`
+	Rows int64 `json:"rows"`
+
+	// State What has failed is tried again.
 	State ErasureState `json:"state"`
 }
 
-// ErasureState defines model for Erasure.State.
+// ErasureState What has failed is tried again.
 type ErasureState string
 
 // Event defines model for Event.

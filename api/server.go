@@ -61,6 +61,7 @@ type Store interface {
 	UserBatchStore
 	UsageStore
 	ImportStore
+	PrivacyStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -84,6 +85,7 @@ type server struct {
 	userBatches
 	usage
 	userFiles
+	privacy
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -139,6 +141,8 @@ func New(o Options) (http.Handler, error) {
 		userBatches:  userBatches{store: o.Store},
 		usage:        usage{store: o.Store, zone: o.Zone, now: o.Now},
 	}
+	s.privacy = privacy{store: o.Store}
+	s.users.actions = &s.actions
 	s.userFiles = userFiles{users: &s.users, store: o.Store, zone: o.Zone}
 	router := newRouter(spec, o)
 	strict := NewStrictHandlerWithOptions(s, nil, StrictHTTPServerOptions{

@@ -35,6 +35,8 @@ type users struct {
 	dict  *dictionary.Dictionary
 	store UserStore
 	names NameStore
+	// actions applies changes to open sessions.
+	actions *actions
 }
 
 func (h *users) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListUsersResponseObject, error) {
@@ -112,16 +114,16 @@ func (h *users) GetUser(ctx context.Context, r GetUserRequestObject) (GetUserRes
 }
 
 func (h *users) ReplaceUser(ctx context.Context, r ReplaceUserRequestObject) (ReplaceUserResponseObject, error) {
-	body, err := h.change(ctx, r.UserID, r.Params.IfMatch, func(UserInput) (UserInput, error) { return *r.Body, nil })
+	body, batch, err := h.change(ctx, r.UserID, r.Params.IfMatch, r.Params.Apply, func(UserInput) (UserInput, error) { return *r.Body, nil })
 	if err != nil {
 		return nil, err
 	}
-	return ReplaceUser200JSONResponse{Body: body, Headers: ReplaceUser200ResponseHeaders{ETag: etag(body)}}, nil
+	return ReplaceUser200JSONResponse{Body: body, Headers: ReplaceUser200ResponseHeaders{ETag: etag(body), ActionBatch: batch}}, nil
 }
 
 func (h *users) PatchUser(ctx context.Context, r PatchUserRequestObject) (PatchUserResponseObject, error) {
 	patch := *r.Body
-	body, err := h.change(ctx, r.UserID, r.Params.IfMatch, func(present UserInput) (UserInput, error) {
+	body, batch, err := h.change(ctx, r.UserID, r.Params.IfMatch, r.Params.Apply, func(present UserInput) (UserInput, error) {
 		input, err := patched(h.spec, "UserInput", present, patch)
 		if err != nil {
 			return input, err
@@ -139,7 +141,7 @@ func (h *users) PatchUser(ctx context.Context, r PatchUserRequestObject) (PatchU
 	if err != nil {
 		return nil, err
 	}
-	return PatchUser200JSONResponse{Body: body, Headers: PatchUser200ResponseHeaders{ETag: etag(body)}}, nil
+	return PatchUser200JSONResponse{Body: body, Headers: PatchUser200ResponseHeaders{ETag: etag(body), ActionBatch: batch}}, nil
 }
 
 func (h *users) DeleteUser(ctx context.Context, r DeleteUserRequestObject) (DeleteUserResponseObject, error) {
@@ -154,28 +156,36 @@ func (h *users) DeleteUser(ctx context.Context, r DeleteUserRequestObject) (Dele
 	return DeleteUser204Response{}, nil
 }
 
-// change makes a user what edit makes of its present input. edit may be called more
+// change makes a user what edit makes of its present input, and applies that to the open
+// sessions if asked to: then batch is the id of what was queued. edit may be called more
 // than once.
-func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, edit func(UserInput) (UserInput, error)) (User, error) {
+func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, applies bool, edit func(UserInput) (UserInput, error)) (body User, batch string, err error) {
+	if applies {
+		if err := principalOf(ctx).Require(operator.SessionsAct); err != nil {
+			return body, "", err
+		}
+	}
 	unchanged, err := h.matching(ctx, id, ifMatch)
 	if err != nil {
-		return User{}, err
+		return body, "", err
 	}
 	// A credential is never a part of what is there, so that edit gives the same one
 	// now. To hash a password takes its time, for which a transaction must not wait.
 	row, err := h.store.UserRowByID(ctx, id)
 	if err != nil {
-		return User{}, err
+		return body, "", err
 	}
 	input, err := edit(userInputOf(userOfRow(row), &row.Profile))
 	if err != nil {
-		return User{}, err
+		return body, "", err
 	}
 	credential, err := prepareUser(ctx, &input)
 	if err != nil {
-		return User{}, err
+		return body, "", err
 	}
+	var oldPlan uuid.UUID
 	err = h.store.ChangeUser(ctx, id, func(user *aaa.User, profile *aaa.Profile) error {
+		oldPlan = user.PlanID
 		if err := unchanged(user); err != nil {
 			return err
 		}
@@ -186,10 +196,17 @@ func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, edit f
 		return h.fill(user, profile, input, credential)
 	})
 	if err != nil {
-		return User{}, err
+		return body, "", err
 	}
-	body, _, err := h.read(ctx, id)
-	return body, err
+	if applies {
+		queued, err := h.actions.applyPlan(ctx, id, oldPlan)
+		if err != nil {
+			return body, "", err
+		}
+		batch = queued.ID.String()
+	}
+	body, _, err = h.read(ctx, id)
+	return body, batch, err
 }
 
 // matching holds If-Match, if it was sent, against the user as the client sees it. The
