@@ -95,7 +95,7 @@ func problemOf(err error) *problem {
 	case errors.Is(err, operator.ErrKeyReused):
 		return problemf(http.StatusUnprocessableEntity, "key_reused", "the Idempotency-Key was used before for another request")
 	case errors.As(err, &throttled):
-		return &problem{status: http.StatusTooManyRequests, code: "throttled", detail: "too many attempts", retryAfter: throttled.RetryAfter}
+		return &problem{status: http.StatusTooManyRequests, code: "throttled", detail: "too many failures for this account or from this address: wait as long as Retry-After says", retryAfter: throttled.RetryAfter}
 	case errors.As(err, &forbidden):
 		return problemf(http.StatusForbidden, "forbidden", "%v", forbidden)
 	case errors.Is(err, operator.ErrBadCredentials):
@@ -112,8 +112,10 @@ func problemOf(err error) *problem {
 		return problemf(http.StatusConflict, "too_many", "%v", err)
 	case errors.Is(err, operator.ErrBusy):
 		return &problem{status: http.StatusServiceUnavailable, code: "busy", detail: operator.ErrBusy.Error(), retryAfter: time.Second}
+	case errors.Is(err, operator.ErrProvider):
+		return &problem{status: http.StatusBadGateway, code: "oidc_provider", detail: operator.ErrProvider.Error() + ": try again later, or sign in with a password", err: err}
 	case errors.Is(err, operator.ErrUnauthenticated):
-		return problemf(http.StatusUnauthorized, "unauthenticated", "sign in first")
+		return problemf(http.StatusUnauthorized, "unauthenticated", "sign in first: the token is missing, has expired or was revoked")
 	case errors.Is(err, aaa.ErrUnreachable), errors.Is(err, operator.ErrUnavailable):
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: "the store cannot be reached at the moment", retryAfter: time.Second, err: err}
 	case errors.Is(err, context.DeadlineExceeded):

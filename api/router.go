@@ -46,7 +46,7 @@ func (rt *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *
 			rt.fail(w, r, err)
 			return
 		}
-		if o.writes() || o.access != public {
+		if o.writes() || o.access != public || o.signsIn() {
 			w.Header().Set("Cache-Control", "no-store")
 		}
 		handler(w, r)

@@ -740,16 +740,22 @@ func (e ImportUsersParamsExisting) Valid() bool {
 	}
 }
 
-// APIToken defines model for APIToken.
+// APIToken It may do what it was made for and its operator may do at present; a disabled operator's tokens are worthless.
 type APIToken struct {
-	CreatedAt   time.Time                    `json:"created_at"`
-	CreatedBy   string                       `json:"created_by"`
-	ExpiresAt   nullable.Nullable[time.Time] `json:"expires_at"`
-	ID          openapi_types.UUID           `json:"id"`
-	LastUsedAt  nullable.Nullable[time.Time] `json:"last_used_at"`
-	Name        string                       `json:"name"`
-	Permissions []string                     `json:"permissions"`
-	Sources     []string                     `json:"sources"`
+	CreatedAt time.Time                    `json:"created_at"`
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at"`
+	ID        openapi_types.UUID           `json:"id"`
+
+	// LastUsedAt To the minute.
+	LastUsedAt   nullable.Nullable[time.Time] `json:"last_used_at"`
+	LastUsedFrom nullable.Nullable[string]    `json:"last_used_from"`
+	Name         string                       `json:"name"`
+
+	// OperatorID Who made it and answers for it.
+	OperatorID   openapi_types.UUID `json:"operator_id"`
+	OperatorName string             `json:"operator_name"`
+	Permissions  []string           `json:"permissions"`
+	Sources      []string           `json:"sources"`
 }
 
 // APITokenInput defines model for APITokenInput.
@@ -772,6 +778,7 @@ type APITokenList struct {
 
 // APITokenMade defines model for APITokenMade.
 type APITokenMade struct {
+	// APIToken It may do what it was made for and its operator may do at present; a disabled operator's tokens are worthless.
 	APIToken APIToken `json:"api_token"`
 
 	// Token Shown this once.
@@ -1260,8 +1267,11 @@ type MFACode struct {
 
 // MFADisable defines model for MFADisable.
 type MFADisable struct {
-	Code     string `json:"code"`
-	Password string `json:"password"`
+	// Code Of the authenticator app, or a recovery code.
+	Code string `json:"code"`
+
+	// Password The present one; left out by who has none.
+	Password string `json:"password,omitempty"`
 }
 
 // MFAEnrollment defines model for MFAEnrollment.
@@ -1271,6 +1281,12 @@ type MFAEnrollment struct {
 
 	// URI otpauth://…, for a QR code.
 	URI string `json:"uri"`
+}
+
+// MFAProof defines model for MFAProof.
+type MFAProof struct {
+	// Code Of the authenticator app, or a recovery code.
+	Code string `json:"code"`
 }
 
 // MFAVerify defines model for MFAVerify.
@@ -1291,13 +1307,14 @@ type MadeUser struct {
 
 // Me defines model for Me.
 type Me struct {
+	// ID Of the operator or of the API token.
 	ID   openapi_types.UUID `json:"id"`
 	Kind MeKind             `json:"kind"`
+	Name string             `json:"name"`
 
-	// Mfa A second factor is in force.
-	Mfa         bool     `json:"mfa"`
-	Name        string   `json:"name"`
-	Permissions []string `json:"permissions"`
+	// Operator Null for an API token.
+	Operator    nullable.Nullable[MyAccount] `json:"operator"`
+	Permissions []string                     `json:"permissions"`
 }
 
 // MeKind defines model for Me.Kind.
@@ -1323,6 +1340,22 @@ type MergePatch map[string]interface{}
 
 // Method defines model for Method.
 type Method string
+
+// MyAccount defines model for MyAccount.
+type MyAccount struct {
+	DisplayName string `json:"display_name"`
+	Email       string `json:"email"`
+
+	// HasPassword If false, the sign-in is through OpenID Connect only.
+	HasPassword bool `json:"has_password"`
+
+	// Mfa A second factor is asked for at sign-in.
+	Mfa bool `json:"mfa"`
+
+	// RecoveryCodes How many are left.
+	RecoveryCodes int      `json:"recovery_codes"`
+	Roles         []string `json:"roles"`
+}
 
 // NAS defines model for NAS.
 type NAS struct {
@@ -1385,17 +1418,23 @@ type OIDCInfo struct {
 
 // Operator defines model for Operator.
 type Operator struct {
-	CreatedAt    time.Time                    `json:"created_at"`
-	DisplayName  string                       `json:"display_name"`
-	Email        string                       `json:"email"`
-	HasPassword  bool                         `json:"has_password"`
-	ID           openapi_types.UUID           `json:"id"`
+	CreatedAt   time.Time          `json:"created_at"`
+	DisplayName string             `json:"display_name"`
+	Email       string             `json:"email"`
+	HasPassword bool               `json:"has_password"`
+	ID          openapi_types.UUID `json:"id"`
+
+	// LastSignInAt Not part of the ETag.
 	LastSignInAt nullable.Nullable[time.Time] `json:"last_sign_in_at"`
 	Mfa          bool                         `json:"mfa"`
 	Name         string                       `json:"name"`
-	Roles        []string                     `json:"roles"`
-	Status       OperatorStatus               `json:"status"`
-	UpdatedAt    time.Time                    `json:"updated_at"`
+
+	// OidcIssuer Empty if no provider knows the operator.
+	OidcIssuer  string         `json:"oidc_issuer"`
+	OidcSubject string         `json:"oidc_subject"`
+	Roles       []string       `json:"roles"`
+	Status      OperatorStatus `json:"status"`
+	UpdatedAt   time.Time      `json:"updated_at"`
 }
 
 // OperatorCreate defines model for OperatorCreate.
@@ -1403,6 +1442,12 @@ type OperatorCreate struct {
 	DisplayName string `json:"display_name,omitempty"`
 	Email       string `json:"email,omitempty"`
 	Name        string `json:"name"`
+
+	// OidcIssuer The OpenID Connect provider that knows the operator.
+	OidcIssuer string `json:"oidc_issuer,omitempty"`
+
+	// OidcSubject The operator's "sub" at the provider.
+	OidcSubject string `json:"oidc_subject,omitempty"`
 
 	// Password Left out: can sign in only through OpenID Connect.
 	Password string `json:"password,omitempty"`
@@ -1417,6 +1462,8 @@ type OperatorInput struct {
 	DisplayName string         `json:"display_name,omitempty"`
 	Email       string         `json:"email,omitempty"`
 	Name        string         `json:"name"`
+	OidcIssuer  string         `json:"oidc_issuer,omitempty"`
+	OidcSubject string         `json:"oidc_subject,omitempty"`
 	Roles       []string       `json:"roles"`
 	Status      OperatorStatus `json:"status,omitempty"`
 }
@@ -1438,7 +1485,8 @@ type PasswordChange struct {
 
 // PasswordProof defines model for PasswordProof.
 type PasswordProof struct {
-	Password string `json:"password"`
+	// Password The present one; left out by who has none.
+	Password string `json:"password,omitempty"`
 }
 
 // Period defines model for Period.
@@ -1801,18 +1849,46 @@ type Settings struct {
 type SignIn struct {
 	AccessToken string `json:"access_token,omitempty"`
 
-	// ExpiresIn Seconds that the access token holds.
+	// ExpiresIn Seconds that the access token, or the mfa_token, holds.
 	ExpiresIn int `json:"expires_in,omitempty"`
 
 	// MfaRequired If true, there is only an mfa_token: go on with POST /auth/mfa/verify.
-	MfaRequired  bool            `json:"mfa_required"`
-	MfaToken     string          `json:"mfa_token,omitempty"`
-	RefreshToken string          `json:"refresh_token,omitempty"`
-	TokenType    SignInTokenType `json:"token_type,omitempty"`
+	MfaRequired bool   `json:"mfa_required"`
+	MfaToken    string `json:"mfa_token,omitempty"`
+
+	// RefreshExpiresIn Seconds that the refresh token holds.
+	RefreshExpiresIn int             `json:"refresh_expires_in,omitempty"`
+	RefreshToken     string          `json:"refresh_token,omitempty"`
+	TokenType        SignInTokenType `json:"token_type,omitempty"`
 }
 
 // SignInTokenType defines model for SignIn.TokenType.
 type SignInTokenType string
+
+// SignInList defines model for SignInList.
+type SignInList struct {
+	Items []SignInSession `json:"items"`
+}
+
+// SignInSession defines model for SignInSession.
+type SignInSession struct {
+	// Address Where it was last refreshed from.
+	Address nullable.Nullable[string] `json:"address"`
+
+	// Current The one that asks.
+	Current bool `json:"current"`
+
+	// ExpiresAt When it ends however often it is refreshed.
+	ExpiresAt time.Time          `json:"expires_at"`
+	ID        openapi_types.UUID `json:"id"`
+
+	// LastUsedAt When it was last refreshed.
+	LastUsedAt time.Time `json:"last_used_at"`
+
+	// Mfa A second factor was shown.
+	Mfa       bool      `json:"mfa"`
+	StartedAt time.Time `json:"started_at"`
+}
 
 // Status defines model for Status.
 type Status struct {
@@ -2188,6 +2264,9 @@ type ListActionsParams struct {
 
 // ListAPITokensParams defines parameters for ListAPITokens.
 type ListAPITokensParams struct {
+	// OperatorID Whose.
+	OperatorID openapi_types.UUID `form:"operator_id,omitempty" json:"operator_id,omitempty"`
+
 	// Cursor next_cursor of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -2256,10 +2335,15 @@ type ListAuthRecordsParamsSort string
 
 // FinishOIDCParams defines parameters for FinishOIDC.
 type FinishOIDCParams struct {
-	State       string `form:"state" json:"state"`
-	Code        string `form:"code,omitempty" json:"code,omitempty"`
-	Error       string `form:"error,omitempty" json:"error,omitempty"`
-	RadiusdOidc string `form:"radiusd_oidc,omitempty" json:"radiusd_oidc,omitempty"`
+	State string `form:"state" json:"state"`
+	Code  string `form:"code,omitempty" json:"code,omitempty"`
+	Error string `form:"error,omitempty" json:"error,omitempty"`
+
+	// SecureCookie Of startOIDC over TLS.
+	SecureCookie string `form:"__Host-radiusd_oidc,omitempty" json:"__Host-radiusd_oidc,omitempty"`
+
+	// Cookie Of startOIDC without TLS.
+	Cookie string `form:"radiusd_oidc,omitempty" json:"radiusd_oidc,omitempty"`
 }
 
 // ListAttributesParams defines parameters for ListAttributes.
@@ -2382,6 +2466,13 @@ type ReplaceNASParams struct {
 
 // ListOperatorsParams defines parameters for ListOperators.
 type ListOperatorsParams struct {
+	// Q Part of name, display name or e-mail address.
+	Q      string         `form:"q,omitempty" json:"q,omitempty"`
+	Status OperatorStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Role Name of a role.
+	Role string `form:"role,omitempty" json:"role,omitempty"`
+
 	// Cursor next_cursor of the page before.
 	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -2726,7 +2817,7 @@ type DisableMFAJSONRequestBody = MFADisable
 type EnrollMFAJSONRequestBody = PasswordProof
 
 // RenewRecoveryCodesJSONRequestBody defines body for RenewRecoveryCodes for application/json ContentType.
-type RenewRecoveryCodesJSONRequestBody = MFACode
+type RenewRecoveryCodesJSONRequestBody = MFAProof
 
 // VerifyMFAJSONRequestBody defines body for VerifyMFA for application/json ContentType.
 type VerifyMFAJSONRequestBody = MFAVerify
@@ -2850,7 +2941,7 @@ type ServerInterface interface {
 	// GetAction How an action went
 	// (GET /actions/{action_id})
 	GetAction(w http.ResponseWriter, r *http.Request, actionID openapi_types.UUID)
-	// ListAPITokens List API tokens
+	// ListAPITokens List API tokens, the oldest first
 	// (GET /api-tokens)
 	ListAPITokens(w http.ResponseWriter, r *http.Request, params ListAPITokensParams)
 	// CreateAPIToken Create an API token
@@ -2913,6 +3004,12 @@ type ServerInterface interface {
 	// Refresh Exchange a refresh token for new tokens
 	// (POST /auth/refresh)
 	Refresh(w http.ResponseWriter, r *http.Request)
+	// ListSignIns The own sign-ins that go on
+	// (GET /auth/sessions)
+	ListSignIns(w http.ResponseWriter, r *http.Request)
+	// EndSignIn End one of the own sign-ins
+	// (DELETE /auth/sessions/{sign_in_id})
+	EndSignIn(w http.ResponseWriter, r *http.Request, signInID openapi_types.UUID)
 	// ListAttributes Look up attributes of the dictionary
 	// (GET /dictionary/attributes)
 	ListAttributes(w http.ResponseWriter, r *http.Request, params ListAttributesParams)
@@ -3570,6 +3667,19 @@ func (siw *ServerInterfaceWrapper) ListAPITokens(w http.ResponseWriter, r *http.
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListAPITokensParams
 
+	// ------------- Optional query parameter "operator_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "operator_id", r.URL.Query(), &params.OperatorID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "operator_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "operator_id", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "cursor" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -4192,6 +4302,21 @@ func (siw *ServerInterfaceWrapper) FinishOIDC(w http.ResponseWriter, r *http.Req
 	{
 		var cookie *http.Cookie
 
+		if cookie, err = r.Cookie("__Host-radiusd_oidc"); err == nil {
+			var value string
+			err = runtime.BindStyledParameterWithOptions("simple", "__Host-radiusd_oidc", cookie.Value, &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationCookie, Explode: true, Required: false, Type: "string", Format: ""})
+			if err != nil {
+				siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "__Host-radiusd_oidc", Err: err})
+				return
+			}
+			params.SecureCookie = value
+
+		}
+	}
+
+	{
+		var cookie *http.Cookie
+
 		if cookie, err = r.Cookie("radiusd_oidc"); err == nil {
 			var value string
 			err = runtime.BindStyledParameterWithOptions("simple", "radiusd_oidc", cookie.Value, &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationCookie, Explode: true, Required: false, Type: "string", Format: ""})
@@ -4199,7 +4324,7 @@ func (siw *ServerInterfaceWrapper) FinishOIDC(w http.ResponseWriter, r *http.Req
 				siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "radiusd_oidc", Err: err})
 				return
 			}
-			params.RadiusdOidc = value
+			params.Cookie = value
 
 		}
 	}
@@ -4248,6 +4373,46 @@ func (siw *ServerInterfaceWrapper) Refresh(w http.ResponseWriter, r *http.Reques
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.Refresh(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSignIns operation middleware
+func (siw *ServerInterfaceWrapper) ListSignIns(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSignIns(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EndSignIn operation middleware
+func (siw *ServerInterfaceWrapper) EndSignIn(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "sign_in_id" -------------
+	var signInID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sign_in_id", r.PathValue("sign_in_id"), &signInID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sign_in_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EndSignIn(w, r, signInID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -5079,6 +5244,45 @@ func (siw *ServerInterfaceWrapper) ListOperators(w http.ResponseWriter, r *http.
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListOperatorsParams
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", r.URL.Query(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "status"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "status", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "role" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "role", r.URL.Query(), &params.Role, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "role"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "role", Err: err})
+		}
+		return
+	}
 
 	// ------------- Optional query parameter "cursor" -------------
 
@@ -7911,6 +8115,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/auth/logout", wrapper.Logout)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/auth/logout-everywhere", wrapper.LogoutEverywhere)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/auth/me", wrapper.GetMe)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/auth/sessions", wrapper.ListSignIns)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/auth/sessions/{sign_in_id}", wrapper.EndSignIn)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/auth/password", wrapper.ChangePassword)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/auth/mfa/verify", wrapper.VerifyMFA)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/auth/mfa/enroll", wrapper.EnrollMFA)
@@ -8966,15 +9172,23 @@ type FinishOIDCResponseObject interface {
 	VisitFinishOIDCResponse(w http.ResponseWriter) error
 }
 
-type FinishOIDC200JSONResponse SignIn
+type FinishOIDC200ResponseHeaders struct {
+	SetCookie string
+}
+
+type FinishOIDC200JSONResponse struct {
+	Body    SignIn
+	Headers FinishOIDC200ResponseHeaders
+}
 
 func (response FinishOIDC200JSONResponse) VisitFinishOIDCResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Set-Cookie", fmt.Sprint(response.Headers.SetCookie))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
@@ -9098,6 +9312,77 @@ type RefreshdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RefreshdefaultApplicationProblemPlusJSONResponse) VisitRefreshResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSignInsRequestObject struct {
+}
+
+type ListSignInsResponseObject interface {
+	VisitListSignInsResponse(w http.ResponseWriter) error
+}
+
+type ListSignIns200JSONResponse SignInList
+
+func (response ListSignIns200JSONResponse) VisitListSignInsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSignInsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSignInsdefaultApplicationProblemPlusJSONResponse) VisitListSignInsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EndSignInRequestObject struct {
+	SignInID openapi_types.UUID `json:"sign_in_id"`
+}
+
+type EndSignInResponseObject interface {
+	VisitEndSignInResponse(w http.ResponseWriter) error
+}
+
+type EndSignIn204Response struct {
+}
+
+func (response EndSignIn204Response) VisitEndSignInResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type EndSignIndefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EndSignIndefaultApplicationProblemPlusJSONResponse) VisitEndSignInResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12566,7 +12851,7 @@ type StrictServerInterface interface {
 	// GetAction How an action went
 	// (GET /actions/{action_id})
 	GetAction(ctx context.Context, request GetActionRequestObject) (GetActionResponseObject, error)
-	// ListAPITokens List API tokens
+	// ListAPITokens List API tokens, the oldest first
 	// (GET /api-tokens)
 	ListAPITokens(ctx context.Context, request ListAPITokensRequestObject) (ListAPITokensResponseObject, error)
 	// CreateAPIToken Create an API token
@@ -12629,6 +12914,12 @@ type StrictServerInterface interface {
 	// Refresh Exchange a refresh token for new tokens
 	// (POST /auth/refresh)
 	Refresh(ctx context.Context, request RefreshRequestObject) (RefreshResponseObject, error)
+	// ListSignIns The own sign-ins that go on
+	// (GET /auth/sessions)
+	ListSignIns(ctx context.Context, request ListSignInsRequestObject) (ListSignInsResponseObject, error)
+	// EndSignIn End one of the own sign-ins
+	// (DELETE /auth/sessions/{sign_in_id})
+	EndSignIn(ctx context.Context, request EndSignInRequestObject) (EndSignInResponseObject, error)
 	// ListAttributes Look up attributes of the dictionary
 	// (GET /dictionary/attributes)
 	ListAttributes(ctx context.Context, request ListAttributesRequestObject) (ListAttributesResponseObject, error)
@@ -13670,6 +13961,56 @@ func (sh *strictHandler) Refresh(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RefreshResponseObject); ok {
 		if err := validResponse.VisitRefreshResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSignIns operation middleware
+func (sh *strictHandler) ListSignIns(w http.ResponseWriter, r *http.Request) {
+	var request ListSignInsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSignIns(ctx, request.(ListSignInsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSignIns")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSignInsResponseObject); ok {
+		if err := validResponse.VisitListSignInsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EndSignIn operation middleware
+func (sh *strictHandler) EndSignIn(w http.ResponseWriter, r *http.Request, signInID openapi_types.UUID) {
+	var request EndSignInRequestObject
+
+	request.SignInID = signInID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EndSignIn(ctx, request.(EndSignInRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndSignIn")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EndSignInResponseObject); ok {
+		if err := validResponse.VisitEndSignInResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -68,6 +68,7 @@ type Store interface {
 // own, in a file of its own.
 type server struct {
 	unimplemented
+	auth
 	plans
 	groups
 	nases
@@ -123,6 +124,7 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	s := &server{
+		auth:   auth{service: o.Operators, now: o.Now},
 		plans:  plans{spec: spec, dict: o.Dictionary, store: o.Store},
 		groups: groups{spec: spec, dict: o.Dictionary, store: o.Store},
 		nases:  nases{spec: spec, store: o.Store},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -117,6 +118,9 @@ func (s *specification) schema(name string) *openapi3.Schema {
 func (o *operation) writes() bool {
 	return o.method != http.MethodGet && o.method != http.MethodHead
 }
+
+// signsIn reports whether the operation's answers may have tokens.
+func (o *operation) signsIn() bool { return slices.Contains(o.Tags, "auth") }
 
 // route is the operation's path for metrics, traces and the log.
 func (o *operation) route() string { return strings.TrimPrefix(o.path, "/") }

@@ -46,6 +46,9 @@ type ForbiddenError struct {
 }
 
 func (e *ForbiddenError) Error() string {
+	if e.Reason != "" && e.Missing == 0 {
+		return "not allowed: " + e.Reason
+	}
 	if e.Reason != "" {
 		return fmt.Sprintf("not allowed: %s (missing %s)", e.Reason, e.Missing)
 	}

@@ -67,9 +67,9 @@ type OperatorChange struct {
 	Status                   *Status
 	Roles                    *[]string
 	Subject                  *Subject
-	// Check may refuse the change, from what the operator is before it; it may be
-	// called more than once.
-	Check func(*Operator) error
+	// Prepare, if there is one, completes the change from what the operator is, or
+	// refuses it. It must leave the operator alone, and may be called more than once.
+	Prepare func(present *Operator, change *OperatorChange) error
 }
 
 // ChangeOperator changes an operator and returns him as he is then. Nobody may change
@@ -86,13 +86,14 @@ func (s *Service) ChangeOperator(ctx context.Context, by Principal, id uuid.UUID
 	defer s.directory.invalidate()
 	var changed *Operator
 	err = s.store.ChangeOperator(acting(ctx, by), id, func(o *Operator) error {
-		if change.Check != nil {
-			if err := change.Check(o); err != nil {
-				return err
-			}
-		}
 		if err := roles.mayActOn(by, o); err != nil {
 			return err
+		}
+		change := change
+		if change.Prepare != nil {
+			if err := change.Prepare(o, &change); err != nil {
+				return err
+			}
 		}
 		set(&o.Name, change.Name)
 		set(&o.DisplayName, change.DisplayName)
@@ -126,12 +127,12 @@ func set[T any](field, value *T) {
 
 func validateSubject(subject Subject) error {
 	if (subject.Issuer == "") != (subject.ID == "") {
-		return &InvalidError{"subject", "needs an issuer and an id"}
+		return &InvalidError{"oidc_subject", "needs an issuer and an id"}
 	}
-	if err := validateText("subject", subject.Issuer, 1000); err != nil {
+	if err := validateText("oidc_issuer", subject.Issuer, 1000); err != nil {
 		return err
 	}
-	return validateText("subject", subject.ID, 255) // OpenID Connect Core 1.0 section 2
+	return validateText("oidc_subject", subject.ID, 255) // OpenID Connect Core 1.0 section 2
 }
 
 // DeleteOperator deletes an operator with his sessions and tokens. check, which may be
@@ -205,17 +206,14 @@ func (s *Service) forgive(ctx context.Context, o *Operator) error {
 // ChangePassword changes the principal's own password and signs him out everywhere.
 // A wrong present one is ErrBadCredentials, and is throttled as at sign-in.
 func (s *Service) ChangePassword(ctx context.Context, by Principal, present, next string) error {
-	if err := by.requireSession(); err != nil {
-		return err
-	}
-	o, err := s.store.OperatorByID(ctx, by.OperatorID)
+	o, err := s.self(ctx, by)
 	if err != nil {
 		return err
 	}
 	if err := ValidatePassword(o.Name, next); err != nil {
 		return err
 	}
-	if err := s.prove(ctx, by, o, Proof{Password: present}); err != nil {
+	if err := s.provePassword(ctx, by, o, present); err != nil {
 		return err
 	}
 	proven := string(o.PasswordHash)

@@ -70,7 +70,7 @@ func TestNoEscalation(t *testing.T) {
 			},
 			"a token changes its maker":               func() error { return change(w, token, adam.OperatorID, operator.OperatorChange{Email: &email}) },
 			"a token changes a password":              func() error { return w.ChangePassword(ctx, token, rightPassword, "another good secret") },
-			"a token enrols":                          func() error { _, err := w.EnrolTOTP(ctx, token); return err },
+			"a token enrols":                          func() error { _, err := w.EnrolTOTP(ctx, token, rightPassword); return err },
 			"one's own password, without the present": func() error { return w.SetPassword(ctx, adam, adam.OperatorID, "another good secret") },
 			"one's own factor, without a proof":       func() error { return w.ResetMFA(ctx, adam, adam.OperatorID) },
 		} {
@@ -322,6 +322,9 @@ func TestRoles(t *testing.T) {
 
 func TestPermissions(t *testing.T) {
 	assert.Len(t, operator.Permissions(), 36)
+	for _, p := range operator.Permissions() {
+		assert.NotEmpty(t, p.Description(), p)
+	}
 	set, err := operator.ParsePermissionSet([]string{"users:read", "billing:write"})
 	require.NoError(t, err)
 	assert.Equal(t, "users:read billing:write", set.String())

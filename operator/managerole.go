@@ -26,9 +26,8 @@ func (s *Service) CreateRole(ctx context.Context, by Principal, name, descriptio
 type RoleChange struct {
 	Name, Description *string
 	Permissions       *PermissionSet
-	// Check may refuse the change, from what the role is before it; it may be called
-	// more than once.
-	Check func(*Role) error
+	// Prepare is as in OperatorChange.
+	Prepare func(present *Role, change *RoleChange) error
 }
 
 // ChangeRole changes a role and returns it as it is then. The principal must have all
@@ -40,13 +39,14 @@ func (s *Service) ChangeRole(ctx context.Context, by Principal, id uuid.UUID, ch
 	defer s.directory.invalidate()
 	var changed *Role
 	err := s.store.ChangeRole(acting(ctx, by), id, func(r *Role) error {
-		if change.Check != nil {
-			if err := change.Check(r); err != nil {
-				return err
-			}
-		}
 		if err := mayGrantSet(by, r.Permissions); err != nil {
 			return err
+		}
+		change := change
+		if change.Prepare != nil {
+			if err := change.Prepare(r, &change); err != nil {
+				return err
+			}
 		}
 		set(&r.Name, change.Name)
 		set(&r.Description, change.Description)

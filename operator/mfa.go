@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -15,9 +16,23 @@ type Enrolment struct {
 }
 
 // EnrolTOTP gives the principal's own account a new secret for codes, which is not
-// asked for until ConfirmTOTP. It fails with ErrMFAEnabled if there is a confirmed one.
-func (s *Service) EnrolTOTP(ctx context.Context, by Principal) (*Enrolment, error) {
-	if err := by.requireSession(); err != nil {
+// asked for until ConfirmTOTP. It takes his password, if he has one, else a sign-in
+// that has just begun: who finds an open browser must not lock its owner out. It fails
+// with ErrMFAEnabled if there is a confirmed secret, with ErrBadCredentials or a
+// *ThrottledError.
+func (s *Service) EnrolTOTP(ctx context.Context, by Principal, password string) (*Enrolment, error) {
+	o, err := s.self(ctx, by)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.TOTP.Enabled():
+		return nil, ErrMFAEnabled
+	case len(o.PasswordHash) > 0:
+		err = s.provePassword(ctx, by, o, password)
+	default:
+		err = s.requireFresh(ctx, by)
+	}
+	if err != nil {
 		return nil, err
 	}
 	secret := make([]byte, totpSecret)
@@ -25,7 +40,7 @@ func (s *Service) EnrolTOTP(ctx context.Context, by Principal) (*Enrolment, erro
 		return nil, fmt.Errorf("make a secret for codes: %w", err)
 	}
 	var name string
-	err := s.store.ChangeOperator(acting(ctx, by), by.OperatorID, func(o *Operator) error {
+	err = s.store.ChangeOperator(acting(ctx, by), by.OperatorID, func(o *Operator) error {
 		if o.TOTP.Enabled() {
 			return ErrMFAEnabled
 		}
@@ -76,29 +91,59 @@ func (s *Service) ConfirmTOTP(ctx context.Context, by Principal, code string) ([
 	return codes, try.succeeded(ctx)
 }
 
-// Proof is what shows that it is the operator himself who sits there: one of both.
-type Proof struct {
-	Password string
-	Code     string // of the app, or a recovery code
+// self returns the operator who signed in.
+func (s *Service) self(ctx context.Context, by Principal) (*Operator, error) {
+	if err := by.requireSession(); err != nil {
+		return nil, err
+	}
+	return s.store.OperatorByID(ctx, by.OperatorID)
 }
 
-// prove fails with ErrBadCredentials, or a *ThrottledError, if the proof is not good.
-func (s *Service) prove(ctx context.Context, by Principal, o *Operator, proof Proof) error {
-	key := accountKey(o.Name)
-	if proof.Password == "" {
-		key = factorKey(o.ID)
+// freshSignIn is how long ago a sign-in may have begun that stands for a password.
+const freshSignIn = 10 * time.Minute
+
+// requireFresh fails if the principal's sign-in began too long ago.
+func (s *Service) requireFresh(ctx context.Context, by Principal) error {
+	now := s.now().UTC()
+	sessions, err := s.store.OpenSessions(ctx, by.OperatorID, now)
+	if err != nil {
+		return err
 	}
+	for _, session := range sessions {
+		if session.ID == by.SessionID && now.Sub(session.StartedAt) < freshSignIn {
+			return nil
+		}
+	}
+	return &ForbiddenError{Reason: "this takes a sign-in of the last ten minutes: sign in again"}
+}
+
+// provePassword fails with ErrBadCredentials, or a *ThrottledError, if it is not the
+// operator's password.
+func (s *Service) provePassword(ctx context.Context, by Principal, o *Operator, password string) error {
+	return s.prove(ctx, by, accountKey(o.Name), func() (bool, error) {
+		return s.hasher.verify(ctx, o.PasswordHash, password)
+	})
+}
+
+// proveCode uses up a code of the operator's app or a recovery code. It fails with
+// ErrMFADisabled, ErrBadCredentials or a *ThrottledError.
+func (s *Service) proveCode(ctx context.Context, by Principal, o *Operator, code string) error {
+	if !o.TOTP.Enabled() {
+		return ErrMFADisabled
+	}
+	return s.prove(ctx, by, factorKey(o.ID), func() (bool, error) {
+		_, ok, err := s.useCode(ctx, o, code)
+		return ok, err
+	})
+}
+
+// prove counts what right says as an attempt for the key.
+func (s *Service) prove(ctx context.Context, by Principal, key string, right func() (bool, error)) error {
 	try, err := s.attempt(ctx, key, by.Actor.Addr)
 	if err != nil {
 		return err
 	}
-	var ok bool
-	switch {
-	case proof.Password != "":
-		ok, err = s.hasher.verify(ctx, o.PasswordHash, proof.Password)
-	case proof.Code != "" && o.TOTP.Enabled():
-		_, ok, err = s.useCode(ctx, o, proof.Code)
-	}
+	ok, err := right()
 	if err != nil {
 		try.cancelled(ctx)
 		return err
@@ -109,32 +154,35 @@ func (s *Service) prove(ctx context.Context, by Principal, o *Operator, proof Pr
 	return try.succeeded(ctx)
 }
 
-// proven is prove for the principal's own account with a second factor.
-func (s *Service) proven(ctx context.Context, by Principal, proof Proof) error {
-	if err := by.requireSession(); err != nil {
-		return err
-	}
-	o, err := s.store.OperatorByID(ctx, by.OperatorID)
+// DisableTOTP removes the principal's own second factor and his recovery codes. It
+// takes a code of the app or a recovery code, and the password of who has one.
+func (s *Service) DisableTOTP(ctx context.Context, by Principal, password, code string) error {
+	o, err := s.self(ctx, by)
 	if err != nil {
 		return err
 	}
 	if !o.TOTP.Enabled() {
 		return ErrMFADisabled
 	}
-	return s.prove(ctx, by, o, proof)
-}
-
-// DisableTOTP removes the principal's own second factor and his recovery codes.
-func (s *Service) DisableTOTP(ctx context.Context, by Principal, proof Proof) error {
-	if err := s.proven(ctx, by, proof); err != nil {
+	if len(o.PasswordHash) > 0 {
+		if err := s.provePassword(ctx, by, o, password); err != nil {
+			return err
+		}
+	}
+	if err := s.proveCode(ctx, by, o, code); err != nil {
 		return err
 	}
 	return s.removeTOTP(acting(ctx, by), by.OperatorID, func(*Operator) error { return nil })
 }
 
-// NewRecoveryCodes replaces the principal's own recovery codes.
-func (s *Service) NewRecoveryCodes(ctx context.Context, by Principal, proof Proof) ([]string, error) {
-	if err := s.proven(ctx, by, proof); err != nil {
+// NewRecoveryCodes replaces the principal's own recovery codes. It takes a code of the
+// app or one of the old recovery codes.
+func (s *Service) NewRecoveryCodes(ctx context.Context, by Principal, code string) ([]string, error) {
+	o, err := s.self(ctx, by)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.proveCode(ctx, by, o, code); err != nil {
 		return nil, err
 	}
 	codes, hashes, err := newRecoveryCodes(s.random)

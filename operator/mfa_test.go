@@ -37,7 +37,7 @@ func TestTOTPURL(t *testing.T) {
 func (w *world) enrol(name string) (secret string, recovery []string) {
 	w.t.Helper()
 	by := w.as(name)
-	enrolment, err := w.EnrolTOTP(w.t.Context(), by)
+	enrolment, err := w.EnrolTOTP(w.t.Context(), by, rightPassword)
 	require.NoError(w.t, err)
 	recovery, err = w.ConfirmTOTP(w.t.Context(), by, operator.Code(enrolment.Secret, w.clock.Now()))
 	require.NoError(w.t, err)
@@ -60,7 +60,7 @@ func TestMFA(t *testing.T) {
 		by := w.as("alice")
 		_, err := w.ConfirmTOTP(ctx, by, "123456")
 		require.ErrorIs(t, err, operator.ErrMFADisabled)
-		enrolment, err := w.EnrolTOTP(ctx, by)
+		enrolment, err := w.EnrolTOTP(ctx, by, rightPassword)
 		require.NoError(t, err)
 		w.signIn("alice") // is not asked yet
 		_, err = w.ConfirmTOTP(ctx, by, "000000")
@@ -69,7 +69,7 @@ func TestMFA(t *testing.T) {
 		recovery, err := w.ConfirmTOTP(ctx, by, first[:3]+" "+first[3:])
 		require.NoError(t, err)
 		require.Len(t, recovery, 10)
-		_, err = w.EnrolTOTP(ctx, by)
+		_, err = w.EnrolTOTP(ctx, by, rightPassword)
 		require.ErrorIs(t, err, operator.ErrMFAEnabled)
 
 		challenge := w.challenge("alice")
@@ -121,7 +121,7 @@ func TestMFA(t *testing.T) {
 		o, err := w.OperatorNamed(ctx, "alice")
 		require.NoError(t, err)
 		assert.Equal(t, 9, o.RecoveryCodes)
-		fresh, err := w.NewRecoveryCodes(ctx, who, operator.Proof{Password: rightPassword})
+		fresh, err := w.NewRecoveryCodes(ctx, who, recovery[3])
 		require.NoError(t, err)
 		_, err = w.VerifyMFA(ctx, w.challenge("alice"), recovery[2], here)
 		require.ErrorIs(t, err, operator.ErrBadCredentials, "replaced")
@@ -129,9 +129,12 @@ func TestMFA(t *testing.T) {
 		require.NoError(t, err)
 
 		w.clock.add(time.Hour)
-		require.ErrorIs(t, w.DisableTOTP(ctx, who, operator.Proof{}), operator.ErrBadCredentials)
-		require.ErrorIs(t, w.DisableTOTP(ctx, who, operator.Proof{Password: wrongPassword}), operator.ErrBadCredentials)
-		require.NoError(t, w.DisableTOTP(ctx, who, operator.Proof{Code: fresh[3]}))
+		require.ErrorIs(t, w.DisableTOTP(ctx, who, "", fresh[3]), operator.ErrBadCredentials)
+		require.ErrorIs(t, w.DisableTOTP(ctx, who, wrongPassword, fresh[3]), operator.ErrBadCredentials)
+		require.ErrorIs(t, w.DisableTOTP(ctx, who, rightPassword, fresh[2]), operator.ErrBadCredentials, "a used code")
+		require.NoError(t, w.DisableTOTP(ctx, who, rightPassword, fresh[3]))
+		_, err = w.EnrolTOTP(ctx, who, wrongPassword)
+		require.ErrorIs(t, err, operator.ErrBadCredentials)
 		w.signIn("alice")
 	})
 }

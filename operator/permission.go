@@ -63,6 +63,49 @@ var allPermissions = [...]Permission{
 	DictionaryRead, StatusRead, BillingRead, BillingWrite,
 }
 
+// permissionDescriptions say what each permission allows, for who makes a role.
+var permissionDescriptions = map[Permission]string{
+	UsersRead:       "see users, their credentials' kind, items, groups and usage",
+	UsersWrite:      "create and change users, their passwords and items",
+	UsersDelete:     "delete users",
+	UsersImport:     "create users in numbers: import and batches",
+	UsersExport:     "take all users out as a file",
+	ProfilesRead:    "see users' personal data: name, address, telephone",
+	ProfilesWrite:   "change users' personal data",
+	ProfilesErase:   "export and erase all personal data of one user",
+	PlansRead:       "see plans",
+	PlansWrite:      "create, change and delete plans",
+	GroupsRead:      "see groups",
+	GroupsWrite:     "create, change and delete groups",
+	NASRead:         "see NASes, without their secrets",
+	NASWrite:        "create, change and delete NASes and their secrets",
+	SessionsRead:    "see who is and was online",
+	SessionsAct:     "disconnect sessions and change their authorization",
+	AccountingRead:  "see accounting records",
+	AuthRecordsRead: "see accepted and refused logins and why",
+	UsageRead:       "see how much users have used",
+	ReportsRead:     "see reports over all users",
+	PolicyExplain:   "ask what would be decided about a login",
+	OperatorsRead:   "see operators",
+	OperatorsWrite:  "create, change and delete operators who may do no more than oneself",
+	RolesRead:       "see roles",
+	RolesWrite:      "create, change and delete roles that allow no more than one's own",
+	TokensRead:      "see all operators' API tokens, without the tokens themselves",
+	TokensWrite:     "create API tokens that may do no more than oneself, and revoke them",
+	AuditRead:       "see who changed what",
+	WebhooksRead:    "see webhooks and their deliveries",
+	WebhooksWrite:   "create, change and delete webhooks",
+	SettingsRead:    "see settings",
+	SettingsWrite:   "change settings",
+	DictionaryRead:  "look attributes up in the dictionary",
+	StatusRead:      "see how the system is",
+	BillingRead:     "see invoices, payments and balances",
+	BillingWrite:    "change invoices, payments and balances",
+}
+
+// Description says in a few words what the permission allows.
+func (p Permission) Description() string { return permissionDescriptions[p] }
+
 // Permissions returns all permissions there are.
 func Permissions() []Permission { return slices.Clone(allPermissions[:]) }
 

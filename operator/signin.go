@@ -159,6 +159,9 @@ func (s *Service) SignOut(ctx context.Context, by Principal) error {
 
 // CloseSession ends one of the principal's own sessions.
 func (s *Service) CloseSession(ctx context.Context, by Principal, sessionID uuid.UUID) error {
+	if err := by.requireSession(); err != nil {
+		return err
+	}
 	err := s.store.CloseSession(acting(ctx, by), by.OperatorID, sessionID, s.now().UTC())
 	s.directory.invalidate()
 	if err == nil {
@@ -169,16 +172,29 @@ func (s *Service) CloseSession(ctx context.Context, by Principal, sessionID uuid
 
 // Sessions returns the principal's own sessions that go on.
 func (s *Service) Sessions(ctx context.Context, by Principal) ([]Session, error) {
+	if err := by.requireSession(); err != nil {
+		return nil, err
+	}
 	return s.store.OpenSessions(ctx, by.OperatorID, s.now().UTC())
 }
 
-// SignOutEverywhere ends all sessions of an operator; another one's only by who may
-// change him. API tokens go on: they are no sign-ins.
+// SignOutEverywhere ends all sessions of an operator: an operator his own, others and
+// tokens only if they may change him. API tokens go on: they are no sign-ins.
 func (s *Service) SignOutEverywhere(ctx context.Context, by Principal, operatorID uuid.UUID) error {
+	self := operatorID == by.OperatorID && by.TokenID == uuid.Nil
+	if !self {
+		if err := by.Require(OperatorsWrite); err != nil {
+			return err
+		}
+	}
+	roles, err := s.rolesByName(ctx)
+	if err != nil {
+		return err
+	}
 	defer s.directory.invalidate()
 	return s.store.ChangeOperator(acting(ctx, by), operatorID, func(o *Operator) error {
-		if o.ID != by.OperatorID {
-			if err := s.mayActOn(ctx, by, o); err != nil {
+		if !self {
+			if err := roles.mayActOn(by, o); err != nil {
 				return err
 			}
 		}
