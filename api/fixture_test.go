@@ -16,7 +16,7 @@ import (
 
 // fixture is one thing of each kind, for operations to work on.
 type fixture struct {
-	user, plan, group, nas, session, action, actionBatch, operator, role, apiToken, webhook uuid.UUID
+	user, plan, group, nas, session, action, actionBatch, operator, signIn, role, apiToken, webhook uuid.UUID
 }
 
 func newFixture(t *testing.T, w *world) *fixture {
@@ -70,7 +70,7 @@ func newFixture(t *testing.T, w *world) *fixture {
 
 	return &fixture{
 		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
-		operator: o.ID, role: role.ID, apiToken: token.ID, webhook: webhook.ID,
+		operator: o.ID, signIn: signedIn.Tokens.SessionID, role: role.ID, apiToken: token.ID, webhook: webhook.ID,
 	}
 }
 
@@ -78,7 +78,7 @@ func newFixture(t *testing.T, w *world) *fixture {
 func (f *fixture) parameter(path, name string) string {
 	ids := map[string]uuid.UUID{
 		"user_id": f.user, "plan_id": f.plan, "group_id": f.group, "nas_id": f.nas, "session_id": f.session, "action_id": f.action,
-		"operator_id": f.operator, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
+		"operator_id": f.operator, "sign_in_id": f.signIn, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
 		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
 	}
 	switch name {

@@ -14,7 +14,9 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -64,8 +66,10 @@ func bothEngines(t *testing.T, test func(t *testing.T, w *world)) {
 type world struct {
 	database  store.Options
 	log       *logBuffer // what everybody has logged
+	clock     *clock
 	store     *store.Store
 	operators *operator.Service
+	api       api.Options
 	server    *httptest.Server
 
 	mu     sync.Mutex
@@ -78,24 +82,46 @@ func newWorld(t *testing.T, options store.Options) *world {
 	options.AutoMigrate, options.NodeID = true, "node-1"
 	logs := &logBuffer{}
 	logger := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	options.Logger = logger
+	c := &clock{}
+	options.Logger, options.Now = logger, c.now
 	s, err := store.Open(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, s.Close()) })
-	operators, err := operator.New(operator.Options{Store: s, Logger: logger})
+	operators, err := operator.New(operator.Options{Store: s, Logger: logger, Now: c.now})
 	require.NoError(t, err)
-	w := &world{database: options, log: logs, store: s, operators: operators, people: map[string]*client{}}
+	w := &world{database: options, log: logs, clock: c, store: s, operators: operators, people: map[string]*client{}}
 	sender := operator.NewWebhookSender(operator.WebhookSenderOptions{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, AllowHTTP: true})
 	t.Cleanup(sender.Close)
 	templates, err := aaa.LoadTemplates(dictionary.Embedded())
 	require.NoError(t, err)
-	handler, err := api.New(api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates, Sender: sender, Logger: logger})
-	require.NoError(t, err)
-	w.server = httptest.NewServer(handler)
-	t.Cleanup(w.server.Close)
-	t.Cleanup(w.server.CloseClientConnections)
+	w.api = api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates, Sender: sender, Logger: logger, Now: c.now}
+	w.serve(t)
 	return w
 }
+
+// serve begins to serve with w.api.
+func (w *world) serve(t *testing.T) {
+	t.Helper()
+	handler, err := api.New(w.api)
+	require.NoError(t, err)
+	w.server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if addr, err := netip.ParseAddr(r.Header.Get(addrHeader)); err == nil {
+			r = r.WithContext(api.WithClientAddr(r.Context(), addr))
+		}
+		handler.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(w.server.Close)
+	t.Cleanup(w.server.CloseClientConnections)
+}
+
+// addrHeader is where a test's request says that it comes from.
+const addrHeader = "X-Test-Address"
+
+// clock is the present time, or a later one if a test says so.
+type clock struct{ ahead atomic.Int64 }
+
+func (c *clock) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) add(d time.Duration) { c.ahead.Add(int64(d)) }
 
 // logBuffer is a log that a test can look into.
 type logBuffer struct {
@@ -178,6 +204,21 @@ func (w *world) token(t *testing.T, permissions ...operator.Permission) *client 
 
 // bearer returns a client with this token.
 func (w *world) bearer(t *testing.T, token string) *client { return &client{w: w, t: t, bearer: token} }
+
+// add makes an operator who has testPassword.
+func (w *world) add(t *testing.T, name string, roles ...string) *operator.Operator {
+	t.Helper()
+	o, err := w.operators.CreateOperator(context.Background(), operator.Local("test"), operator.NewOperator{Name: name, Password: testPassword, Roles: roles})
+	require.NoError(t, err)
+	return o
+}
+
+// login signs an operator in over HTTP.
+func (w *world) login(t *testing.T, name string) (*client, api.SignIn) {
+	t.Helper()
+	tokens := into[api.SignIn](w.anonymous(t).post("/auth/login", map[string]string{"name": name, "password": testPassword}).is(http.StatusOK))
+	return w.bearer(t, tokens.AccessToken), tokens
+}
 
 // anonymous returns a client that is not signed in.
 func (w *world) anonymous(t *testing.T) *client { return &client{w: w, t: t} }

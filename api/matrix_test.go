@@ -246,7 +246,7 @@ func asksMore(o *specOperation, caller string) (code string, ok bool) {
 		return "bad_credentials", true // the password or code is not the right one
 	case "refresh", "finishOIDC":
 		return "unauthenticated", true // the refresh token, or state, is not a good one
-	case "logout", "logoutEverywhere":
+	case "logout", "logoutEverywhere", "listSignIns", "endSignIn":
 		return "forbidden", strings.HasPrefix(caller, "an API token") // a machine has not signed in
 	case "createOperator", "replaceOperator", "patchOperator", "deleteOperator", "setOperatorPassword", "resetOperatorMFA", "signOutOperator":
 		// nobody may act on one who may do more, nor grant what he may not

@@ -215,7 +215,7 @@ func collectValidation(err error, at string, field func(name, message string), o
 		}
 		collectValidation(requestError.Err, at, field, other)
 	case errors.As(err, &broken):
-		field(fieldName(at, broken.JSONPointer()), broken.Reason)
+		field(plainRule(fieldName(at, broken.JSONPointer()), broken.Reason))
 	default:
 		field(at, plainReason(err))
 	}
@@ -224,6 +224,19 @@ func collectValidation(err error, at string, field func(name, message string), o
 func isRequestError(err error) bool {
 	_, ok := err.(*openapi3filter.RequestError)
 	return ok
+}
+
+// plainRule words a broken rule for people, and names the field that is missing.
+func plainRule(name, reason string) (field, message string) {
+	if rest, ok := strings.CutPrefix(reason, "at '"); ok {
+		if _, text, ok := strings.Cut(rest, "': "); ok {
+			reason = text
+		}
+	}
+	if missing, ok := strings.CutPrefix(reason, "missing property '"); ok {
+		return strings.TrimPrefix(name+"."+strings.TrimSuffix(missing, "'"), "."), "is missing"
+	}
+	return name, reason
 }
 
 // plainReason is the text of a parameter's error without its value.
