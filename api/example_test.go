@@ -3,6 +3,7 @@ package api_test
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -18,10 +19,13 @@ type request struct {
 	headers        []string
 }
 
-// send sends the request as somebody.
+// send sends the request as somebody, from an address of its own: what fails for one
+// must not throttle the others.
 func (c *client) send(r request) *answer {
 	c.t.Helper()
-	return c.do(r.method, r.target, r.body, r.headers...)
+	n := examples.Add(1)
+	from := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
+	return c.do(r.method, r.target, r.body, append(r.headers, addrHeader, from.String())...)
 }
 
 // example returns a request that is valid by the specification, with what it requires
