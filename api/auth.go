@@ -48,6 +48,9 @@ func (h *auth) Logout(ctx context.Context, _ LogoutRequestObject) (LogoutRespons
 
 func (h *auth) LogoutEverywhere(ctx context.Context, _ LogoutEverywhereRequestObject) (LogoutEverywhereResponseObject, error) {
 	by := principalOf(ctx)
+	if by.SessionID == uuid.Nil {
+		return nil, &operator.ForbiddenError{Reason: "an API token has not signed in"}
+	}
 	if err := h.service.SignOutEverywhere(ctx, by, by.OperatorID); err != nil {
 		return nil, err
 	}
