@@ -47,7 +47,7 @@ func TestComposeFile(t *testing.T) {
 	t.Parallel()
 	c := load[compose](t, "compose/compose.yaml")
 	require.Subset(t, slices.Collect(maps.Keys(c.Services)),
-		[]string{"radiusd-1", "radiusd-2", "postgres", "redis", "clickhouse", "prometheus", "grafana"})
+		[]string{"radiusd-1", "radiusd-2", "adminapi", "postgres", "redis", "clickhouse", "prometheus", "grafana"})
 	used := make(map[string]bool)
 	for name, s := range c.Services {
 		if !strings.HasPrefix(s.Image, "radiusd:") {
@@ -105,6 +105,11 @@ func TestComposeNodes(t *testing.T) {
 		requireMounted(t, s.Volumes, filepath.Dir(values["master_key_file"]))
 		if len(s.Ports) == 0 {
 			continue // makes the schema
+		}
+		if name == "adminapi" {
+			require.Equal(t, []string{"127.0.0.1:8080" + values["admin.listen"]}, s.Ports, "without TLS on loopback only")
+			require.Contains(t, targets, `"`+name+values["admin.metrics_listen"]+`"`)
+			continue
 		}
 		data := requireMounted(t, s.Volumes, filepath.Dir(values["data_dir"]))
 		require.False(t, hosts[data], "a data_dir belongs to one node")

@@ -115,11 +115,12 @@ func serve(t testing.TB) *running {
 	reader, writer := io.Pipe()
 	exited := make(chan int, 1)
 	go func() {
-		code := cli.Main(ctx, []string{"serve", "--demo", "--log-format", "json"}, strings.NewReader(""), io.Discard, writer,
+		code := cli.Main(ctx, []string{"serve", "--demo", "--admin", "--log-format", "json"}, strings.NewReader(""), io.Discard, writer,
 			[]string{
 				"RADIUSD_CONFIG=" + emptyConfig(t), "RADIUSD_DATA_DIR=" + t.TempDir(),
 				"RADIUSD_REDIS_URL=" + redis, "RADIUSD_CLICKHOUSE_URL=" + clickhouse,
 				"RADIUSD_AUTH_LISTEN=127.0.0.1:0", "RADIUSD_ACCT_LISTEN=127.0.0.1:0", "RADIUSD_METRICS_LISTEN=127.0.0.1:0",
+				"RADIUSD_ADMIN_LISTEN=127.0.0.1:0",
 			})
 		writer.Close()
 		exited <- code
@@ -132,9 +133,12 @@ func serve(t testing.TB) *running {
 	lines := bufio.NewScanner(reader)
 	for lines.Scan() {
 		log.WriteString(lines.Text() + "\n")
-		var line struct{ Msg, Metrics string }
+		var line struct{ Msg, Metrics, Admin string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
 			go io.Copy(io.Discard, reader) // until the server ends
+			answer, err := http.Get(line.Admin + "/api/docs") // something to count
+			require.NoError(t, err)
+			answer.Body.Close()
 			return &running{base: "http://" + line.Metrics}
 		}
 	}

@@ -58,6 +58,7 @@ type container struct {
 	EnvFrom []struct {
 		SecretRef struct{ Name string } `yaml:"secretRef"`
 	} `yaml:"envFrom"`
+	Env   []struct{ Name, Value string } `yaml:"env"`
 	Ports []struct {
 		Name, Protocol string
 		ContainerPort  int `yaml:"containerPort"`

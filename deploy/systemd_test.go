@@ -45,3 +45,20 @@ func TestSystemdUnit(t *testing.T) {
 	require.NotContains(t, warnings, path, "units of others may have theirs")
 	tool(t, "systemd-analyze", "security", "--offline=true", "--threshold=20", path) // 2.0 of 10
 }
+
+func TestSystemdUnitOfTheAdminAPI(t *testing.T) {
+	t.Parallel()
+	settings := unit(t, "systemd/adminapi.service")
+	node := unit(t, "systemd/radiusd.service")
+	for _, name := range []string{"User", "Group", "EnvironmentFile", "StateDirectory", "WorkingDirectory", "TimeoutStopSec", "KillSignal"} {
+		require.Equal(t, node[name], settings[name], name)
+	}
+	self, err := os.Executable()
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "adminapi.service")
+	text := strings.ReplaceAll(file(t, "systemd/adminapi.service"), "/usr/bin/adminapi", self)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	_, warnings := tool(t, "systemd-analyze", "verify", "--man=no", path)
+	require.NotContains(t, warnings, path)
+	tool(t, "systemd-analyze", "security", "--offline=true", "--threshold=20", path)
+}

@@ -184,6 +184,12 @@ func TestTLSIsReloaded(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	p.awaitReady(client)
+	metrics, err := http.Get("http://" + p.metrics + "/metrics")
+	require.NoError(t, err)
+	defer metrics.Body.Close()
+	text, err := io.ReadAll(metrics.Body)
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^radiusd_api_certificate_expiry_timestamp_seconds [1-9]`, string(text))
 	status, _ := p.send(client, "GET", "/api/v1/plans", "")
 	require.Equal(t, http.StatusUnauthorized, status)
 	require.Zero(t, p.terminate())

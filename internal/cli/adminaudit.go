@@ -34,6 +34,8 @@ func (a *app) auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "See who changed what, and that nobody has changed the log",
+		Example: `  adminapi audit list
+  adminapi audit verify`,
 	}
 	c.AddCommand(a.auditVerifyCommand(), a.auditListCommand())
 	return c
