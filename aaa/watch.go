@@ -266,10 +266,17 @@ func maskedText(s string) bool {
 
 // masked writes an item as quoted does, without a value that is a secret.
 func (i Item) masked(dict *dictionary.Dictionary) string {
-	name, _, _ := strings.Cut(i.Attribute, ":")
-	attribute, err := dict.Resolve(strings.TrimSpace(name))
-	if err != nil || masked(attribute) || maskedText(i.Value) {
+	if i.Secret(dict) {
 		return i.Attribute + " " + i.Op + " …"
 	}
 	return i.quoted()
+}
+
+// Secret reports whether the item's value is not to be shown to who may not change it:
+// the attribute is hidden in packets, is called like a secret, or is none that the
+// dictionary knows, or the value tells of a secret, as a Cisco-AVPair may.
+func (i Item) Secret(dict *dictionary.Dictionary) bool {
+	name, _, _ := strings.Cut(i.Attribute, ":")
+	attribute, err := dict.Resolve(strings.TrimSpace(name))
+	return err != nil || masked(attribute) || maskedText(i.Value)
 }

@@ -172,7 +172,7 @@ func (h *actions) ListActions(ctx context.Context, r ListActionsRequestObject) (
 	}
 	list := ActionList{Items: make([]Action, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = actionOf(&found[i])
+		list.Items[i] = h.show(ctx, &found[i])
 	}
 	return ListActions200JSONResponse(list), nil
 }
@@ -182,7 +182,7 @@ func (h *actions) GetAction(ctx context.Context, r GetActionRequestObject) (GetA
 	if err != nil {
 		return nil, err
 	}
-	return GetAction200JSONResponse(actionOf(action)), nil
+	return GetAction200JSONResponse(h.show(ctx, action)), nil
 }
 
 func (h *actions) ListActionBatches(ctx context.Context, r ListActionBatchesRequestObject) (ListActionBatchesResponseObject, error) {
@@ -296,6 +296,21 @@ func (h *actions) CancelActionBatch(ctx context.Context, r CancelActionBatchRequ
 		return nil, err
 	}
 	return CancelActionBatch200JSONResponse(actionBatchOf(batch)), nil
+}
+
+// show is actionOf without the secrets that a CoA-Request has, unless the caller may send
+// one.
+func (h *actions) show(ctx context.Context, a *aaa.SessionAction) Action {
+	body := actionOf(a)
+	if principalOf(ctx).Can(operator.SessionsAct) {
+		return body
+	}
+	for i, item := range a.Attributes {
+		if item.Secret(h.dict) {
+			body.Attributes[i].Value = hidden
+		}
+	}
+	return body
 }
 
 // actionOf is an action as the API shows it.

@@ -7,6 +7,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/dictionary"
+	"radiusd/operator"
 )
 
 // GroupStore keeps groups; see PlanStore for what is the same.
@@ -34,7 +35,7 @@ func (h *groups) ListGroups(ctx context.Context, r ListGroupsRequestObject) (Lis
 	}
 	list := GroupList{Items: make([]Group, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = groupOf(&found[i])
+		list.Items[i] = h.show(ctx, &found[i])
 	}
 	if r.Params.Count {
 		if list.Total, err = total(h.store.CountGroups(ctx, filter)); err != nil {
@@ -65,7 +66,7 @@ func (h *groups) GetGroup(ctx context.Context, r GetGroupRequestObject) (GetGrou
 	if err != nil {
 		return nil, err
 	}
-	body := groupOf(group)
+	body := h.show(ctx, group)
 	return GetGroup200JSONResponse{Body: body, Headers: GetGroup200ResponseHeaders{ETag: etag(body)}}, nil
 }
 
@@ -122,6 +123,13 @@ func (h *groups) change(ctx context.Context, id uuid.UUID, ifMatch string, edit 
 func (h *groups) fill(group *aaa.Group, in GroupInput) error {
 	group.Name, group.Items = in.Name, toItems(in.CheckItems, in.ReplyItems)
 	return nameItems(group.Validate(h.dict), in.CheckItems)
+}
+
+// show is groupOf without what the caller may not see.
+func (h *groups) show(ctx context.Context, g *aaa.Group) Group {
+	body := groupOf(g)
+	hideSecrets(ctx, h.dict, operator.GroupsWrite, body.CheckItems, body.ReplyItems)
+	return body
 }
 
 // groupOf is a group as the API shows it.

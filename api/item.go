@@ -1,12 +1,15 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"radiusd/aaa"
+	"radiusd/dictionary"
+	"radiusd/operator"
 )
 
 // itemsOf returns the items of one kind as the API shows them.
@@ -18,6 +21,24 @@ func itemsOf(items []aaa.Item, kind aaa.ItemKind) Items {
 		}
 	}
 	return list
+}
+
+// hidden stands for a value that is a secret.
+const hidden = "(not shown)"
+
+// hideSecrets hides the values of items that are secrets, such as the password of a tunnel
+// or the key of a wireless network, from who may not change them.
+func hideSecrets(ctx context.Context, dict *dictionary.Dictionary, write operator.Permission, lists ...Items) {
+	if principalOf(ctx).Can(write) {
+		return
+	}
+	for _, list := range lists {
+		for i, item := range list {
+			if (aaa.Item{Attribute: item.Attribute, Value: item.Value}).Secret(dict) {
+				list[i].Value = hidden
+			}
+		}
+	}
 }
 
 // toItems returns check and reply items as the domain has them: in one list.

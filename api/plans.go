@@ -8,6 +8,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/dictionary"
+	"radiusd/operator"
 )
 
 // PlanStore keeps plans. Creates and changes are checked by the store only for what
@@ -38,7 +39,7 @@ func (h *plans) ListPlans(ctx context.Context, r ListPlansRequestObject) (ListPl
 	}
 	list := PlanList{Items: make([]Plan, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = planOf(&found[i])
+		list.Items[i] = h.show(ctx, &found[i])
 	}
 	if r.Params.Count {
 		if list.Total, err = total(h.store.CountPlans(ctx, filter)); err != nil {
@@ -69,7 +70,7 @@ func (h *plans) GetPlan(ctx context.Context, r GetPlanRequestObject) (GetPlanRes
 	if err != nil {
 		return nil, err
 	}
-	body := planOf(plan)
+	body := h.show(ctx, plan)
 	return GetPlan200JSONResponse{Body: body, Headers: GetPlan200ResponseHeaders{ETag: etag(body)}}, nil
 }
 
@@ -155,6 +156,13 @@ func (h *plans) fill(plan *aaa.Plan, in PlanInput) error {
 		Items: toItems(in.CheckItems, in.ReplyItems),
 	}
 	return nameItems(plan.Validate(h.dict), in.CheckItems)
+}
+
+// show is planOf without what the caller may not see.
+func (h *plans) show(ctx context.Context, p *aaa.Plan) Plan {
+	body := planOf(p)
+	hideSecrets(ctx, h.dict, operator.PlansWrite, body.CheckItems, body.ReplyItems)
+	return body
 }
 
 // planOf is a plan as the API shows it.

@@ -1245,7 +1245,9 @@ type Item struct {
 	// Attribute Name in the dictionary, with an optional :tag.
 	Attribute string `json:"attribute"`
 	Op        ItemOp `json:"op"`
-	Value     string `json:"value"`
+
+	// Value Who may not change it sees `(not shown)` if it is a secret, as of Tunnel-Password.
+	Value string `json:"value"`
 }
 
 // ItemOp defines model for Item.Op.

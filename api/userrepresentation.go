@@ -40,6 +40,7 @@ func (h *users) represent(ctx context.Context, rows []aaa.UserRow) ([]User, erro
 	list := make([]User, len(rows))
 	for i := range rows {
 		list[i] = userOf(&rows[i], plans, groups)
+		hideSecrets(ctx, h.dict, operator.UsersWrite, list[i].CheckItems, list[i].ReplyItems)
 		if profiles {
 			profile := profileOf(&rows[i].Profile)
 			list[i].Profile = &profile

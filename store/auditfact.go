@@ -172,7 +172,7 @@ var (
 // hidden in packets, or by what it is called.
 func secretItem(item aaa.Item) bool {
 	name, _, _ := strings.Cut(item.Attribute, ":") // a tag
-	if attribute, err := dictionary.Embedded().Resolve(name); err == nil && attribute.Encrypt != dictionary.EncryptNone {
+	if _, err := dictionary.Embedded().Resolve(strings.TrimSpace(name)); err == nil && item.Secret(dictionary.Embedded()) {
 		return true
 	}
 	return secretName.MatchString(name) || secretValue.MatchString(item.Value)
