@@ -44,10 +44,10 @@ func work(t *testing.T, w *world) {
 	require.NoError(t, err)
 	templates, err := aaa.LoadTemplates(dictionary.Embedded())
 	require.NoError(t, err)
-	client := &radius.Client{MaxDuration: 300 * time.Millisecond}
+	client := &radius.Client{MaxDuration: time.Second}
 	worker, err := aaa.NewActions(aaa.ActionsOptions{
 		Queue: w.store, NASes: aaa.NASList(nases), Dictionary: dictionary.Embedded(), Templates: templates, Client: client,
-		PollInterval: 10 * time.Millisecond, Timeout: 300 * time.Millisecond,
+		PollInterval: 10 * time.Millisecond, Timeout: time.Second,
 	})
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
@@ -67,6 +67,7 @@ func work(t *testing.T, w *world) {
 func (w *world) open(t *testing.T, username, session string) uuid.UUID {
 	t.Helper()
 	r := record(username, session, aaa.AcctStart, time.Now().UTC().Truncate(time.Second).Add(-time.Minute), 0)
+	r.CallingStationID = "device " + session // else it would end the device's session before
 	w.account(t, r)
 	return r.SessionID
 }
@@ -147,7 +148,9 @@ func TestActionsOnOneSession(t *testing.T) {
 			answers <- radiustest.ACK()
 			got := becomes(t, support, disconnect(), "acknowledged")
 			assert.True(t, got.StoppedAt.IsNull())
-			w.account(t, record("alice", "1", aaa.AcctStop, time.Now().UTC().Truncate(time.Second), 10))
+			stop := record("alice", "1", aaa.AcctStop, time.Now().UTC().Truncate(time.Second), 10)
+			stop.CallingStationID = "device 1"
+			w.account(t, stop)
 			got = into[api.Action](support.get("/actions/" + got.ID.String()))
 			assert.False(t, got.StoppedAt.IsNull())
 			support.post("/sessions/"+session.String()+"/disconnect", nil).code(http.StatusConflict, "session_ended")
