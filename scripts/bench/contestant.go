@@ -104,6 +104,7 @@ var contestants = []*contestant{
 	{name: "disturbed-flood", title: "one more NAS floods, three times the peak", server: disturbedServer, method: "pap", disturbance: floodServer},
 	{name: "disturbed-update-elsewhere", title: "the same UPDATE of another table, as large and with such a trigger", server: disturbedServer, method: "pap", disturbance: updateElsewhere},
 	{name: "disturbed-update", title: "one UPDATE of all users, until all is in force", server: disturbedServer, method: "pap", disturbance: updateUsers},
+	{name: "disturbed-reads", title: "2,000 reads a second of an admin API on the same database", server: disturbedServer, method: "pap", disturbance: readAPI},
 
 	{name: "users-1000", title: "radiusd, PAP, 1,000 users", server: "radiusd-users-1000", method: "pap", special: true},
 	{name: "users-100000", title: "radiusd, PAP, 100,000 users", server: "radiusd-users-100000", method: "pap", special: true, floor: "users-1000"},

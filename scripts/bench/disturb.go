@@ -29,6 +29,7 @@ const (
 	floodServer
 	updateElsewhere
 	updateUsers
+	readAPI
 )
 
 const (
@@ -68,6 +69,7 @@ type effect struct {
 	delayed  time.Duration // how long the server waited for its core, ready to run
 	updated  time.Duration // until the UPDATE was committed
 	inForce  time.Duration // until radiusd had all of it, from then on
+	reads    reads
 }
 
 // measureDisturbed measures the peak, and then at half of it each disturbance in turn, the
@@ -95,9 +97,10 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 			}
 			results[c.name] = r
 			server, generator := r.busy()
-			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v",
+			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v; %.0f reads a second, p99 %v, %d failed",
 				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator, r.effect.delayed.Round(time.Millisecond),
-				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond))
+				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond),
+				r.effect.reads.PerSecond, r.effect.reads.P99, r.effect.reads.Failed)
 		}
 		b.under = append(b.under, results)
 	}
@@ -151,6 +154,8 @@ func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage
 		e, err = b.flood(ctx, c.disturbance, s, st)
 	case updateUsers, updateElsewhere:
 		e, err = b.update(ctx, c.disturbance, s, st)
+	case readAPI:
+		e, err = b.readBeside(ctx, s, st)
 	default:
 		st.await(s.process.PID())
 		err = sleep(ctx, b.duration)
@@ -317,6 +322,11 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 			if c.disturbance == updateUsers {
 				what += ", in force " + spread("%.1f", over(func(r *result) float64 { return r.effect.inForce.Seconds() })) + " s later"
 			}
+		}
+		if c.disturbance == readAPI {
+			what = spread("%.0f", over(func(r *result) float64 { return r.effect.reads.PerSecond })) + " a second, p99 " +
+				spread("%.1f", over(func(r *result) float64 { return r.effect.reads.P99.Seconds() * 1000 })) + " ms, failed " +
+				spread("%.0f", over(func(r *result) float64 { return float64(r.effect.reads.Failed) }))
 		}
 		lost := 0.0
 		for _, n := range over(func(r *result) float64 { return float64(r.Lost) }) {

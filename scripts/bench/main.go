@@ -65,6 +65,8 @@ func command(ctx context.Context) error {
 			return generate(ctx, os.Args[2:], os.Stdout)
 		case "crowd":
 			return runCrowd(os.Args[2:], os.Stdin, os.Stdout)
+		case "read":
+			return runRead(ctx, os.Args[2:], os.Stdin, os.Stdout)
 		case "floor":
 			return runFloor(os.Args[2], os.Args[3])
 		}
