@@ -204,6 +204,32 @@ func (r *erasing) events(ctx context.Context) error {
 			return 0, false, err
 		}
 		n, err := result.RowsAffected()
-		return n, false, err
+		if err != nil {
+			return 0, false, err
+		}
+		imports, err := r.importEvents(ctx, tx)
+		return n + imports, false, err
 	})
+}
+
+// importEvents blanks the events of imports that name the person: those are of many users,
+// and name the first.
+func (r *erasing) importEvents(ctx context.Context, tx *writeTx) (int64, error) {
+	quoted, err := json.Marshal(string(r.name))
+	if err != nil {
+		return 0, err
+	}
+	payload, err := json.Marshal(operator.EventPayload{EntityKind: "user"})
+	if err != nil {
+		return 0, err
+	}
+	contains := "instr(payload, $2) > 0"
+	if tx.postgres {
+		contains = "position($2 IN payload::text) > 0"
+	}
+	result, err := tx.ExecContext(ctx, "UPDATE outbox SET payload = $1 WHERE kind = 'user.imported' AND "+contains, string(payload), string(quoted))
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }

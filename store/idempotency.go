@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -21,6 +23,7 @@ func (tx *writeTx) claimKey(ctx context.Context, entityID uuid.UUID) error {
 		return nil
 	}
 	actor := operator.ActorOf(ctx).Key()
+	key.RequestHash = tx.store.requestMAC(key.RequestHash)
 	now := tx.store.timestamp()
 	expired := now.Add(-operator.IdempotencyRetention)
 	if _, err := tx.ExecContext(ctx, "DELETE FROM idempotency_keys WHERE actor = $1 AND key = $2 AND created_at <= $3",
@@ -52,6 +55,19 @@ func (tx *writeTx) claimKey(ctx context.Context, entityID uuid.UUID) error {
 		return operator.ErrKeyReused
 	}
 	return &operator.RepeatedError{EntityID: entityID}
+}
+
+// requestPurpose is what the key of requestMAC is derived from the master key for.
+const requestPurpose = "idempotency"
+
+// requestMAC stands for the hash of a request in the database. A request may have a
+// password in it: from a plain hash of the rest, which can be read there, it could be
+// guessed as fast as SHA-256 goes, whatever it is hashed with itself.
+func (s *Store) requestMAC(hash [32]byte) [32]byte {
+	key := s.sealer.Derive(requestPurpose)
+	mac := hmac.New(sha256.New, key[:])
+	mac.Write(hash[:])
+	return [32]byte(mac.Sum(nil))
 }
 
 // pruneKeys forgets idempotency keys from before the time.

@@ -484,6 +484,10 @@ func testIdempotency(t *testing.T, database Database) {
 	made.Range(func(id, _ any) bool { n++; return true })
 	assert.Equal(t, 1, n, "all have the same id")
 	assert.EqualValues(t, 1, verify(t, s).Entries)
+	var kept []byte
+	require.NoError(t, Raw(t, options).QueryRowContext(t.Context(), "SELECT request_hash FROM idempotency_keys").Scan(&kept))
+	assert.Len(t, kept, len(key.RequestHash))
+	assert.NotEqual(t, key.RequestHash[:], kept, "a hash that needs no key would give passwords away")
 
 	other := key
 	other.RequestHash[0] = 2

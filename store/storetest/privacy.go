@@ -124,6 +124,10 @@ func fillPerson(t testing.TB, s *store.Store) (*aaa.User, []aaa.Record) {
 	require.NoError(t, s.CreateUserWithProfile(ctx, user, &aaa.Profile{FullName: "name of " + person, Email: "erika@example.org"}))
 	require.NoError(t, s.CreateUser(ctx, other))
 	require.NoError(t, s.UpdateUser(ctx, person, func(u *aaa.User) error { u.SimultaneousUse = 3; return nil }))
+	_, err := s.ImportUsers(ctx, func(yield func(aaa.ImportRow, error) bool) {
+		yield(aaa.ImportRow{Line: 2, Username: person, SimultaneousUse: new(4)}, nil)
+	}, aaa.ImportOptions{Update: true})
+	require.NoError(t, err)
 	records := ofPerson("01")
 	require.NoError(t, write(ctx, sinkOf(t, s), 10, append(records, life("02", 2)...)...))
 	var decisions []aaa.AuthRecord
