@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"radiusd/aaa"
+	"radiusd/operator"
 )
 
 // PolicyStore is what decisions rest on.
@@ -25,6 +26,7 @@ type PolicyStore interface {
 type policy struct {
 	store     PolicyStore
 	explainer *aaa.Explainer
+	operators *operator.Service
 	now       func() time.Time
 }
 
@@ -49,11 +51,28 @@ func (h *policy) ExplainPolicy(ctx context.Context, r ExplainPolicyRequestObject
 	if err := h.complete(ctx, &request, in.NasID); err != nil {
 		return nil, err
 	}
-	explanation, err := h.explainer.Explain(ctx, request)
+	explanation, err := h.explain(ctx, request)
 	if err != nil {
 		return nil, err
 	}
 	return ExplainPolicy200JSONResponse(explanationOf(explanation)), nil
+}
+
+// explain makes the decision. To have a password checked is for who may set it, and
+// throttled: with no more than a look at decisions, nobody finds out passwords.
+func (h *policy) explain(ctx context.Context, request aaa.ExplainRequest) (explanation *aaa.Explanation, err error) {
+	if request.Password == nil {
+		return h.explainer.Explain(ctx, request)
+	}
+	by := principalOf(ctx)
+	if err := by.Require(operator.UsersWrite); err != nil {
+		return nil, err
+	}
+	err = h.operators.CheckGuess(ctx, by, func() (right bool, err error) {
+		explanation, err = h.explainer.Explain(ctx, request)
+		return err == nil && explanation.Reason != aaa.ReasonWrongPassword, err
+	})
+	return explanation, err
 }
 
 func (h *policy) GetUserReply(ctx context.Context, r GetUserReplyRequestObject) (GetUserReplyResponseObject, error) {

@@ -99,6 +99,32 @@ func TestPolicy(t *testing.T) {
 	})
 }
 
+// TestExplainIsNoOracle: nobody finds out passwords by having decisions explained.
+func TestExplainIsNoOracle(t *testing.T) {
+	bothEngines(t, func(t *testing.T, w *world) {
+		w.as(t, "admin").post("/users", object{"username": "alice", "credential": object{"scheme": "cleartext", "password": "right"}}).is(http.StatusCreated)
+		ask := func(password string) object { return object{"username": "alice", "password": password} }
+		auditor := w.as(t, "auditor")
+		auditor.post("/policy/explain", object{"username": "alice"}).is(http.StatusOK)
+		for _, password := range []string{"right", "wrong", ""} {
+			auditor.post("/policy/explain", ask(password)).code(http.StatusForbidden, "forbidden")
+		}
+		support := w.as(t, "support")
+		for range 20 {
+			support.post("/policy/explain", ask("right")).is(http.StatusOK)
+		}
+		for range 4 {
+			support.post("/policy/explain", ask("wrong")).is(http.StatusOK)
+			support.post("/policy/explain", ask("right")).is(http.StatusOK)
+		}
+		support.post("/policy/explain", ask("wrong")).is(http.StatusOK)
+		assert.NotEmpty(t, support.post("/policy/explain", ask("right")).code(http.StatusTooManyRequests, "throttled").header.Get("Retry-After"),
+			"the right one in between does not make good for five wrong ones")
+		support.post("/policy/explain", object{"username": "alice"}).is(http.StatusOK)
+		w.as(t, "admin").post("/policy/explain", ask("right")).is(http.StatusOK)
+	})
+}
+
 func TestUserParts(t *testing.T) {
 	bothEngines(t, func(t *testing.T, w *world) {
 		admin, support := w.as(t, "admin"), w.as(t, "support")

@@ -1128,7 +1128,7 @@ type ExplainInput struct {
 	// NasID Left out: a NAS without vendor, of which rules see nothing.
 	NasID openapi_types.UUID `json:"nas_id,omitempty"`
 
-	// Password Checked as the server would. Left out: assumed to be right.
+	// Password Checked as the server would, which takes users:write; wrong ones are throttled. Left out: assumed to be right.
 	Password *string `json:"password,omitempty"`
 
 	// Source Address that the request comes from, of a NAS that is a prefix. Left out: its first.

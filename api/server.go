@@ -135,7 +135,7 @@ func New(o Options) (http.Handler, error) {
 		reports:      reports{source: o.Reports, zone: o.Zone, now: o.Now},
 		dictionaries: newDictionaries(o.Dictionary, o.Templates),
 		status:       status{store: o.Store, version: o.Version, now: o.Now},
-		policy:       policy{store: o.Store, explainer: explainer, now: o.Now},
+		policy:       policy{store: o.Store, explainer: explainer, operators: o.Operators, now: o.Now},
 		audit:        audit{store: o.Store},
 		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
 		actions:      actions{dict: o.Dictionary, templates: o.Templates, store: o.Store, now: o.Now},
