@@ -140,12 +140,3 @@ func tokensOf(t *operator.Tokens, now time.Time) SignIn {
 
 // remaining is how many whole seconds are left.
 func remaining(until, now time.Time) int { return max(0, int(until.Sub(now)/time.Second)) }
-
-// permissionNames is a set of permissions as the API shows it.
-func permissionNames(set operator.PermissionSet) []string {
-	names := make([]string, 0, set.Len())
-	for _, p := range set.List() {
-		names = append(names, string(p))
-	}
-	return names
-}

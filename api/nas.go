@@ -180,16 +180,20 @@ func nasRowOf(n *aaa.NAS) *aaa.NASRow {
 
 // nasOf is a NAS as the API shows it.
 func nasOf(n *aaa.NASRow) NAS {
-	address := n.Prefix.String()
-	if n.Prefix.IsSingleIP() {
-		address = n.Prefix.Addr().String()
-	}
 	return NAS{
-		ID: n.ID, Name: n.Name, Address: address, HasPreviousSecret: n.HasPreviousSecret,
+		ID: n.ID, Name: n.Name, Address: prefixText(n.Prefix), HasPreviousSecret: n.HasPreviousSecret,
 		Vendor: n.Vendor, CoaPort: int(n.CoAPort),
 		RequireMessageAuthenticator: Requirement(n.RequireMessageAuthenticator.String()), LimitProxyState: n.LimitProxyState,
 		CreatedAt: n.CreatedAt, UpdatedAt: n.UpdatedAt,
 	}
+}
+
+// prefixText writes what parsePrefix reads.
+func prefixText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 // parsePrefix reads an address or a prefix.

@@ -1501,12 +1501,15 @@ type PeriodUse struct {
 	Used   Usage                        `json:"used"`
 }
 
+// Permission defines model for Permission.
+type Permission struct {
+	Description string `json:"description"`
+	Name        string `json:"name"`
+}
+
 // PermissionList defines model for PermissionList.
 type PermissionList struct {
-	Items []struct {
-		Description string `json:"description"`
-		Name        string `json:"name"`
-	} `json:"items"`
+	Items []Permission `json:"items"`
 }
 
 // Plan defines model for Plan.

@@ -19,6 +19,10 @@ type Options struct {
 	Store Store
 	// Operators signs in and manages who may use the API. Required.
 	Operators *operator.Service
+	// OIDC signs operators in through an OpenID provider. Nil: there is none.
+	OIDC *operator.OIDC
+	// OIDCName is what the provider is called on a sign-in page.
+	OIDCName string
 	// Dictionary knows the attributes of items. Required.
 	Dictionary *dictionary.Dictionary
 	// Templates turn plans into the attributes of vendors, as those of the servers do.
@@ -69,6 +73,10 @@ type Store interface {
 type server struct {
 	unimplemented
 	auth
+	openID
+	operators
+	roles
+	apiTokens
 	plans
 	groups
 	nases
@@ -124,11 +132,15 @@ func New(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	s := &server{
-		auth:   auth{service: o.Operators, now: o.Now},
-		plans:  plans{spec: spec, dict: o.Dictionary, store: o.Store},
-		groups: groups{spec: spec, dict: o.Dictionary, store: o.Store},
-		nases:  nases{spec: spec, store: o.Store},
-		users:  users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store},
+		auth:      auth{service: o.Operators, now: o.Now},
+		openID:    openID{provider: o.OIDC, name: o.OIDCName, now: o.Now},
+		operators: operators{spec: spec, service: o.Operators},
+		roles:     roles{spec: spec, service: o.Operators},
+		apiTokens: apiTokens{service: o.Operators},
+		plans:     plans{spec: spec, dict: o.Dictionary, store: o.Store},
+		groups:    groups{spec: spec, dict: o.Dictionary, store: o.Store},
+		nases:     nases{spec: spec, store: o.Store},
+		users:     users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store},
 
 		sessions:     sessions{store: o.Store},
 		records:      records{store: o.Store},

@@ -43,6 +43,7 @@ type operation struct {
 	access     access
 	permission operator.Permission // if access is byPermission
 	idempotent bool                // takes an Idempotency-Key
+	ignores    bool                // ignores query parameters that it does not know
 }
 
 // access says who may call an operation.
@@ -80,6 +81,7 @@ func readSpecification() (*specification, error) {
 			if err := o.readAccess(); err != nil {
 				return nil, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
+			o.ignores, _ = op.Extensions["x-ignores-parameters"].(bool)
 			o.idempotent = op.Parameters.GetByInAndName(openapi3.ParameterInHeader, idempotencyHeader) != nil
 			s.operations[method+" "+BasePath+path] = o
 		}

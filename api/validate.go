@@ -26,7 +26,8 @@ func (s *specification) validate(o *operation, r *http.Request) error {
 		return problemf(http.StatusBadRequest, "malformed_request", "the query is not one of name=value&name=value, percent-encoded")
 	}
 	for name, values := range query {
-		if o.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) == nil {
+		known := o.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) != nil
+		if !known && !o.ignores {
 			return problemf(http.StatusBadRequest, "malformed_request", "there is no parameter %q", name)
 		}
 		for _, value := range values {
@@ -34,7 +35,7 @@ func (s *specification) validate(o *operation, r *http.Request) error {
 				return problemf(http.StatusBadRequest, "malformed_request", "parameter %s is not text", name)
 			}
 		}
-		if len(values) > 1 {
+		if len(values) > 1 && known {
 			return problemf(http.StatusBadRequest, "malformed_request", "parameter %s is given twice", name)
 		}
 	}

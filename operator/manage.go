@@ -242,6 +242,22 @@ func (s *Service) Operator(ctx context.Context, id uuid.UUID) (*Operator, error)
 	return s.store.OperatorByID(ctx, id)
 }
 
+// OperatorName returns the name of an operator, from memory if it is known there.
+func (s *Service) OperatorName(ctx context.Context, id uuid.UUID) (string, error) {
+	known, err := s.directory.access(ctx)
+	if err != nil {
+		return "", err
+	}
+	if access, ok := known.operators[id]; ok {
+		return access.Name, nil
+	}
+	o, err := s.store.OperatorByID(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	return o.Name, nil
+}
+
 // OperatorNamed returns the operator of that name, in whatever case.
 func (s *Service) OperatorNamed(ctx context.Context, name string) (*Operator, error) {
 	return s.store.OperatorByName(ctx, NormalizeName(name))

@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -96,11 +97,14 @@ func (o *OIDC) discover(ctx context.Context) (*oidc.Provider, *oauth2.Config, er
 	}, nil
 }
 
+// Secure reports whether the browser comes back over TLS.
+func (o *OIDC) Secure() bool { return strings.HasPrefix(o.options.RedirectURL, "https://") }
+
 // OIDCStart is where the browser goes to sign in.
 type OIDCStart struct {
 	URL string
-	// Cookie binds the sign-in to the browser: to be set with Secure, HttpOnly and
-	// SameSite=Lax, and given to Finish.
+	// Cookie binds the sign-in to the browser: to be set with HttpOnly,
+	// SameSite=Lax and, if OIDC.Secure says so, Secure, and given to Finish.
 	Cookie    string
 	ExpiresAt time.Time
 }
