@@ -192,6 +192,9 @@ type Attempts struct {
 
 // AttemptStore keeps failed sign-ins.
 type AttemptStore interface {
+	// LockedUntil returns until when one of the keys is locked; zero: none is. It only
+	// reads.
+	LockedUntil(ctx context.Context, keys []string) (time.Time, error)
 	// ChangeAttempts lets fn change what is known for the keys, in their order, in one
 	// transaction. What has no failures afterwards is deleted. fn may be called more
 	// than once.

@@ -74,8 +74,16 @@ func (s *Service) attempt(ctx context.Context, account string, addr netip.Addr) 
 	if addr.IsValid() {
 		a.address = addressKey(addr)
 	}
+	// Who is locked out must not make the database write.
+	until, err := s.store.LockedUntil(ctx, a.keys())
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if wait := until.Sub(s.now().UTC()); wait > 0 {
+		return nil, &ThrottledError{RetryAfter: wait}
+	}
 	var wait time.Duration
-	err := s.changeAttempts(ctx, a.keys(), func(now time.Time, known []Attempts) {
+	err = s.changeAttempts(ctx, a.keys(), func(now time.Time, known []Attempts) {
 		wait = 0
 		for i := range known {
 			wait = max(wait, known[i].LockedUntil.Sub(now))

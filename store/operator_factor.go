@@ -119,6 +119,23 @@ func (s *Store) RemoveSigningKeys(ctx context.Context, followedBefore time.Time)
 	return err
 }
 
+// LockedUntil implements operator.AttemptStore.
+func (s *Store) LockedUntil(ctx context.Context, keys []string) (until time.Time, err error) {
+	var c conditions
+	c.in("key", keys)
+	var one time.Time
+	err = eachRow(ctx, s.reader, "SELECT locked_until FROM sign_in_attempts"+c.where()+" AND locked_until IS NOT NULL", c.args, []any{moment{&one}}, func() error {
+		if one.After(until) {
+			until = one
+		}
+		return nil
+	})
+	if err != nil {
+		return until, fmt.Errorf("look for locked sign-ins: %w", s.explain(err))
+	}
+	return until, nil
+}
+
 // ChangeAttempts implements operator.AttemptStore.
 func (s *Store) ChangeAttempts(ctx context.Context, keys []string, fn func([]operator.Attempts) error) error {
 	sorted := slices.Clone(keys) // all lock in one order

@@ -60,6 +60,15 @@ func insertRefresh(ctx context.Context, tx *writeTx, sessionID uuid.UUID, token 
 
 // RotateRefresh implements operator.SessionStore.
 func (s *Store) RotateRefresh(ctx context.Context, hash [32]byte, next operator.RefreshToken, at time.Time, addr netip.Addr) (x operator.Session, outcome operator.Rotation, err error) {
+	// Texts that are made up must not make the database write.
+	key, known := hash[:], false
+	err = s.reader.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM refresh_tokens WHERE hash = $1)", octets{&key}).Scan(flag{&known})
+	if err == nil && !known {
+		return operator.Session{}, operator.RefreshUnknown, nil
+	}
+	if err != nil {
+		return operator.Session{}, operator.RefreshUnknown, fmt.Errorf("rotate a refresh token: %w", s.explain(err))
+	}
 	err = s.write(ctx, func(tx *writeTx) (err error) {
 		x, outcome, err = rotateRefresh(ctx, tx, hash, next, at, addr)
 		return err
