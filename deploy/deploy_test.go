@@ -135,7 +135,7 @@ func serve(t testing.TB) *running {
 		log.WriteString(lines.Text() + "\n")
 		var line struct{ Msg, Metrics, Admin string }
 		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "ready" {
-			go io.Copy(io.Discard, reader) // until the server ends
+			go io.Copy(io.Discard, reader)                    // until the server ends
 			answer, err := http.Get(line.Admin + "/api/docs") // something to count
 			require.NoError(t, err)
 			answer.Body.Close()
