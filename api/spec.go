@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
@@ -123,6 +122,3 @@ func (o *operation) writes() bool {
 
 // signsIn reports whether the operation's answers may have tokens.
 func (o *operation) signsIn() bool { return slices.Contains(o.Tags, "auth") }
-
-// route is the operation's path for metrics, traces and the log.
-func (o *operation) route() string { return strings.TrimPrefix(o.path, "/") }

@@ -19,7 +19,7 @@ import (
 // postgresTracer makes spans of what pgx does.
 func postgresTracer(provider trace.TracerProvider) pgx.QueryTracer {
 	return otelpgx.NewTracer(otelpgx.WithTracerProvider(provider), otelpgx.WithMeterProvider(noop.NewMeterProvider()),
-		otelpgx.WithTrimSQLInSpanName(), otelpgx.WithDisableConnectionDetailsInAttributes())
+		otelpgx.WithDisableConnectionDetailsInAttributes())
 }
 
 // openSQLiteFile opens a database file; provider may be nil.
