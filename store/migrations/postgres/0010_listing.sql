@@ -38,7 +38,7 @@ CREATE INDEX nas_created_at ON nas (created_at, id);
 CREATE INDEX nas_names ON nas (name, id);
 
 CREATE INDEX sessions_calling_station_id ON sessions (calling_station_id, started_at, id);
-CREATE INDEX accounting_records_event_time ON accounting_records (event_time, record_id);
+CREATE INDEX accounting_records_event_time ON accounting_records (event_time);
 
 -- +goose Down
 DROP INDEX accounting_records_event_time, sessions_calling_station_id, nas_names, nas_created_at, groups_created_at, plans_created_at;
