@@ -27,6 +27,7 @@ type policy struct {
 	store     PolicyStore
 	explainer *aaa.Explainer
 	operators *operator.Service
+	hashing   turns // for passwords
 	now       func() time.Time
 }
 
@@ -68,6 +69,11 @@ func (h *policy) explain(ctx context.Context, request aaa.ExplainRequest) (expla
 	if err := by.Require(operator.UsersWrite); err != nil {
 		return nil, err
 	}
+	done, err := h.hashing.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	err = h.operators.CheckGuess(ctx, by, func() (right bool, err error) {
 		explanation, err = h.explainer.Explain(ctx, request)
 		return err == nil && explanation.Reason != aaa.ReasonWrongPassword, err

@@ -131,6 +131,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	hashing := newTurns()
 	s := &server{
 		auth:      auth{service: o.Operators, now: o.Now},
 		openID:    openID{provider: o.OIDC, name: o.OIDCName, now: o.Now},
@@ -140,14 +141,14 @@ func New(o Options) (http.Handler, error) {
 		plans:     plans{spec: spec, dict: o.Dictionary, store: o.Store},
 		groups:    groups{spec: spec, dict: o.Dictionary, store: o.Store},
 		nases:     nases{spec: spec, store: o.Store},
-		users:     users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store},
+		users:     users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store, hashing: hashing},
 
 		sessions:     sessions{store: o.Store},
 		records:      records{store: o.Store},
 		reports:      reports{source: o.Reports, zone: o.Zone, now: o.Now},
 		dictionaries: newDictionaries(o.Dictionary, o.Templates),
 		status:       status{store: o.Store, version: o.Version, now: o.Now},
-		policy:       policy{store: o.Store, explainer: explainer, operators: o.Operators, now: o.Now},
+		policy:       policy{store: o.Store, explainer: explainer, operators: o.Operators, hashing: hashing, now: o.Now},
 		audit:        audit{store: o.Store},
 		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
 		actions:      actions{dict: o.Dictionary, templates: o.Templates, store: o.Store, now: o.Now},

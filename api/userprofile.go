@@ -7,7 +7,7 @@ import (
 )
 
 func (h *users) SetUserCredential(ctx context.Context, r SetUserCredentialRequestObject) (SetUserCredentialResponseObject, error) {
-	credential, err := credentialOf("", *r.Body)
+	credential, err := h.credential(ctx, "", *r.Body)
 	if err != nil {
 		return nil, err
 	}

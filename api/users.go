@@ -35,6 +35,8 @@ type users struct {
 	dict  *dictionary.Dictionary
 	store UserStore
 	names NameStore
+	// hashing is for passwords.
+	hashing turns
 	// actions applies changes to open sessions.
 	actions *actions
 }
@@ -83,7 +85,7 @@ func userFilter(ctx context.Context, q string, status UserStatus, planID, groupI
 
 func (h *users) CreateUser(ctx context.Context, r CreateUserRequestObject) (CreateUserResponseObject, error) {
 	user, profile := &aaa.User{}, &aaa.Profile{}
-	credential, err := prepareUser(ctx, r.Body)
+	credential, err := h.prepareUser(ctx, r.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +181,7 @@ func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, applie
 	if err != nil {
 		return body, "", err
 	}
-	credential, err := prepareUser(ctx, &input)
+	credential, err := h.prepareUser(ctx, &input)
 	if err != nil {
 		return body, "", err
 	}
@@ -246,7 +248,7 @@ func (h *users) read(ctx context.Context, id uuid.UUID) (body User, updatedAt ti
 
 // prepareUser makes the credential of an input; nil: it has none. It refuses what the
 // principal may not set.
-func prepareUser(ctx context.Context, in *UserInput) (*aaa.Credential, error) {
+func (h *users) prepareUser(ctx context.Context, in *UserInput) (*aaa.Credential, error) {
 	if in.Profile != nil {
 		if err := principalOf(ctx).Require(operator.ProfilesWrite); err != nil {
 			return nil, err
@@ -255,5 +257,15 @@ func prepareUser(ctx context.Context, in *UserInput) (*aaa.Credential, error) {
 	if in.Credential == nil {
 		return nil, nil
 	}
-	return credentialOf("credential.", *in.Credential)
+	return h.credential(ctx, "credential.", *in.Credential)
+}
+
+// credential is credentialOf, a few at a time.
+func (h *users) credential(ctx context.Context, at string, in CredentialInput) (*aaa.Credential, error) {
+	done, err := h.hashing.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return credentialOf(at, in)
 }
