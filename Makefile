@@ -12,6 +12,10 @@ PKG   ?= ./...
 BENCH ?= .
 COUNT ?= 6
 
+# The race detector, but not within SQLite: that is a program in C, translated, which keeps
+# its own memory and locks. Watching it finds nothing and takes ten times as long.
+RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc/...=-race=false
+
 .DEFAULT_GOAL := help
 .PHONY: run build test lint vuln fuzz bench bench-accounting microbench instructions clean help
 
@@ -25,7 +29,7 @@ build: ## build bin/radiusd and bin/adminapi
 test: ## install what the tests need, lint, and run all tests under the race detector
 	scripts/install-test-servers
 	$(MAKE) --no-print-directory lint
-	$(GO) test -race -timeout 9m ./...
+	$(GO) test $(RACE) -timeout 9m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

@@ -58,6 +58,7 @@ func TestSessionsAreDisconnected(t *testing.T) {
 			sessions[id] = s
 			nas.Exchange(server.acct[0], s.Start())
 		}
+		mu.Lock()
 		stop = func(id string) {
 			s := sessions[id]
 			s.EventTime = time.Now()
@@ -65,6 +66,7 @@ func TestSessionsAreDisconnected(t *testing.T) {
 			s.NAS = stopper
 			stopper.Exchange(server.acct[0], s.Stop(radiustest.Usage{Time: time.Minute, Input: 1, Output: 2}, 6))
 		}
+		mu.Unlock() // from here on the sessions are the NAS's, too
 		require.Eventually(t, func() bool { return len(site.rows("session", "list", "--online")) == 6 }, patience, 50*time.Millisecond)
 
 		rows := actedOn(t, site.do("session", "disconnect", "0000", "--stop-wait", "20s", "-o", "json"))

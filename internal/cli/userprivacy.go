@@ -17,10 +17,10 @@ func (a *app) userExportDataCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "export-data NAME",
 		Short: "Write everything that the store holds about a user",
-		Long: `Writes one JSON document with what the store holds about one person, as a request for
-access to personal data asks for: user and profile, groups, items and plan, sessions,
-accounting records, login decisions, usage and what was changed by whom. Passwords are
-left out. What ClickHouse has of it is a copy.`,
+		Long: `Writes one JSON document with what the store holds about one person, as a request
+for access to personal data asks for: user and profile, groups, items and plan,
+sessions, accounting records, login decisions, usage and what was changed by whom.
+Passwords are left out. What ClickHouse has of it is a copy.`,
 		Example:           "  radiusd user export-data alice > alice.json",
 		Args:              arguments("NAME"),
 		ValidArgsFunction: first(a.completeUsers),
@@ -43,13 +43,15 @@ func (a *app) userEraseCommand() *cobra.Command {
 		Use:   "erase NAME",
 		Short: "Erase a user's personal data for good",
 		Long: `Deletes a user with its profile, and replaces the name by a pseudonym in sessions,
-accounting records, login decisions and usage, which stay for billing; addresses, stations
-and free texts in them are blanked, and so are names in the audit log. It cannot be undone.
+accounting records, login decisions and usage, which stay for billing; addresses,
+stations and free texts in them are blanked, and so are names in the audit log. It
+cannot be undone.
 
-It is done in small steps while the servers run, also in ClickHouse. If it is interrupted,
-a running server goes on with it, or the command when it is given again with the pseudonym.
-Disconnect the user's sessions before. What comes late, out of a journal or from a session
-that goes on, is erased within the hour, for 30 days. Backups are not changed.`,
+It is done in small steps while the servers run, also in ClickHouse. If it is
+interrupted, a running server goes on with it, or the command when it is given again
+with the pseudonym. Disconnect the user's sessions before. What comes late, out of a
+journal or from a session that goes on, is erased within the hour, for 30 days.
+Backups are not changed.`,
 		Example: `  radiusd user erase alice --yes
   radiusd user erase alice --yes --keep-user
   radiusd user erase erased-6dq2l4vjpc7eqzb3y5mhkx2gta --yes`,

@@ -17,14 +17,11 @@ import (
 	"radiusd/internal/testserver"
 )
 
-// rabbitMQ starts a server of its own in a temporary folder and returns its URL. It is
-// optional: the only test that needs it is of a library's wiring.
+// rabbitMQ starts a server of its own in a temporary folder and returns its URL.
 func rabbitMQ(t *testing.T) string {
 	t.Helper()
 	program := "/usr/lib/rabbitmq/bin/rabbitmq-server" // what Debian has in PATH wants to change the user
-	if _, err := os.Stat(program); err != nil {
-		t.Skip("rabbitmq-server is not installed")
-	}
+	require.FileExists(t, program, "this test needs RabbitMQ: scripts/install-test-servers")
 	dir, port, epmd := t.TempDir(), testserver.Port(t), testserver.Port(t)
 	settings := filepath.Join(dir, "rabbitmq.conf")
 	require.NoError(t, os.WriteFile(settings, fmt.Appendf(nil, "listeners.tcp.1 = 127.0.0.1:%d\n", port), 0o600))
