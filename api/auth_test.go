@@ -69,6 +69,7 @@ func TestSignIn(t *testing.T) {
 func TestThrottling(t *testing.T) {
 	bothEngines(t, func(t *testing.T, w *world) {
 		w.add(t, "alice", "support")
+		w.clock.stop(t)
 		bodies := map[string][]byte{}
 		for i, name := range []string{"alice", "nobody"} {
 			try := func(n int, password string) *answer {

@@ -118,10 +118,27 @@ func (w *world) serve(t *testing.T) {
 const addrHeader = "X-Test-Address"
 
 // clock is the present time, or a later one if a test says so.
-type clock struct{ ahead atomic.Int64 }
+type clock struct {
+	ahead   atomic.Int64
+	stopped atomic.Pointer[time.Time]
+}
 
-func (c *clock) now() time.Time      { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *clock) now() time.Time {
+	at := time.Now()
+	if stopped := c.stopped.Load(); stopped != nil {
+		at = *stopped
+	}
+	return at.Add(time.Duration(c.ahead.Load()))
+}
+
 func (c *clock) add(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// stop keeps the time from passing by itself until the test has ended.
+func (c *clock) stop(t *testing.T) {
+	at := time.Now()
+	c.stopped.Store(&at)
+	t.Cleanup(func() { c.stopped.Store(nil) })
+}
 
 // logBuffer is a log that a test can look into.
 type logBuffer struct {
@@ -216,7 +233,13 @@ func (w *world) add(t *testing.T, name string, roles ...string) *operator.Operat
 // login signs an operator in over HTTP.
 func (w *world) login(t *testing.T, name string) (*client, api.SignIn) {
 	t.Helper()
-	tokens := into[api.SignIn](w.anonymous(t).post("/auth/login", map[string]string{"name": name, "password": testPassword}).is(http.StatusOK))
+	return w.bearerOf(t, w.anonymous(t).post("/auth/login", map[string]string{"name": name, "password": testPassword}))
+}
+
+// bearerOf returns a client with the tokens that a sign-in was answered with.
+func (w *world) bearerOf(t *testing.T, signIn *answer) (*client, api.SignIn) {
+	t.Helper()
+	tokens := into[api.SignIn](signIn.is(http.StatusOK))
 	return w.bearer(t, tokens.AccessToken), tokens
 }
 

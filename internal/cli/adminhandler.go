@@ -26,6 +26,7 @@ const importBytes = 256 << 20
 func adminRoutes() []httpserver.Route {
 	return []httpserver.Route{
 		{Pattern: api.BasePath + "/auth/", Uncompressed: true},
+		{Pattern: "POST " + api.BasePath + "/api-tokens", Uncompressed: true},
 		{Pattern: "POST " + api.BasePath + "/users/import", BodyBytes: importBytes, Stream: true},
 		{Pattern: "GET " + api.BasePath + "/users/export", Stream: true},
 		{Pattern: "POST " + api.BasePath + "/user-batches", Stream: true},
@@ -41,6 +42,8 @@ type adminTools struct {
 	templates *aaa.Templates
 	zone      *time.Location
 	sender    *operator.WebhookSender // for the test of a webhook
+	openID    *operator.OIDCOptions   // nil: operators sign in with passwords only
+	openName  string
 	log       *slog.Logger
 }
 
@@ -50,7 +53,11 @@ func newAdminTools(cfg *config.Config, dict *dictionary.Dictionary, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	return &adminTools{dict, templates, cfg.Location(), newWebhookSender(cfg), log}, nil
+	openID, err := openIDOptions(cfg.Admin.OIDC)
+	if err != nil {
+		return nil, err
+	}
+	return &adminTools{dict, templates, cfg.Location(), newWebhookSender(cfg), openID, cfg.Admin.OIDC.Name, log}, nil
 }
 
 // handler makes the API on an open store.
@@ -59,8 +66,14 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 	if err != nil {
 		return nil, nil, err
 	}
+	var provider *operator.OIDC
+	if t.openID != nil {
+		if provider, err = operators.NewOIDC(*t.openID); err != nil {
+			return nil, nil, err
+		}
+	}
 	handler, err := api.New(api.Options{
-		Store: s, Operators: operators, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
+		Store: s, Operators: operators, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
 		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
 	})
 	return handler, operators, err
