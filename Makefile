@@ -29,7 +29,7 @@ build: ## build bin/radiusd and bin/adminapi
 test: ## install what the tests need, lint, and run all tests under the race detector
 	scripts/install-test-servers
 	$(MAKE) --no-print-directory lint
-	$(GO) test $(RACE) -timeout 9m ./...
+	$(GO) test $(RACE) -timeout 20m ./...
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
