@@ -216,7 +216,8 @@ func TestOtherTokens(t *testing.T) {
 		})
 		t.Run("an access token with one bit changed", func(t *testing.T) {
 			good := signedIn.Tokens.Access
-			for i := 0; i < len(good); i += 7 {
+			last := len(good) - 1 // has bits that are no part of the signature
+			for i := 0; i <= last; i = max(i+1, min(i+7, last)) {
 				changed := []byte(good)
 				changed[i] ^= 1
 				refused(t, string(changed))

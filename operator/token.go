@@ -112,6 +112,9 @@ func (s *Service) verify(ctx context.Context, p purpose, token string) (*claims,
 	if err != nil {
 		return nil, err
 	}
+	if canonical, err := signed.CompactSerialize(); err != nil || canonical != token {
+		return nil, ErrUnauthenticated // another text for the same signature
+	}
 	payload, err := signed.Verify(key)
 	if err != nil {
 		return nil, ErrUnauthenticated
