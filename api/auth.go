@@ -100,7 +100,7 @@ func (h *auth) EndSignIn(ctx context.Context, r EndSignInRequestObject) (EndSign
 
 func (h *auth) ChangePassword(ctx context.Context, r ChangePasswordRequestObject) (ChangePasswordResponseObject, error) {
 	err := h.service.ChangePassword(ctx, principalOf(ctx), r.Body.CurrentPassword, r.Body.NewPassword)
-	var wrong *operator.InvalidError
+	var wrong *operator.FieldError
 	if errors.As(err, &wrong) {
 		return nil, invalidField("new_password", "%s", wrong.Message)
 	}

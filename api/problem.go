@@ -55,7 +55,6 @@ func problemOf(err error) *problem {
 	var p *problem
 	var throttled *operator.ThrottledError
 	var forbidden *operator.ForbiddenError
-	var wrong *operator.InvalidError
 	var unexplained *aaa.ExplainError
 	switch {
 	case errors.As(err, &p):
@@ -70,8 +69,6 @@ func problemOf(err error) *problem {
 		return invalidField(unexplained.Field, "%v", unexplained.Err)
 	case len(operatorFields(err)) > 0:
 		return invalid(operatorFields(err)...)
-	case errors.As(err, &wrong):
-		return invalidField(wrong.Field, "%s", wrong.Message)
 	case errors.Is(err, aaa.ErrNotFound), errors.Is(err, operator.ErrNotFound):
 		return problemf(http.StatusNotFound, "not_found", "%v", err)
 	case errors.Is(err, aaa.ErrExists), errors.Is(err, operator.ErrExists):

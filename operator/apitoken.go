@@ -98,16 +98,16 @@ func (t *APIToken) Validate() error {
 	t.Name = strings.TrimSpace(t.Name)
 	switch {
 	case t.Name == "":
-		return &InvalidError{"name", "is empty"}
+		return &FieldError{"name", "is empty"}
 	case t.Permissions == 0:
-		return &InvalidError{"permissions", "are empty: the token could do nothing"}
+		return &FieldError{"permissions", "are empty: the token could do nothing"}
 	case len(t.Sources) > maxSources:
-		return &InvalidError{"sources", fmt.Sprintf("are more than %d", maxSources)}
+		return &FieldError{"sources", fmt.Sprintf("are more than %d", maxSources)}
 	}
 	var sources []netip.Prefix
 	for _, p := range t.Sources {
 		if !p.IsValid() {
-			return &InvalidError{"sources", "have one that is no prefix"}
+			return &FieldError{"sources", "have one that is no prefix"}
 		}
 		sources = append(sources, p.Masked())
 	}
@@ -145,7 +145,7 @@ func (s *Service) CreateAPIToken(ctx context.Context, by Principal, n NewAPIToke
 	if !n.ExpiresAt.IsZero() {
 		t.ExpiresAt = n.ExpiresAt.UTC().Truncate(time.Microsecond)
 		if !t.ExpiresAt.After(s.now()) {
-			return nil, "", &InvalidError{"expires_at", "is past"}
+			return nil, "", &FieldError{"expires_at", "is past"}
 		}
 	}
 	if err := t.Validate(); err != nil {

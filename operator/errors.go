@@ -55,10 +55,13 @@ func (e *ForbiddenError) Error() string {
 	return fmt.Sprintf("not allowed: missing %s", e.Missing)
 }
 
-// InvalidError means that a value was refused.
-type InvalidError struct{ Field, Message string }
+// FieldError says what is wrong with one field of what somebody has entered.
+type FieldError struct {
+	Field   string // as in the tables and the API
+	Message string // what follows the field's name in a sentence, without secrets: "is empty"
+}
 
-func (e *InvalidError) Error() string { return e.Field + " " + e.Message }
+func (e *FieldError) Error() string { return e.Field + " " + e.Message }
 
 // ThrottledError means that there were too many failures for this account or from
 // this address. What was sent was not looked at.

@@ -2,10 +2,12 @@ package operator_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -97,6 +99,10 @@ func openWorld(t testing.TB, options store.Options, c *clock) *world {
 	w.store = s
 	w.Service, err = operator.New(operator.Options{Store: s, Now: c.Now, Notify: w.notify})
 	require.NoError(t, err)
+	w.HashBy(func(password, salt []byte) []byte { // TestArgon2id has the real one
+		sum := sha256.Sum256(slices.Concat(salt, password))
+		return sum[:]
+	})
 	return w
 }
 

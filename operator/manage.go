@@ -127,7 +127,7 @@ func set[T any](field, value *T) {
 
 func validateSubject(subject Subject) error {
 	if (subject.Issuer == "") != (subject.ID == "") {
-		return &InvalidError{"oidc_subject", "needs an issuer and an id"}
+		return &FieldError{"oidc_subject", "needs an issuer and an id"}
 	}
 	if err := validateText("oidc_issuer", subject.Issuer, 1000); err != nil {
 		return err

@@ -253,7 +253,7 @@ func TestAPITokens(t *testing.T) {
 
 func TestPasswords(t *testing.T) {
 	for _, password := range []string{"", "short", "elevenchars", "password1234", "PassWord1234", "aaaaaaaaaaaaaaaa", "abcabcabcabc", "alicealice12", "alice2024!!!!", strings.Repeat("é", 200), "violet\xffcactus drums"} {
-		var invalid *operator.InvalidError
+		var invalid *operator.FieldError
 		assert.ErrorAs(t, operator.ValidatePassword("alice", password), &invalid, "%q", password)
 	}
 	for _, password := range []string{rightPassword, "twelve chars", "пароль из слов", "            x"} {
@@ -269,7 +269,7 @@ func TestChangePassword(t *testing.T) {
 		by, err := w.Authenticate(ctx, tokens.Access, here)
 		require.NoError(t, err)
 		require.ErrorIs(t, w.ChangePassword(ctx, by, wrongPassword, "another good secret"), operator.ErrBadCredentials)
-		var invalid *operator.InvalidError
+		var invalid *operator.FieldError
 		require.ErrorAs(t, w.ChangePassword(ctx, by, rightPassword, "short"), &invalid)
 		w.clock.add(time.Second)
 		require.NoError(t, w.ChangePassword(ctx, by, rightPassword, "another good secret"))

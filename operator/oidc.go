@@ -71,7 +71,7 @@ func (s *Service) NewOIDC(options OIDCOptions) (*OIDC, error) {
 		{"issuer", options.Issuer}, {"client_id", options.ClientID}, {"redirect_url", options.RedirectURL},
 	} {
 		if required.value == "" {
-			return nil, &InvalidError{required.name, "is empty"}
+			return nil, &FieldError{required.name, "is empty"}
 		}
 	}
 	if options.Client == nil {

@@ -96,17 +96,17 @@ func NormalizeName(name string) string { return strings.ToLower(strings.TrimSpac
 // others.
 func ValidateName(name string) error {
 	if name == "" {
-		return &InvalidError{"name", "is empty"}
+		return &FieldError{"name", "is empty"}
 	}
 	if len(name) > maxName {
-		return &InvalidError{"name", fmt.Sprintf("is longer than %d characters", maxName)}
+		return &FieldError{"name", fmt.Sprintf("is longer than %d characters", maxName)}
 	}
 	for i := range len(name) {
 		c := name[i]
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || i > 0 && strings.IndexByte("._-@+", c) >= 0 {
 			continue
 		}
-		return &InvalidError{"name", "may only have a-z, 0-9 and . _ - @ +, and must begin with a letter or digit"}
+		return &FieldError{"name", "may only have a-z, 0-9 and . _ - @ +, and must begin with a letter or digit"}
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (o *Operator) Validate() error {
 	}
 	if o.Email = strings.TrimSpace(o.Email); o.Email != "" {
 		if a, err := mail.ParseAddress(o.Email); err != nil || a.Address != o.Email || len(o.Email) > maxEmail {
-			return &InvalidError{"email", "is not an address for electronic mail"}
+			return &FieldError{"email", "is not an address for electronic mail"}
 		}
 	}
 	o.Roles = slices.Compact(slices.Sorted(slices.Values(o.Roles)))
@@ -133,9 +133,9 @@ func (o *Operator) Validate() error {
 func validateText(field, s string, longest int) error {
 	switch {
 	case len(s) > longest:
-		return &InvalidError{field, fmt.Sprintf("is longer than %d octets", longest)}
+		return &FieldError{field, fmt.Sprintf("is longer than %d octets", longest)}
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return &InvalidError{field, "has characters that are not text"}
+		return &FieldError{field, "has characters that are not text"}
 	}
 	return nil
 }

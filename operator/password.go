@@ -28,7 +28,7 @@ var commonPasswords string
 
 // ValidatePassword checks a new password of the operator of that name.
 func ValidatePassword(name, password string) error {
-	invalid := func(message string) error { return &InvalidError{"password", message} }
+	invalid := func(message string) error { return &FieldError{"password", message} }
 	lower := strings.ToLower(password)
 	switch {
 	case !utf8.ValidString(password):

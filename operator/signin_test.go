@@ -1,8 +1,10 @@
 package operator_test
 
 import (
+	"encoding/base64"
 	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/argon2"
 
 	"radiusd/operator"
 )
@@ -187,7 +190,7 @@ func TestHashesAreBounded(t *testing.T) {
 	w.add("alice", "support")
 	release := make(chan struct{})
 	var running, most atomic.Int32
-	w.SlowHashes(func(_, _ []byte) []byte {
+	w.HashBy(func(_, _ []byte) []byte {
 		if n := running.Add(1); n > most.Load() {
 			most.Store(n)
 		}
@@ -212,3 +215,23 @@ func TestHashesAreBounded(t *testing.T) {
 }
 
 func addrOf(a [16]byte) netip.Addr { return netip.AddrFrom16(a) }
+
+// TestArgon2id has passwords hashed as outside of tests.
+func TestArgon2id(t *testing.T) {
+	w := sqliteWorld(t)
+	w.HashBy(operator.Argon2id)
+	alice := w.add("alice", "support")
+	w.signIn("alice")
+	_, err := w.SignIn(t.Context(), "alice", wrongPassword, here)
+	require.ErrorIs(t, err, operator.ErrBadCredentials)
+	stored, err := w.store.OperatorByID(t.Context(), alice.ID)
+	require.NoError(t, err)
+	rest, ok := strings.CutPrefix(string(stored.PasswordHash), "$argon2id$v=19$m=19456,t=2,p=1$")
+	require.True(t, ok, "of the cost that OWASP asks for")
+	saltText, keyText, _ := strings.Cut(rest, "$")
+	salt, err := base64.RawStdEncoding.DecodeString(saltText)
+	require.NoError(t, err)
+	key, err := base64.RawStdEncoding.DecodeString(keyText)
+	require.NoError(t, err)
+	require.Equal(t, argon2.IDKey([]byte(rightPassword), salt, 2, 19*1024, 1, 32), key)
+}

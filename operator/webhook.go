@@ -58,12 +58,15 @@ func ParseWebhookSecret(text string) ([]byte, error) {
 	if err != nil || !strings.HasPrefix(text, webhookSecretPrefix) {
 		return nil, errors.New("the secret is not whsec_ and base64")
 	}
-	return secret, checkWebhookSecret(secret)
+	if err := checkWebhookSecret(secret); err != nil {
+		return nil, fmt.Errorf("the secret %w", err)
+	}
+	return secret, nil
 }
 
 func checkWebhookSecret(secret []byte) error {
 	if len(secret) < 24 || len(secret) > 64 {
-		return fmt.Errorf("the secret has %d octets: want 24 to 64", len(secret))
+		return fmt.Errorf("has %d octets: want 24 to 64", len(secret))
 	}
 	return nil
 }
@@ -76,16 +79,16 @@ func (w *Webhook) Validate() error {
 		errs = append(errs, &FieldError{field, fmt.Sprintf(format, args...)})
 	}
 	if w.Name == "" || len(w.Name) > 253 || !utf8.ValidString(w.Name) || strings.ContainsFunc(w.Name, unicode.IsControl) {
-		fail("name", "the name is not a text of 1 to 253 octets")
+		fail("name", "is not a text of 1 to 253 octets")
 	}
 	u, err := url.Parse(w.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		fail("url", "the URL is not one like https://example.org/hook") // not the URL itself: it may hold a token
+		fail("url", "is not one like https://example.org/hook") // not the URL itself: it may hold a token
 	case u.User != nil:
-		fail("url", "the URL must not hold a user and password")
+		fail("url", "must not hold a user and password")
 	case len(w.URL) > 2048:
-		fail("url", "the URL is longer than 2048 octets")
+		fail("url", "is longer than 2048 octets")
 	}
 	if err := checkWebhookSecret(w.Secret); err != nil {
 		fail("secret", "%v", err)
@@ -95,19 +98,11 @@ func (w *Webhook) Validate() error {
 	}
 	for i, pattern := range w.Events {
 		if name := strings.TrimSuffix(pattern, ".*"); name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_.") != "" {
-			fail(fmt.Sprintf("events[%d]", i), "event %q is not a kind like user.created or user.*", pattern)
+			fail(fmt.Sprintf("events[%d]", i), "%q is not a kind like user.created or user.*", pattern)
 		}
 	}
 	return errors.Join(errs...)
 }
-
-// FieldError says what is wrong with one field of what somebody has entered.
-type FieldError struct {
-	Field   string // as in the tables and the API
-	Message string // a sentence without secrets
-}
-
-func (e *FieldError) Error() string { return e.Message }
 
 // Wants reports whether the webhook takes events of a kind.
 func (w *Webhook) Wants(kind string) bool {

@@ -59,7 +59,7 @@ func fieldErrors(err error) error {
 	var list []error
 	for _, err := range joined.Unwrap() {
 		if wrong := (*operator.FieldError)(nil); errors.As(err, &wrong) {
-			err = &aaa.FieldError{Field: wrong.Field, Message: wrong.Message}
+			err = &aaa.FieldError{Field: wrong.Field, Message: wrong.Error()}
 		}
 		list = append(list, err)
 	}

@@ -54,7 +54,7 @@ func (a *app) withOperators(ctx context.Context, fn func(s *operator.Service, by
 			return err
 		}
 		err = fn(service, localPrincipal())
-		var invalid *operator.InvalidError
+		var invalid *operator.FieldError
 		if errors.As(err, &invalid) || errors.Is(err, operator.ErrUnknownRole) {
 			return usagef("%v", err)
 		}

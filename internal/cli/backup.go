@@ -41,7 +41,8 @@ installation there.`,
   radiusd backup radiusd.backup --passphrase-stdin --with-master-key < passphrase
   radiusd backup verify radiusd.backup --identity backup.key
   radiusd backup - --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p > /mnt/radiusd.backup`,
-		Args: arguments("FILE"),
+		Args:              arguments("FILE"),
+		ValidArgsFunction: completeFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			keys, err := a.backupRecipients(recipients, passphrase)
 			if err != nil {
@@ -181,7 +182,8 @@ func (a *app) backupVerifyCommand() *cobra.Command {
 needs no store. FILE may be -, for standard input.`,
 		Example: `  radiusd backup verify radiusd.backup --identity backup.key
   radiusd backup verify radiusd.backup --passphrase-stdin -o json`,
-		Args: arguments("FILE"),
+		Args:              arguments("FILE"),
+		ValidArgsFunction: completeFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			b, err := a.openBackup(args[0], flags)
 			if err != nil {
@@ -225,8 +227,9 @@ func (a *app) backupKeygenCommand() *cobra.Command {
 		Long: `Makes a key of age and writes its secret part to FILE, which must not exist, and its
 public part to standard output. Only the public part is needed to make backups: keep
 the file away from the server, and twice.`,
-		Example: "  radiusd backup keygen backup.key",
-		Args:    arguments("FILE"),
+		Example:           "  radiusd backup keygen backup.key",
+		Args:              arguments("FILE"),
+		ValidArgsFunction: completeFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			identity, err := age.GenerateX25519Identity()
 			if err != nil {

@@ -26,6 +26,14 @@ func completeFlagFunc(c *cobra.Command, flag string, complete cobra.CompletionFu
 	}
 }
 
+// completeFile leaves the first argument to the shell, which knows files.
+func completeFile(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
 // first completes the first argument only.
 func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {

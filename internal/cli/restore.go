@@ -158,7 +158,8 @@ their journals what came after the backup.`,
 		Example: `  radiusd restore radiusd.backup --identity backup.key
   radiusd restore radiusd.backup --identity backup.key --replace --yes
   radiusd restore radiusd.backup --passphrase-stdin --config /etc/radiusd/postgres.yaml`,
-		Args: arguments("FILE"),
+		Args:              arguments("FILE"),
+		ValidArgsFunction: completeFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := a.loadConfig()
 			if err != nil {
