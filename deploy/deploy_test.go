@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/require"
@@ -139,7 +140,12 @@ func serve(t testing.TB) *running {
 			answer, err := http.Get(line.Admin + "/api/docs") // something to count
 			require.NoError(t, err)
 			answer.Body.Close()
-			return &running{base: "http://" + line.Metrics}
+			server := &running{base: "http://" + line.Metrics}
+			// It is counted when its handler returns, which may be after its answer.
+			require.Eventually(t, func() bool {
+				return strings.Contains(server.get(t, "/metrics"), "\nradiusd_api_requests_total{")
+			}, 30*time.Second, 10*time.Millisecond)
+			return server
 		}
 	}
 	t.Fatalf("the server did not start: %s", &log)

@@ -143,15 +143,20 @@ func TestBatchGoesOnWithoutItsCommand(t *testing.T) {
 		require.Less(t, seen(), count)
 
 		server = site.start()
-		require.Eventually(t, func() bool { return seen() == count }, 2*patience, 50*time.Millisecond)
-		// What the command had taken and not recorded, if anything, is asked for again
-		// when its lease is over: a minute, so here only what is certain.
+		// What the command had leased and not sent waits for the lease to be over, a minute.
+		require.Eventually(t, func() bool { return seen() == count }, time.Minute+2*patience, 50*time.Millisecond)
+		// What the command had sent and not recorded, if anything, is asked for again
+		// when its lease is over: a minute, so here only what is certain. An outcome is
+		// recorded after its answer, so it may be seen later.
 		states := map[any]int{}
-		for _, row := range site.rows("session", "actions") {
-			states[row["state"]]++
-		}
-		assert.Equal(t, count, states["acknowledged"]+states["sent"])
-		assert.GreaterOrEqual(t, states["acknowledged"], count-5)
+		require.Eventually(t, func() bool {
+			clear(states)
+			for _, row := range site.rows("session", "actions") {
+				states[row["state"]]++
+			}
+			return states["acknowledged"] >= count-5
+		}, patience, 50*time.Millisecond, "%v", states)
+		assert.Equal(t, count, states["acknowledged"]+states["sent"], "%v", states)
 		require.Zero(t, server.terminate())
 	})
 }
