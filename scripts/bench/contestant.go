@@ -120,6 +120,7 @@ type server struct {
 	acct     string
 	metrics  string // address; empty: it has none
 	database string
+	folder   string
 	users    int
 	nases    int           // as an instance has them
 	loaded   time.Duration // from its start until it was ready

@@ -35,7 +35,7 @@ func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 	if err := os.MkdirAll(i.folder, 0o700); err != nil {
 		return err
 	}
-	s := &server{users: i.users, nases: i.nases, database: i.database}
+	s := &server{users: i.users, nases: i.nases, database: i.database, folder: i.folder}
 	for _, address := range []*string{&s.auth, &s.acct, &s.metrics} {
 		port, err := testbed.FreePort()
 		if err != nil {

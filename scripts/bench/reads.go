@@ -37,15 +37,14 @@ const (
 // startAdminAPI starts an admin API on the database of a server, on the load generator's
 // core, and returns its address and a token for it.
 func (b *bench) startAdminAPI(ctx context.Context, s *server) (base, token string, stop func() error, err error) {
-	folder := filepath.Join(b.bed.Dir, s.database)
 	port, err := testbed.FreePort()
 	if err != nil {
 		return "", "", nil, err
 	}
 	program := filepath.Join(filepath.Dir(b.radiusd), "adminapi")
-	config := filepath.Join(folder, "adminapi.yaml")
+	config := filepath.Join(s.folder, "adminapi.yaml")
 	settings := fmt.Sprintf("data_dir: %s\nmaster_key_file: %s\nstore: {url: %q}\nadmin: {listen: \"127.0.0.1:%d\"}\n",
-		filepath.Join(folder, "admin"), filepath.Join(folder, "data", "master.key"), b.postgres.URL(s.database), port)
+		filepath.Join(s.folder, "admin"), filepath.Join(s.folder, "data", "master.key"), b.postgres.URL(s.database), port)
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
 		return "", "", nil, err
 	}
