@@ -12,6 +12,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/operator"
+	"radiusd/report"
 )
 
 // problem is an answer that is an error (RFC 9457). Handlers return it, or an error
@@ -115,6 +116,8 @@ func problemOf(err error) *problem {
 		return problemf(http.StatusUnauthorized, "unauthenticated", "sign in first: the token is missing, has expired or was revoked")
 	case errors.Is(err, aaa.ErrUnreachable), errors.Is(err, operator.ErrUnavailable):
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: "the store cannot be reached at the moment", retryAfter: time.Second, err: err}
+	case errors.Is(err, report.ErrUnavailable):
+		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: report.ErrUnavailable.Error() + "; the server's log says why", err: err}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: "the request took too long", retryAfter: time.Second, err: err}
 	}

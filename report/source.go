@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -9,6 +10,10 @@ import (
 
 	"radiusd/aaa"
 )
+
+// ErrUnavailable means that a source cannot answer until an operator has mended
+// something.
+var ErrUnavailable = errors.New("the database of the reports cannot be used")
 
 // Source answers the queries of reports. All methods block, call fn for each row
 // in the order that the query says, end with the first error of fn, which they

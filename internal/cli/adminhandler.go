@@ -16,6 +16,7 @@ import (
 	"radiusd/internal/httpserver"
 	"radiusd/operator"
 	"radiusd/store"
+	"radiusd/store/clickhouse"
 )
 
 // importBytes bounds the body of an import: some million users.
@@ -44,6 +45,7 @@ type adminTools struct {
 	sender    *operator.WebhookSender // for the test of a webhook
 	openID    *operator.OIDCOptions   // nil: operators sign in with passwords only
 	openName  string
+	reports   *reportSource // nil: the store answers them
 	log       *slog.Logger
 }
 
@@ -57,7 +59,13 @@ func newAdminTools(cfg *config.Config, dict *dictionary.Dictionary, log *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	return &adminTools{dict, templates, cfg.Location(), newWebhookSender(cfg), openID, cfg.Admin.OIDC.Name, log}, nil
+	t := &adminTools{
+		dict: dict, templates: templates, zone: cfg.Location(), sender: newWebhookSender(cfg), openID: openID, openName: cfg.Admin.OIDC.Name, log: log,
+	}
+	if cfg.ClickHouse.URL != "" {
+		t.reports = &reportSource{open: func(ctx context.Context) (history *clickhouse.Store, away, err error) { return openReports(ctx, cfg, log) }, log: log}
+	}
+	return t, nil
 }
 
 // handler makes the API on an open store.
@@ -72,11 +80,27 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 			return nil, nil, err
 		}
 	}
-	handler, err := api.New(api.Options{
+	options := api.Options{
 		Store: s, Operators: operators, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
 		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
-	})
+	}
+	if t.reports != nil {
+		t.reports.sql = s
+		options.Reports = t.reports
+	}
+	handler, err := api.New(options)
 	return handler, operators, err
+}
+
+// close ends what requests have used.
+func (t *adminTools) close() {
+	t.sender.Close()
+	if t.reports == nil {
+		return
+	}
+	if err := t.reports.close(); err != nil {
+		t.log.Warn("close ClickHouse", "error", err)
+	}
 }
 
 // tellActor tells the access log who was let in.

@@ -157,7 +157,7 @@ func (a *adminHTTP) begin(ctx context.Context, operators *operator.Service) bool
 
 // stop ends the listener after the requests in flight.
 func (a *adminHTTP) stop(ctx context.Context) error {
-	defer a.tools.sender.Close()
+	defer a.tools.close()
 	if err := a.server.Shutdown(ctx); err != nil {
 		return fmt.Errorf("stop the admin API: %w", err)
 	}

@@ -14,7 +14,6 @@ import (
 	"radiusd/config"
 	"radiusd/report"
 	"radiusd/store"
-	"radiusd/store/clickhouse"
 )
 
 func (a *app) reportCommand() *cobra.Command {
@@ -140,17 +139,18 @@ func (a *app) runReport(ctx context.Context, r *report.Report, given report.Argu
 		return usagef("--source: the configuration names no ClickHouse (clickhouse.url)")
 	}
 	if cfg.ClickHouse.URL != "" && source != sourceSQL {
-		options := clickhouseOptions(cfg, "", a.logger(cfg, nil))
-		options.AutoMigrate = false
-		history, err := clickhouse.Open(ctx, options)
-		if err == nil {
+		history, away, err := openReports(ctx, cfg, a.logger(cfg, nil))
+		if err == nil && away == nil {
 			defer history.Close()
 			return write(history)
 		}
-		if source == sourceClickHouse || !errors.Is(err, clickhouse.ErrUnreachable) {
+		if err == nil && source == sourceClickHouse {
+			err = away
+		}
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(a.stderr, "warning: %v; reading the store instead\n", err)
+		fmt.Fprintf(a.stderr, "warning: %v; reading the store instead\n", away)
 	}
 	return a.withStore(ctx, func(_ *config.Config, s *store.Store) error { return write(s) })
 }
