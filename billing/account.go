@@ -1,0 +1,57 @@
+package billing
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Account is all that a billing run needs to know of one user.
+type Account struct {
+	UserID        uuid.UUID
+	Username      string
+	Buyer         Party
+	Subscriptions []Subscription // those that have not ended, and those with something to charge still
+	// NextRates are the rates that subscriptions change to (NextRateID).
+	NextRates []Rate
+	// Usage is what was used on each day since the earliest day that Compute may look at
+	// (see UsageSince), in order.
+	Usage []DayUsage
+	// Hours is the same for the hours of UsageTerms.Hours, by that text.
+	Hours map[string][]DayUsage
+	// Rated are the usage and adjustment charges of periods that end after
+	// UsageSince, in order of their making.
+	Rated []Charge
+	// Pending are charges that are on no invoice yet.
+	Pending []Charge
+}
+
+// RunOptions are what is the same for all accounts of a run.
+type RunOptions struct {
+	// AsOf is the day the run is for: it charges what is due on it and before.
+	AsOf     Date
+	Location *time.Location
+	Taxes    []TaxRate
+	Seller   Party
+	Series   string // of invoices
+	// SettleDays is how long after a period its usage is rated, so that late records
+	// are in; what comes later still becomes an adjustment.
+	SettleDays int
+	// LookBack is how many days back rated usage is looked at again for records that
+	// came late.
+	LookBack int
+	RunID    uuid.UUID
+	Now      time.Time // of created_at
+}
+
+// Bill is what a run makes of an account. An account without anything due has an empty
+// one.
+type Bill struct {
+	// Charges are new.
+	Charges []Charge
+	// Subscriptions are those that changed: what has been charged, state, rate.
+	Subscriptions []Subscription
+	// Invoices are to be issued, at most one for each currency, without numbers. They
+	// have all charges that were pending or are new.
+	Invoices []Invoice
+}

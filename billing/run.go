@@ -1,0 +1,41 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ErrRunning means that another process bills at the moment.
+var ErrRunning = errors.New("another billing run is at work")
+
+// Run is a billing run for a day. A run that was killed is found again and goes on
+// after its cursor.
+type Run struct {
+	ID         uuid.UUID
+	AsOf       Date
+	Cursor     uuid.UUID // the last account that is done
+	Accounts   int       // looked at
+	Charges    int
+	Invoices   int
+	Failed     int // accounts that could not be billed; why stands in billing_run_failures
+	StartedAt  time.Time
+	FinishedAt time.Time // zero: unfinished
+}
+
+// RunStore is what a billing run works on.
+type RunStore interface {
+	// BeginRun returns the unfinished run of that day, or a new one, and holds the only
+	// right to bill until release is called or the process ends. It fails with
+	// ErrRunning if somebody else has it.
+	BeginRun(ctx context.Context, asOf Date) (run Run, release func(), err error)
+	// BillAccounts reads the next accounts after the run's cursor, at most limit, that
+	// may have something to charge, in the order of their ids, has compute make a bill of
+	// each, writes the bills, gives the invoices their numbers in that order, posts them,
+	// and moves the cursor, all in one transaction. Credit that a user has is allocated
+	// to the new invoice. An account that compute or its bill fails for is counted and
+	// left as it was. The run that it returns is finished when there were none left.
+	BillAccounts(ctx context.Context, run Run, limit int, compute func(*Account) (*Bill, error)) (Run, error)
+}

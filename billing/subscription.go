@@ -1,0 +1,109 @@
+package billing
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Subscription is a user's plan with the terms it was bought at.
+type Subscription struct {
+	ID       uuid.UUID // UUIDv7
+	UserID   uuid.UUID
+	Username string // as the user is called now; not written
+	Rate     Rate   // written as rate_id
+	State    SubscriptionState
+	Start    Date // the first day
+	// End is the day after the last one; no day: it goes on.
+	End Date
+	// Anchor is where the periods begin that are not on a fixed billing day: Start, or
+	// the day after the trial.
+	Anchor Date
+	// ChargedUntil is the day up to which (and without) the price has been charged, and
+	// RatedUntil the same for usage. They move forward with the charges, in one
+	// transaction.
+	ChargedUntil, RatedUntil Date
+	// NextRateID replaces the rate on NextFrom, a change at the end of a period.
+	NextRateID uuid.UUID
+	NextFrom   Date
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+}
+
+// SubscriptionState says where a subscription stands.
+type SubscriptionState string
+
+// The states of subscriptions.
+const (
+	SubscriptionTrial     SubscriptionState = "trial"
+	SubscriptionActive    SubscriptionState = "active"
+	SubscriptionGrace     SubscriptionState = "grace"     // overdue, and still served
+	SubscriptionSuspended SubscriptionState = "suspended" // by dunning, or for want of credit
+	SubscriptionEnded     SubscriptionState = "ended"
+)
+
+// Charge is a part of a bill: what for, how much, and from what it was computed. It
+// never changes but for being put on an invoice.
+type Charge struct {
+	// ID is made from what is charged (subscription, kind, metric, period and how
+	// often it was rated), so that computing it again makes the same one.
+	ID             uuid.UUID
+	UserID         uuid.UUID
+	SubscriptionID uuid.UUID // zero: none, as a charge made by hand
+	Kind           ChargeKind
+	Description    string
+	Period         Span // what it is for; zero: a moment
+	Currency       Currency
+	// Quantity of Unit at UnitPrice; for usage what is beyond the allowance.
+	Quantity  Decimal
+	Unit      string // day, period, seconds, octets, …; as UNECE Rec 20 where it goes onto an invoice
+	UnitPrice Decimal
+	// Amount is signed: a credit is negative. It contains the tax if TaxIncluded.
+	Amount      Amount
+	TaxClass    string
+	TaxIncluded bool
+	// Inputs are what the amount was computed from.
+	Inputs    Inputs
+	InvoiceID uuid.UUID // zero: not on one yet
+	CreatedAt time.Time
+}
+
+// ChargeKind says what a charge is for.
+type ChargeKind string
+
+// The kinds of charges.
+const (
+	ChargeSetup      ChargeKind = "setup"
+	ChargePeriod     ChargeKind = "period"
+	ChargeUsage      ChargeKind = "usage"
+	ChargeAdjustment ChargeKind = "adjustment" // of usage that was rated before its records had all come
+	ChargeProration  ChargeKind = "proration"  // credit for days that were paid and not had
+	ChargeManual     ChargeKind = "manual"
+)
+
+// Inputs are what a charge was computed from, enough to compute it again. They are
+// kept with the charge as JSON.
+type Inputs struct {
+	RateID uuid.UUID `json:"rate_id,omitzero"`
+	// Days of Of days were charged, in a broken period.
+	Days int `json:"days,omitempty"`
+	Of   int `json:"of,omitempty"`
+	// Usage is what was used on each day of the period, as known then.
+	Metric    Metric     `json:"metric,omitempty"`
+	Terms     int        `json:"terms,omitempty"` // which of the rate's usage terms
+	Usage     []DayUsage `json:"usage,omitempty"`
+	Allowance uint64     `json:"allowance,omitempty"` // with what was carried over
+	Carried   uint64     `json:"carried,omitempty"`   // of that
+	// Adjusts is the charge, and Before what had been charged for the same usage until
+	// then.
+	Adjusts uuid.UUID `json:"adjusts,omitzero"`
+	Before  Amount    `json:"before,omitempty"`
+}
+
+// DayUsage is what a user used on a day (usage_daily), or at certain hours of it.
+type DayUsage struct {
+	Day      Date   `json:"day"`
+	Seconds  uint64 `json:"seconds,omitempty"`
+	Upload   uint64 `json:"upload,omitempty"`   // octets from the user
+	Download uint64 `json:"download,omitempty"` // octets to the user
+}
