@@ -22,7 +22,7 @@ func patched[T any](s *specification, schema string, present T, patch MergePatch
 		return result, fmt.Errorf("patch %s: %w", schema, err)
 	}
 	document = merge(document, patch)
-	if err := s.check(s.schema(schema), document); err != nil {
+	if err := s.check(schema, document); err != nil {
 		return result, err
 	}
 	if text, err = json.Marshal(document); err != nil {

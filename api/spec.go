@@ -8,9 +8,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/google/uuid"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"radiusd/operator"
 )
@@ -27,9 +28,8 @@ func SpecYAML() []byte { return specYAML }
 // specification is openapi.yaml, read.
 type specification struct {
 	doc        *openapi3.T
-	json       []byte // for clients that want no YAML
-	options    []openapi3.SchemaValidationOption
-	operations map[string]*operation // by pattern, as http.ServeMux takes it
+	operations map[string]*operation         // by pattern, as http.ServeMux takes it
+	inputs     map[string]*jsonschema.Schema // what patches make, by name in the components
 }
 
 // operation is what the specification says of one method of one path.
@@ -43,6 +43,8 @@ type operation struct {
 	permission operator.Permission // if access is byPermission
 	idempotent bool                // takes an Idempotency-Key
 	ignores    bool                // ignores query parameters that it does not know
+	parameters []parameter         // with those of its path
+	body       *jsonschema.Schema  // of JSON; nil: it takes none
 }
 
 // access says who may call an operation.
@@ -63,21 +65,19 @@ func readSpecification() (*specification, error) {
 	if err := doc.Validate(context.Background()); err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
-	doc.SetStringFormatValidator("uuid", openapi3.NewCallbackValidator(func(s string) error {
-		if _, err := uuid.Parse(s); err != nil || len(s) != 36 {
-			return errors.New("is not a UUID")
-		}
-		return nil
-	}))
-	s := &specification{doc: doc, operations: map[string]*operation{}}
-	s.options = append(doc.GetSchemaValidationOptions(), openapi3.EnableFormatValidation())
-	if s.json, err = json.Marshal(doc); err != nil {
+	text, err := json.Marshal(doc)
+	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
+	compiled, err := newSchemas(text)
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	s := &specification{doc: doc, operations: map[string]*operation{}, inputs: map[string]*jsonschema.Schema{}}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			o := &operation{Operation: op, id: op.OperationID, method: method, path: path, item: item}
-			if err := o.readAccess(); err != nil {
+			if err := errors.Join(o.readAccess(), s.compile(o, compiled)); err != nil {
 				return nil, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
 			}
 			o.ignores, _ = op.Extensions["x-ignores-parameters"].(bool)
@@ -86,6 +86,30 @@ func readSpecification() (*specification, error) {
 		}
 	}
 	return s, nil
+}
+
+// compile makes what the operation's requests are held against.
+func (s *specification) compile(o *operation, schemas *schemas) (err error) {
+	method := strings.ToLower(o.method)
+	ofPath, err := schemas.parameters(o.item.Parameters, "paths", o.path)
+	if err != nil {
+		return err
+	}
+	own, err := schemas.parameters(o.Parameters, "paths", o.path, method)
+	if err != nil {
+		return err
+	}
+	o.parameters = append(ofPath, own...)
+	if o.RequestBody != nil && o.RequestBody.Value.Content[jsonType] != nil {
+		at := placeOf(o.RequestBody.Ref, "paths", o.path, method, "requestBody")
+		if o.body, err = schemas.at(append(at, "content", jsonType, "schema")...); err != nil {
+			return err
+		}
+	}
+	if name, patches := o.Extensions["x-patch-of"].(string); patches {
+		s.inputs[name], err = schemas.at("components", "schemas", name)
+	}
+	return err
 }
 
 // readAccess reads x-permission. Every operation must have one.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -14,103 +13,95 @@ import (
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
 )
+
+// jsonType is the media type of bodies that are not files.
+const jsonType = "application/json"
 
 // validate holds a request against what the specification says of its operation. It
 // leaves the body to be read again.
 func (s *specification) validate(o *operation, r *http.Request) error {
-	query, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return problemf(http.StatusBadRequest, "malformed_request", "the query is not one of name=value&name=value, percent-encoded")
-	}
-	for name, values := range query {
-		known := o.Parameters.GetByInAndName(openapi3.ParameterInQuery, name) != nil
-		if !known && !o.ignores {
-			return problemf(http.StatusBadRequest, "malformed_request", "there is no parameter %q", name)
-		}
-		for _, value := range values {
-			if !isText(value) {
-				return problemf(http.StatusBadRequest, "malformed_request", "parameter %s is not text", name)
-			}
-		}
-		if len(values) > 1 && known {
-			return problemf(http.StatusBadRequest, "malformed_request", "parameter %s is given twice", name)
-		}
-	}
-	pathParameters := map[string]string{}
-	for _, p := range o.item.Parameters {
-		value := r.PathValue(p.Value.Name)
-		if !isText(value) {
-			return problemf(http.StatusBadRequest, "malformed_request", "%s is not text", p.Value.Name)
-		}
-		pathParameters[p.Value.Name] = value
-	}
-	isJSON, err := checkContentType(o, r)
+	query, err := parseQuery(o, r.URL.RawQuery)
 	if err != nil {
 		return err
 	}
-	if o.RequestBody != nil && isJSON {
-		if err := checkJSON(r); err != nil {
+	var wrong broken
+	for i := range o.parameters {
+		if err := wrong.holdParameter(&o.parameters[i], r, query); err != nil {
 			return err
 		}
 	}
-	err = openapi3filter.ValidateRequest(r.Context(), &openapi3filter.RequestValidationInput{
-		Request:    r,
-		PathParams: pathParameters,
-		Route:      &routers.Route{Spec: s.doc, Path: o.path, PathItem: o.item, Method: o.method, Operation: o.Operation},
-		Options: &openapi3filter.Options{
-			MultiError: true, ExcludeRequestBody: !isJSON, SkipSettingDefaults: true,
-			AuthenticationFunc:      openapi3filter.NoopAuthenticationFunc, // see guard
-			SchemaValidationOptions: s.options,
-		},
-	})
-	return explainValidation(err)
+	if o.body != nil {
+		if err := checkContentType(o, r); err != nil {
+			return err
+		}
+		body, err := readJSON(r)
+		if err != nil {
+			return err
+		}
+		wrong.hold(o.body, "", body)
+	}
+	return wrong.problem()
 }
 
-// checkContentType refuses a body in another form than the operation takes, and
-// reports whether it is JSON.
-func checkContentType(o *operation, r *http.Request) (isJSON bool, err error) {
-	if o.RequestBody == nil {
-		return false, nil
+// parseQuery refuses parameters that the operation does not know, and what is no text.
+func parseQuery(o *operation, text string) (url.Values, error) {
+	query, err := url.ParseQuery(text)
+	if err != nil {
+		return nil, problemf(http.StatusBadRequest, "malformed_request", "the query is not one of name=value&name=value, percent-encoded")
 	}
-	content := o.RequestBody.Value.Content
-	if content["application/json"] == nil {
-		return false, nil // a file
+	for name, values := range query {
+		known := slices.ContainsFunc(o.parameters, func(p parameter) bool { return p.in == openapi3.ParameterInQuery && p.name == name })
+		if !known && !o.ignores {
+			return nil, problemf(http.StatusBadRequest, "malformed_request", "there is no parameter %q", name)
+		}
+		for _, value := range values {
+			if !isText(value) {
+				return nil, problemf(http.StatusBadRequest, "malformed_request", "parameter %s is not text", name)
+			}
+		}
+		if len(values) > 1 && known {
+			return nil, problemf(http.StatusBadRequest, "malformed_request", "parameter %s is given twice", name)
+		}
 	}
+	return query, nil
+}
+
+// checkContentType refuses a body in another form than the operation takes.
+func checkContentType(o *operation, r *http.Request) error {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if mediaType == "application/merge-patch+json" && o.method == http.MethodPatch {
-		mediaType = "application/json"
+		mediaType = jsonType
 		r.Header.Set("Content-Type", mediaType)
 	}
-	if err != nil || mediaType != "application/json" {
-		return false, problemf(http.StatusUnsupportedMediaType, "unsupported_media_type", "want Content-Type: application/json")
+	if err != nil || mediaType != jsonType {
+		return problemf(http.StatusUnsupportedMediaType, "unsupported_media_type", "want Content-Type: application/json")
 	}
-	return true, nil
+	return nil
 }
 
-// checkJSON refuses a body that is not one JSON value of text that a database can hold.
-func checkJSON(r *http.Request) error {
+// readJSON reads a body, which it leaves to be read again. It refuses one that is not one
+// JSON value of text that a database can hold.
+func readJSON(r *http.Request) (value any, err error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return problemf(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than %d octets", tooLarge.Limit)
+			return nil, problemf(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than %d octets", tooLarge.Limit)
 		}
-		return problemf(http.StatusBadRequest, "malformed_request", "the body could not be read")
+		return nil, problemf(http.StatusBadRequest, "malformed_request", "the body could not be read")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	if !utf8.Valid(body) {
-		return problemf(http.StatusBadRequest, "malformed_request", "the body is not UTF-8")
+		return nil, problemf(http.StatusBadRequest, "malformed_request", "the body is not UTF-8")
 	}
 	if err := checkTokens(json.NewDecoder(bytes.NewReader(body))); err != nil {
-		return err
+		return nil, err
 	}
-	if rest := bytes.TrimSpace(body); len(rest) == 0 || !json.Valid(rest) {
-		return problemf(http.StatusBadRequest, "malformed_request", "the body is not one JSON value")
+	if err := json.Unmarshal(body, &value); err != nil {
+		return nil, problemf(http.StatusBadRequest, "malformed_request", "the body is not one JSON value")
 	}
-	return nil
+	return value, nil
 }
 
 // checkTokens reads JSON to its end. It refuses what is nested too deeply, texts with a
@@ -165,107 +156,10 @@ const maxDepth = 32
 // isText reports whether a database takes s as text.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// check holds a value, as json.Unmarshal gives it, against a schema.
-func (s *specification) check(schema *openapi3.Schema, value any) error {
-	options := append(slices.Clone(s.options), openapi3.MultiErrors(), openapi3.VisitAsRequest(), openapi3.EnableJSONSchema2020())
-	return explainValidation(schema.VisitJSON(value, options...))
-}
-
-// explainValidation turns the validator's errors into a problem.
-func explainValidation(err error) error {
-	if err == nil {
-		return nil
-	}
-	var fields []FieldError
-	var malformed error
-	collectValidation(err, "", func(field, message string) {
-		fields = append(fields, FieldError{Field: field, Message: message})
-	}, func(err error) { malformed = err })
-	if malformed != nil || len(fields) == 0 {
-		return problemf(http.StatusBadRequest, "malformed_request", "%v", errors.Join(malformed))
-	}
-	return invalid(fields...)
-}
-
-// collectValidation calls field for each broken rule, and other for what is no rule of
-// a schema.
-func collectValidation(err error, at string, field func(name, message string), other func(error)) {
-	var requestError *openapi3filter.RequestError
-	var several openapi3.MultiError
-	var broken *openapi3.SchemaError
-	switch {
-	case errors.As(err, &several) && !isRequestError(err):
-		for _, err := range several {
-			collectValidation(err, at, field, other)
-		}
-	case isRequestError(err) && errors.As(err, &requestError):
-		if requestError.Parameter != nil {
-			at = requestError.Parameter.Name
-		}
-		if requestError.Err == nil {
-			other(errors.New(requestError.Reason))
-			return
-		}
-		if errors.Is(requestError.Err, openapi3filter.ErrInvalidRequired) && at == "" {
-			other(errors.New("the body is missing"))
-			return
-		}
-		if !errors.As(requestError.Err, &several) && !errors.As(requestError.Err, &broken) {
-			field(at, plainReason(requestError.Err))
-			return
-		}
-		collectValidation(requestError.Err, at, field, other)
-	case errors.As(err, &broken):
-		field(plainRule(fieldName(at, broken.JSONPointer()), broken.Reason))
-	default:
-		field(at, plainReason(err))
-	}
-}
-
-func isRequestError(err error) bool {
-	_, ok := err.(*openapi3filter.RequestError)
-	return ok
-}
-
-// plainRule words a broken rule for people, and names the field that is missing.
-func plainRule(name, reason string) (field, message string) {
-	if rest, ok := strings.CutPrefix(reason, "at '"); ok {
-		if _, text, ok := strings.Cut(rest, "': "); ok {
-			reason = text
-		}
-	}
-	if missing, ok := strings.CutPrefix(reason, "missing property '"); ok {
-		return strings.TrimPrefix(name+"."+strings.TrimSuffix(missing, "'"), "."), "is missing"
-	}
-	return name, reason
-}
-
-// plainReason is the text of a parameter's error without its value.
-func plainReason(err error) string {
-	var parse *openapi3filter.ParseError
-	if errors.As(err, &parse) {
-		return parse.Reason
-	}
-	return err.Error()
-}
-
-// fieldName writes the path to a value as check_items[0].op.
-func fieldName(at string, pointer []string) string {
-	var b strings.Builder
-	b.WriteString(at)
-	for _, step := range pointer {
-		if isIndex(step) {
-			fmt.Fprintf(&b, "[%s]", step)
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte('.')
-		}
-		b.WriteString(step)
-	}
-	return b.String()
-}
-
-func isIndex(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
+// check holds a value, as json.Unmarshal gives it, against the schema of that name, which
+// a PATCH is of.
+func (s *specification) check(schema string, value any) error {
+	var wrong broken
+	wrong.hold(s.inputs[schema], "", value)
+	return wrong.problem()
 }

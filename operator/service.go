@@ -37,6 +37,7 @@ type Service struct {
 	random    io.Reader
 	hasher    *hasher
 	keys      *keyring
+	verified  verifiedTokens
 	directory *directory
 	forgotAt  atomic.Pointer[time.Time]
 }

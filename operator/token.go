@@ -100,37 +100,53 @@ func (s *Service) verify(ctx context.Context, p purpose, token string) (*claims,
 	if len(token) > maxToken {
 		return nil, ErrUnauthenticated
 	}
-	kid, err := readHeader(token, p.typ)
-	if err != nil {
-		return nil, err
-	}
-	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
-	if err != nil {
-		return nil, ErrUnauthenticated
-	}
-	key, err := s.keys.verifying(ctx, kid)
-	if err != nil {
-		return nil, err
-	}
-	if canonical, err := signed.CompactSerialize(); err != nil || canonical != token {
-		return nil, ErrUnauthenticated // another text for the same signature
-	}
-	payload, err := signed.Verify(key)
-	if err != nil {
-		return nil, ErrUnauthenticated
-	}
-	var c claims
-	if err := json.Unmarshal(payload, &c); err != nil {
-		return nil, ErrUnauthenticated
+	c, known := s.verified.get(p, token)
+	if known {
+		if _, err := s.keys.byID(ctx, c.key); err != nil {
+			return nil, err
+		}
+	} else {
+		var err error
+		if c, err = s.verifySignature(ctx, p, token); err != nil {
+			return nil, err
+		}
+		s.verified.add(p, token, c)
 	}
 	now := numericDate(s.now())
 	skew := clockSkew.Seconds()
-	good := c.Issuer == s.issuer && c.Audience == p.audience && c.Subject != uuid.Nil && c.ID != uuid.Nil &&
-		now < c.ExpiresAt && now >= c.NotBefore-skew && now >= c.IssuedAt-skew
-	if !good {
+	if now >= c.ExpiresAt || now < c.NotBefore-skew || now < c.IssuedAt-skew {
 		return nil, ErrUnauthenticated
 	}
-	return &c, nil
+	return c.claims, nil
+}
+
+// verifySignature returns the claims of a JWT that we signed for the purpose at some time.
+func (s *Service) verifySignature(ctx context.Context, p purpose, token string) (c signedClaims, err error) {
+	if c.key, err = readHeader(token, p.typ); err != nil {
+		return c, err
+	}
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.EdDSA})
+	if err != nil {
+		return c, ErrUnauthenticated
+	}
+	key, err := s.keys.verifying(ctx, c.key)
+	if err != nil {
+		return c, err
+	}
+	if canonical, err := signed.CompactSerialize(); err != nil || canonical != token {
+		return c, ErrUnauthenticated // another text for the same signature
+	}
+	payload, err := signed.Verify(key)
+	if err != nil {
+		return c, ErrUnauthenticated
+	}
+	if err := json.Unmarshal(payload, &c.claims); err != nil || c.claims == nil {
+		return c, ErrUnauthenticated
+	}
+	if c.Issuer != s.issuer || c.Audience != p.audience || c.Subject == uuid.Nil || c.ID == uuid.Nil {
+		return c, ErrUnauthenticated
+	}
+	return c, nil
 }
 
 // readHeader checks that a JWT's header says what ours say and nothing else: jku, jwk,

@@ -203,6 +203,41 @@ func TestDisabledOperatorIsOut(t *testing.T) {
 	})
 }
 
+// TestSeenTokens: a token that was let in before is refused once it has expired, or its key
+// verifies no more.
+func TestSeenTokens(t *testing.T) {
+	w := sqliteWorld(t)
+	ctx := t.Context()
+	alice := w.add("alice", "support")
+	w.signIn("alice")
+	w.clock.add(time.Second)
+	sign := func(life time.Duration) string {
+		token, err := w.SignForTest("at+jwt", "radiusd:admin", map[string]any{"sub": alice.ID.String()}, w.clock.Now(), life)
+		require.NoError(t, err)
+		return token
+	}
+	refused := func(token string) bool {
+		_, err := w.Authenticate(ctx, token, here)
+		if err != nil {
+			require.ErrorIs(t, err, operator.ErrUnauthenticated)
+		}
+		return err != nil
+	}
+	short, long := sign(time.Minute), sign(10*operator.KeyLife)
+	for range 2 {
+		assert.False(t, refused(short))
+		assert.False(t, refused(long))
+		assert.True(t, refused(short+"A"))
+	}
+	w.clock.add(time.Minute)
+	assert.True(t, refused(short), "it has expired")
+	w.clock.add(operator.KeyLife)
+	w.signIn("alice") // with another key
+	assert.False(t, refused(long))
+	w.clock.add(2 * time.Hour)
+	assert.True(t, refused(long), "its key was followed long ago")
+}
+
 // TestStoreAway: what is known goes on for a minute, and then nobody is let in.
 func TestStoreAway(t *testing.T) {
 	w := sqliteWorld(t)
