@@ -12,17 +12,22 @@ type Account struct {
 	Username      string
 	Buyer         Party
 	Subscriptions []Subscription // those that have not ended, and those with something to charge still
-	// NextRates are the rates that subscriptions change to (NextRateID).
-	NextRates []Rate
+	// Rates are by their ids those that the subscriptions change to (NextRateID), had
+	// before (Past), and that the charges in Rated were made at. It may have more, and may
+	// be shared: it is not written.
+	Rates map[uuid.UUID]Rate
+	// Credit is what the ledger holds for the user, negative what the user owes it. What
+	// is pending has not been taken from it yet.
+	Credit map[Currency]Amount
 	// Usage is what was used on each day since the earliest day that Compute may look at
 	// (see UsageSince), in order.
 	Usage []DayUsage
 	// Hours is the same for the hours of UsageTerms.Hours, by that text.
 	Hours map[string][]DayUsage
-	// Rated are the usage and adjustment charges of periods that end after
-	// UsageSince, in order of their making.
+	// Rated are the usage and adjustment charges whose period ends after UsageSince, in
+	// order of their making.
 	Rated []Charge
-	// Pending are charges that are on no invoice yet.
+	// Pending are charges that are on no invoice yet. Those of Rated may be among them.
 	Pending []Charge
 }
 
@@ -40,8 +45,11 @@ type RunOptions struct {
 	// LookBack is how many days back rated usage is looked at again for records that
 	// came late.
 	LookBack int
-	RunID    uuid.UUID
-	Now      time.Time // of created_at
+	// DueDays are from the issue of an invoice until it is due if no subscription on it
+	// says so.
+	DueDays int
+	RunID   uuid.UUID
+	Now     time.Time // of created_at
 }
 
 // Bill is what a run makes of an account. An account without anything due has an empty

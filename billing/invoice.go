@@ -71,7 +71,8 @@ type InvoiceLine struct {
 	// Net is without tax. Where prices contain the tax, the nets of the lines of a tax
 	// rate add up to that rate's net exactly.
 	Net         Amount
-	Gross       Amount // with tax, where prices contain it; else equal to Net
+	Gross       Amount // with tax, if TaxIncluded; else equal to Net
+	TaxIncluded bool   // in UnitPrice
 	TaxClass    string
 	TaxCategory string
 	TaxPercent  Decimal

@@ -16,9 +16,12 @@ type Subscription struct {
 	Start    Date // the first day
 	// End is the day after the last one; no day: it goes on.
 	End Date
-	// Anchor is where the periods begin that are not on a fixed billing day: Start, or
-	// the day after the trial.
+	// Anchor is the first day that is paid for, Start or the day after the trial, and
+	// where periods begin that are not on a fixed billing day. A change to a rate with
+	// other periods sets it anew.
 	Anchor Date
+	// Past are the rates it had before Rate, in order. They are kept as JSON.
+	Past []PastRate
 	// ChargedUntil is the day up to which (and without) the price has been charged, and
 	// RatedUntil the same for usage. They move forward with the charges, in one
 	// transaction.
@@ -26,8 +29,19 @@ type Subscription struct {
 	// NextRateID replaces the rate on NextFrom, a change at the end of a period.
 	NextRateID uuid.UUID
 	NextFrom   Date
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	// Revision counts the changes of rate and end. It is in the ids of charges, so that
+	// days that are credited and charged again get new ones.
+	Revision  int
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// PastRate is a rate that a subscription had from a day until (and without) another.
+type PastRate struct {
+	RateID uuid.UUID `json:"rate_id"`
+	From   Date      `json:"from"`
+	Until  Date      `json:"until"`
+	Anchor Date      `json:"anchor"` // of its periods
 }
 
 // SubscriptionState says where a subscription stands.
@@ -85,19 +99,30 @@ const (
 // kept with the charge as JSON.
 type Inputs struct {
 	RateID uuid.UUID `json:"rate_id,omitzero"`
-	// Days of Of days were charged, in a broken period.
-	Days int `json:"days,omitempty"`
-	Of   int `json:"of,omitempty"`
-	// Usage is what was used on each day of the period, as known then.
+	// Days of Of days of a period were charged (or credited), after the First days that
+	// the rate had been in force in it before.
+	First int `json:"first,omitempty"`
+	Days  int `json:"days,omitempty"`
+	Of    int `json:"of,omitempty"`
+	// Usage is what was used on each day of the charge's period, as known then, after
+	// Prior, what had been used before in the same billing period, where that is charged
+	// by the day.
 	Metric    Metric     `json:"metric,omitempty"`
-	Terms     int        `json:"terms,omitempty"` // which of the rate's usage terms
+	Terms     int        `json:"terms,omitempty"` // which of the rate's usage terms: 0, 1, …
 	Usage     []DayUsage `json:"usage,omitempty"`
+	Prior     uint64     `json:"prior,omitempty"`
 	Allowance uint64     `json:"allowance,omitempty"` // with what was carried over
-	Carried   uint64     `json:"carried,omitempty"`   // of that
+	Carried   []Carried  `json:"carried,omitempty"`   // of that, the oldest first
 	// Adjusts is the charge, and Before what had been charged for the same usage until
 	// then.
 	Adjusts uuid.UUID `json:"adjusts,omitzero"`
 	Before  Amount    `json:"before,omitempty"`
+}
+
+// Carried is allowance left over from an earlier period.
+type Carried struct {
+	Quantity uint64 `json:"quantity"`
+	Periods  int    `json:"periods"` // in how many it can be used yet, with this one
 }
 
 // DayUsage is what a user used on a day (usage_daily), or at certain hours of it.
