@@ -36,6 +36,11 @@ type ActionStore interface {
 	ListNASPage(ctx context.Context, filter NASFilter, page Page) (rows []NASRow, next string, err error)
 	// UserRowsByName returns those of the users that exist, in no order.
 	UserRowsByName(ctx context.Context, names []string) ([]UserRow, error)
+	// UserNames returns the names under which a user's sessions are.
+	UserNames(ctx context.Context, userID uuid.UUID) ([]UserName, error)
+	// FormerUser returns who had the name then and was renamed since; zero: nobody.
+	FormerUser(ctx context.Context, name string, at time.Time) (uuid.UUID, error)
+	UserRowByID(ctx context.Context, id uuid.UUID) (*UserRow, error)
 	Groups(ctx context.Context) ([]Group, error)
 	PlanByName(ctx context.Context, name string) (*Plan, error)
 }
@@ -77,9 +82,63 @@ type SessionChange struct {
 	Attributes []Item
 }
 
-// Select returns the open sessions that the filter selects, the latest start first. It
-// fails with ErrBatchTooLarge if there are more than MaxBatch.
+// Select returns the open sessions that the filter selects, the latest start first. Those
+// of a user are also those that began under a name that the user had before, and not those
+// that began when somebody else had the name. It fails with ErrBatchTooLarge if there are
+// more than MaxBatch.
 func (p *ActionPlanner) Select(ctx context.Context, filter SessionFilter) ([]Session, error) {
+	if filter.Username == "" {
+		return p.open(ctx, filter)
+	}
+	users, err := p.store.UserRowsByName(ctx, []string{filter.Username})
+	if err != nil {
+		return nil, err
+	}
+	if len(users) == 0 {
+		return p.open(ctx, filter)
+	}
+	return p.SelectUser(ctx, users[0].ID, filter)
+}
+
+// SelectUser is Select for the sessions of a user; the filter's Username is not looked at.
+func (p *ActionPlanner) SelectUser(ctx context.Context, userID uuid.UUID, filter SessionFilter) ([]Session, error) {
+	names, err := p.store.UserNames(ctx, userID)
+	if err != nil {
+		return nil, err
+	}
+	var sessions []Session
+	seen := make(map[uuid.UUID]bool)
+	for _, name := range names {
+		of := filter
+		of.Username = name.Name
+		if name.From.After(of.StartedFrom) {
+			of.StartedFrom = name.From
+		}
+		if !name.Before.IsZero() && (of.StartedBefore.IsZero() || name.Before.Before(of.StartedBefore)) {
+			of.StartedBefore = name.Before
+		}
+		list, err := p.open(ctx, of)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			if !seen[list[i].ID] { // a name may be the user's twice
+				seen[list[i].ID] = true
+				sessions = append(sessions, list[i])
+			}
+		}
+	}
+	if len(sessions) > MaxBatch {
+		return nil, errTooManySessions()
+	}
+	slices.SortStableFunc(sessions, func(a, b Session) int { return b.StartedAt.Compare(a.StartedAt) })
+	return sessions, nil
+}
+
+func errTooManySessions() error { return fmt.Errorf("%w: select them by NAS", ErrBatchTooLarge) }
+
+// open returns the open sessions that the filter selects as it stands.
+func (p *ActionPlanner) open(ctx context.Context, filter SessionFilter) ([]Session, error) {
 	online := true
 	filter.Online = &online
 	var sessions []Session
@@ -90,7 +149,7 @@ func (p *ActionPlanner) Select(ctx context.Context, filter SessionFilter) ([]Ses
 		}
 		sessions = append(sessions, list...)
 		if len(sessions) > MaxBatch {
-			return nil, fmt.Errorf("%w: select them by NAS", ErrBatchTooLarge)
+			return nil, errTooManySessions()
 		}
 		if next == "" {
 			return sessions, nil
@@ -264,8 +323,8 @@ func (p *ActionPlanner) seenPlan(ctx context.Context, s *Session, plan *Plan) (*
 	return seen, nil
 }
 
-// action is Action for a session of one of these users.
-func (p *ActionPlanner) action(ctx context.Context, s *Session, want SessionChange, users map[string]*UserRow) (SessionAction, error) {
+// action is Action, with the users by session.
+func (p *ActionPlanner) action(ctx context.Context, s *Session, want SessionChange, users map[uuid.UUID]*UserRow) (SessionAction, error) {
 	nas, err := p.reach(ctx, s)
 	if err != nil {
 		return SessionAction{}, err
@@ -279,7 +338,7 @@ func (p *ActionPlanner) action(ctx context.Context, s *Session, want SessionChan
 	if want.Plan == nil {
 		return NewSessionAction(s, ActionCoA, want.Attributes), nil
 	}
-	change, err := p.planChange(ctx, users[s.Username])
+	change, err := p.planChange(ctx, users[s.ID])
 	if err != nil {
 		return SessionAction{}, err
 	}
@@ -308,7 +367,7 @@ func (p *ActionPlanner) planned(nas *NAS, change PlanChange) (PlannedAction, err
 }
 
 // users reads the users of the sessions, if something depends on them.
-func (p *ActionPlanner) users(ctx context.Context, sessions []Session, want SessionChange) (map[string]*UserRow, error) {
+func (p *ActionPlanner) users(ctx context.Context, sessions []Session, want SessionChange) (map[uuid.UUID]*UserRow, error) {
 	if want.Plan == nil {
 		return nil, nil
 	}
@@ -318,11 +377,32 @@ func (p *ActionPlanner) users(ctx context.Context, sessions []Session, want Sess
 	}
 	slices.Sort(names)
 	rows, err := p.store.UserRowsByName(ctx, slices.Compact(names))
-	users := make(map[string]*UserRow, len(rows))
-	for i := range rows {
-		users[rows[i].Name] = &rows[i]
+	if err != nil {
+		return nil, err
 	}
-	return users, err
+	byName := make(map[string]*UserRow, len(rows))
+	for i := range rows {
+		byName[rows[i].Name] = &rows[i]
+	}
+	users := make(map[uuid.UUID]*UserRow, len(sessions))
+	for i := range sessions {
+		s := &sessions[i]
+		if user := byName[s.Username]; user != nil {
+			users[s.ID] = user
+			continue
+		}
+		former, err := p.store.FormerUser(ctx, s.Username, s.StartedAt)
+		if err != nil {
+			return nil, err
+		}
+		if former == uuid.Nil {
+			continue
+		}
+		if users[s.ID], err = p.store.UserRowByID(ctx, former); err != nil && !errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+	return users, nil
 }
 
 // planChange returns the part of a change that is the user's; nil: nobody knows it.

@@ -46,8 +46,18 @@ type Erasure struct {
 }
 
 // PersonEraser is another database that holds records by user name. ErasePerson replaces
-// the name for good in all that is older than before, and blanks addresses and stations; it may
-// be called again and again.
+// the name for good by the pseudonym in the records between its times, and blanks addresses
+// and stations; it may be called again and again.
 type PersonEraser interface {
-	ErasePerson(ctx context.Context, username, pseudonym string, before time.Time) error
+	ErasePerson(ctx context.Context, name UserName, pseudonym string) error
+}
+
+// UserName is a name under which a user's records are: the one that the user has, or one
+// that it had before it was renamed.
+type UserName struct {
+	Name string
+	// From and Before bound the user's records of that name: what is older or newer is
+	// somebody else's who had or has it. Zero: no bound. If nobody else had the name they
+	// are wide, since clocks differ.
+	From, Before time.Time
 }

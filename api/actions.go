@@ -18,7 +18,6 @@ import (
 type ActionStore interface {
 	aaa.ActionStore
 	SessionByID(ctx context.Context, id uuid.UUID) (*aaa.Session, error)
-	UserRowByID(ctx context.Context, id uuid.UUID) (*aaa.UserRow, error)
 	PlanByID(ctx context.Context, id uuid.UUID) (*aaa.Plan, error)
 
 	// QueueActions adds a batch, once for each idempotency key of the context.
@@ -68,7 +67,7 @@ func (h *actions) applyPlan(ctx context.Context, userID, oldPlan uuid.UUID) (*aa
 	}
 	planner := h.planner()
 	filter := aaa.SessionFilter{Username: user.Name}
-	sessions, err := planner.Select(ctx, filter)
+	sessions, err := planner.SelectUser(ctx, userID, filter)
 	if err != nil {
 		return nil, err
 	}

@@ -304,3 +304,32 @@ func TestApplyPlan(t *testing.T) {
 		}
 	})
 }
+
+// A user's sessions are also those that began under the name that the user had then, and
+// not those that somebody else began under it since.
+func TestSessionsOfARenamedUser(t *testing.T) {
+	bothEngines(t, func(t *testing.T, w *world) {
+		newDynamicNAS(t, w, func(radius.Packet) radiustest.DynamicAnswer { return radiustest.ACK() })
+		plan, _ := newPlanAndGroup(t, w)
+		admin := w.as(t, "admin")
+		user := into[api.User](admin.post("/users", object{"username": "alice", "credential": object{"scheme": "cleartext", "password": "canary"}}).is(http.StatusCreated))
+		path := "/users/" + user.ID.String()
+		w.open(t, "alice", "1") // began a minute ago
+		admin.patch(path, object{"username": "alicia"}).is(http.StatusOK)
+
+		dry := func(filter object) int {
+			t.Helper()
+			return into[api.ActionBatch](admin.post("/action-batches", object{"kind": "disconnect", "filter": filter, "dry_run": true}).is(http.StatusOK)).Total
+		}
+		assert.Equal(t, 1, dry(object{"username": "alicia"}))
+		assert.Equal(t, 1, dry(object{"username": "alice"}), "that is how the session is listed")
+		changed := admin.patch(path+"?apply=true", object{"plan_id": plan.ID}).is(http.StatusOK)
+		assert.Equal(t, 1, into[api.ActionBatch](admin.get("/action-batches/"+changed.header.Get("Action-Batch")).is(http.StatusOK)).Total)
+		assert.Equal(t, 1, into[api.ActionBatch](admin.post(path+"/apply", nil).is(http.StatusAccepted)).Total)
+
+		other := into[api.User](admin.post("/users", object{"username": "alice"}).is(http.StatusCreated))
+		assert.Equal(t, 1, dry(object{"username": "alicia"}))
+		assert.Equal(t, 0, into[api.ActionBatch](admin.post("/users/"+other.ID.String()+"/apply", nil).is(http.StatusAccepted)).Total)
+		assert.Equal(t, 0, dry(object{"username": "alice"}), "the session is not theirs")
+	})
+}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -24,8 +25,18 @@ const erasureStale = 5 * time.Minute
 // storedErasure is an erasure with what only the store knows of it.
 type storedErasure struct {
 	aaa.Erasure
-	name  []byte
+	name  []byte // nil: it is forgotten
+	names []byte // heldNames, in JSON; nil: name is the only one
 	actor string
+}
+
+// held returns all names of the person.
+func (e *storedErasure) held() (list []heldName, err error) {
+	if e.names == nil {
+		return []heldName{{Name: string(e.name), Until: e.CreatedAt}}, nil
+	}
+	err = json.Unmarshal(e.names, &list)
+	return list, err
 }
 
 func erasureFields(s *Store, e *storedErasure) []field {
@@ -33,6 +44,7 @@ func erasureFields(s *Store, e *storedErasure) []field {
 		{"id", id{&e.ID}},
 		{"user_id", id{&e.UserID}},
 		{"name", secret{p: &e.name, owner: &e.ID, column: "erasures.name", sealer: s.sealer}},
+		{"names", secret{p: &e.names, owner: &e.ID, column: "erasures.names", sealer: s.sealer}},
 		{"pseudonym", text{&e.Pseudonym}},
 		{"keep_user", flag{&e.KeepUser}},
 		{"state", text{(*string)(&e.State)}},
@@ -75,6 +87,14 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 		if err != nil {
 			return err
 		}
+		held, err := namesHeld(ctx, tx, userID, name)
+		if err != nil {
+			return err
+		}
+		held[len(held)-1].Until = e.CreatedAt
+		if e.names, err = json.Marshal(held); err != nil {
+			return err
+		}
 		e.name = []byte(name)
 		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
 			return err
@@ -96,7 +116,7 @@ func eraseUser(ctx context.Context, tx *writeTx, e *storedErasure) error {
 	now := tx.store.timestampAfter(e.CreatedAt)
 	statements := []string{"DELETE FROM user_profiles WHERE user_id = $1", "DELETE FROM users WHERE id = $1"}
 	if e.KeepUser {
-		statements = []string{statements[0], "DELETE FROM attributes WHERE user_id = $1"}
+		statements = []string{statements[0], "DELETE FROM attributes WHERE user_id = $1", "DELETE FROM former_usernames WHERE user_id = $1"}
 	}
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement, e.UserID.String()); err != nil {
@@ -137,7 +157,7 @@ func (s *Store) RunErasure(ctx context.Context, erasureID uuid.UUID, erasers []a
 			r.FinishedAt = s.timestamp()
 		}
 		if s.now().Sub(r.CreatedAt) > erasureWatch {
-			r.name, r.Watched = nil, false
+			r.name, r.names, r.Watched = nil, nil, false
 		}
 	}
 	saved := s.write(context.WithoutCancel(ctx), func(tx *writeTx) error { return r.save(ctx, tx) })
@@ -213,35 +233,50 @@ type erasing struct {
 	storedErasure
 	store    *Store
 	progress func(rows int64)
-	before   time.Time // whatever is of this name since then is somebody else's
+	of       recordName // what is being looked for
 }
 
 func (r *erasing) run(ctx context.Context, erasers []aaa.PersonEraser) error {
-	s := r.store
-	r.before = s.now().Add(time.Hour) // clocks differ
-	var taken time.Time
-	err := s.reader.QueryRowContext(ctx, "SELECT created_at FROM users WHERE username = $1 AND id <> $2", string(r.name), r.UserID.String()).Scan(moment{&taken})
-	if err == nil && taken.After(r.CreatedAt) {
-		r.before = taken // the name was given to somebody else
-	} else if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
+	names, err := r.held()
+	if err != nil {
+		return fmt.Errorf("names: %w", err)
 	}
-	for _, step := range []struct {
-		what string
-		do   func(context.Context) error
-	}{
-		{"sessions", r.sessions}, {"login decisions", r.decisions}, {"usage", r.usage}, {"actions", r.actions},
-		{"audit log", r.auditLog}, {"events", r.events},
-	} {
+	var errs []error
+	for i, held := range names {
+		if r.of, err = recordsOf(ctx, r.store.reader, r.UserID, held); err != nil {
+			return err
+		}
+		if i == len(names)-1 && r.of.othersFrom.IsZero() {
+			r.of.Before = r.store.now().Add(nameSlack) // it is nobody's yet
+		}
+		err := r.steps(ctx, []erasureStep{
+			{"sessions", r.sessions}, {"login decisions", r.decisions}, {"usage", r.usage}, {"actions", r.actions},
+			{"audit log", r.auditLog}, {"events", r.events},
+		})
+		if err != nil {
+			return err
+		}
+		for _, eraser := range erasers {
+			errs = append(errs, eraser.ErasePerson(ctx, r.of.UserName, r.Pseudonym))
+		}
+	}
+	errs = append(errs, r.steps(ctx, []erasureStep{{"late records", r.lateRecords}}))
+	return errors.Join(errs...)
+}
+
+// erasureStep is a part of an erasure.
+type erasureStep struct {
+	what string
+	do   func(context.Context) error
+}
+
+func (r *erasing) steps(ctx context.Context, steps []erasureStep) error {
+	for _, step := range steps {
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
-	var errs []error
-	for _, eraser := range erasers {
-		errs = append(errs, eraser.ErasePerson(ctx, string(r.name), r.Pseudonym, r.before))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // step runs fn in transactions until it has nothing left to do, and notes how many rows

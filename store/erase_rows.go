@@ -1,34 +1,36 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
+	"radiusd/aaa"
 	"radiusd/operator"
 )
 
 // erasureBatch is how many rows a transaction changes.
 const erasureBatch = 1000
 
-// sessions pseudonymises the person's sessions with their records: those that have the
-// name, and those that had it and have got records since.
+// sessions pseudonymises the person's sessions with their records.
 func (r *erasing) sessions(ctx context.Context) error {
-	err := r.step(ctx, func(tx *writeTx) (int64, bool, error) {
-		found, err := namedSessions(ctx, tx, "SELECT id, username FROM sessions WHERE username = $1 AND started_at < $2 ORDER BY id LIMIT "+fmt.Sprint(sessionBatch),
-			string(r.name), moment{&r.before})
+	return r.step(ctx, func(tx *writeTx) (int64, bool, error) {
+		c := r.of.rows("started_at")
+		found, err := namedSessions(ctx, tx, "SELECT id, username FROM sessions"+c.where()+" ORDER BY id LIMIT "+fmt.Sprint(sessionBatch), c.args...)
 		if err != nil || len(found) == 0 {
 			return 0, false, err
 		}
 		n, err := pseudonymise(ctx, tx, sessionIDs(found), r.Pseudonym)
 		return n, len(found) == sessionBatch, err
 	})
-	if err != nil {
-		return err
-	}
-	// Late records of a session that has its pseudonym: it may be open, or have stopped
-	// not long before the erasure.
+}
+
+// lateRecords pseudonymises what has come for sessions that have their pseudonym: they may
+// be open, or have stopped not long before the erasure.
+func (r *erasing) lateRecords(ctx context.Context) error {
 	since := r.CreatedAt.Add(-erasureWatch)
 	after := "00000000-0000-0000-0000-000000000000"
 	return r.step(ctx, func(tx *writeTx) (int64, bool, error) {
@@ -70,82 +72,107 @@ func sessionIDs(list []namedSession) []string {
 // decisions pseudonymises the person's login decisions.
 func (r *erasing) decisions(ctx context.Context) error {
 	return r.step(ctx, func(tx *writeTx) (int64, bool, error) {
-		result, err := tx.ExecContext(ctx, `UPDATE auth_records SET username = $1, calling_station_id = '', detail = '' WHERE (at, id) IN (
-			SELECT at, id FROM auth_records WHERE username = $2 AND at < $3 ORDER BY at, id LIMIT `+fmt.Sprint(erasureBatch)+")",
-			r.Pseudonym, string(r.name), moment{&r.before})
-		if err != nil {
-			return 0, false, err
-		}
-		n, err := result.RowsAffected()
+		c := r.of.rows("at")
+		n, err := r.change(ctx, tx, "UPDATE auth_records SET username = $%d, calling_station_id = '', detail = '' WHERE (at, id) IN (SELECT at, id FROM auth_records"+
+			c.where()+" ORDER BY at, id LIMIT "+fmt.Sprint(erasureBatch)+")", c.args)
 		return n, n == erasureBatch, err
 	})
 }
 
-// usage gives what the person has used to the pseudonym. What came late is added to it.
+// change runs a statement that has the pseudonym as its last argument.
+func (r *erasing) change(ctx context.Context, tx *writeTx, statement string, args []any) (rows int64, err error) {
+	result, err := tx.ExecContext(ctx, fmt.Sprintf(statement, len(args)+1), append(args, r.Pseudonym)...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// usage gives what the person has used to the pseudonym. What came late is added to it. A
+// day on which the name changed hands stays with the other one.
 func (r *erasing) usage(ctx context.Context) error {
 	return r.step(ctx, func(tx *writeTx) (n int64, _ bool, err error) {
 		if err := tx.lockTotals(ctx, ""); err != nil {
 			return 0, false, err
 		}
-		day := r.before.In(r.store.location).Format(dayLayout)
-		counters := strings.Join(usedColumns, ", ")
-		for _, t := range []struct{ table, rest, key, where string }{
-			{"usage_daily", "day, " + counters, "username, day", "username = $1 AND day < $2"},
-			{"usage_totals", counters, "username", "username = $1 AND $2 <> ''"},
-		} {
-			gone, from := "", "FROM "+t.table+" WHERE "+t.where
-			where := t.where
-			if tx.postgres {
-				where = strings.Replace(where, "day < $2", "day < $2::text::date", 1)
-				where = strings.Replace(where, "$2 <> ''", "$2::text <> ''", 1)
-				gone, from = "WITH gone AS (DELETE FROM "+t.table+" WHERE "+where+" RETURNING *) ", "FROM gone"
-			}
-			args := []any{string(r.name), day, r.Pseudonym}
-			result, err := tx.ExecContext(ctx, gone+"INSERT INTO "+t.table+" (username, "+t.rest+") SELECT $3, "+t.rest+" "+from+" "+addUp(t.table, t.key), args...)
-			if err != nil {
-				return 0, false, err
-			}
-			changed, err := result.RowsAffected()
-			if err != nil {
-				return 0, false, err
-			}
-			n += changed
-			if !tx.postgres {
-				if _, err := tx.ExecContext(ctx, "DELETE FROM "+t.table+" WHERE "+t.where, args[:2]...); err != nil {
-					return 0, false, err
-				}
-			}
+		var all conditions
+		all.add("username = $%d", r.of.Name)
+		if n, err = r.moveUsage(ctx, tx, "usage_daily", "day, ", r.of.days(r.store)); err != nil {
+			return 0, false, err
 		}
-		return n, false, nil
+		if !r.of.shared() {
+			totals, err := r.moveUsage(ctx, tx, "usage_totals", "", all)
+			return n + totals, false, err
+		}
+		if n > 0 {
+			err = r.sumUp(ctx, tx)
+		}
+		return n, false, err
 	})
+}
+
+// moveUsage adds rows of a table of usage to those of the pseudonym. day is the rest of its
+// key.
+func (r *erasing) moveUsage(ctx context.Context, tx *writeTx, table, day string, which conditions) (int64, error) {
+	columns := day + strings.Join(usedColumns, ", ")
+	key := strings.TrimSuffix("username, "+day, ", ")
+	gone, from := "", "FROM "+table+which.where()
+	if tx.postgres {
+		gone, from = "WITH gone AS (DELETE FROM "+table+which.where()+" RETURNING *) ", "FROM gone"
+	}
+	n, err := r.change(ctx, tx, gone+"INSERT INTO "+table+" (username, "+columns+") SELECT $%d, "+columns+" "+from+" "+addUp(table, key), which.args)
+	if err != nil || tx.postgres {
+		return n, err
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM "+table+which.where(), which.args...)
+	return n, err
+}
+
+// sumUp makes the totals of the name and of the pseudonym anew from their days: some of them
+// have gone from the one to the other.
+func (r *erasing) sumUp(ctx context.Context, tx *writeTx) error {
+	until, err := totalsUntil(ctx, tx)
+	if err != nil || until == "" {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM usage_totals WHERE username IN ($1, $2)", r.of.Name, r.Pseudonym); err != nil {
+		return err
+	}
+	day := "$3"
+	if tx.postgres {
+		day += "::text::date"
+	}
+	sums := strings.Join(r.store.usageSums(usageFields(new(aaa.DailyUsage), r.store.location)), ", ")
+	_, err = tx.ExecContext(ctx, "INSERT INTO usage_totals (username, session_seconds, input_octets, output_octets) SELECT username, "+sums+
+		" FROM usage_daily WHERE username IN ($1, $2) AND day < "+day+" GROUP BY username", r.of.Name, r.Pseudonym, until)
+	return err
 }
 
 // actions takes the name from what NASes were asked to do, and from what selected it.
 func (r *erasing) actions(ctx context.Context) error {
-	return r.step(ctx, func(tx *writeTx) (n int64, _ bool, err error) {
-		contains := "instr(filter, $1) > 0"
-		if tx.postgres {
-			contains = "position($1 IN filter) > 0"
+	return r.step(ctx, func(tx *writeTx) (int64, bool, error) {
+		c := r.of.rows("created_at")
+		n, err := r.change(ctx, tx, "UPDATE session_actions SET username = $%d, detail = ''"+c.where(), c.args)
+		if err != nil {
+			return 0, false, err
 		}
-		for _, statement := range []struct {
-			query string
-			args  []any
-		}{
-			{"UPDATE session_actions SET username = $1, detail = '' WHERE username = $2 AND created_at < $3", []any{r.Pseudonym, string(r.name), moment{&r.before}}},
-			{"UPDATE action_batches SET filter = '' WHERE " + contains, []any{string(r.name)}},
-		} {
-			result, err := tx.ExecContext(ctx, statement.query, statement.args...)
-			if err != nil {
-				return 0, false, err
-			}
-			changed, err := result.RowsAffected()
-			if err != nil {
-				return 0, false, err
-			}
-			n += changed
+		batches := r.selectedBy("filter", "created_at")
+		result, err := tx.ExecContext(ctx, "UPDATE action_batches SET filter = ''"+batches.where(), batches.args...)
+		if err != nil {
+			return 0, false, err
 		}
-		return n, false, nil
+		more, err := result.RowsAffected()
+		return n + more, false, err
 	})
+}
+
+// selectedBy is which rows have a column with words that select the person's sessions
+// ([aaa.SessionFilter.Words]), by the column that has their time.
+func (r *erasing) selectedBy(column, at string) (c conditions) {
+	words := (&aaa.SessionFilter{Username: r.of.Name}).Words("")
+	c.add("("+column+" = $%d OR substr("+column+", 1, $%d) = $%d)", words, utf8.RuneCountInString(words)+1, words+",")
+	c.span(at, r.of.From, r.of.Before)
+	return c
 }
 
 // erasureAction is the action of the audit entries that tell which others were blanked.
@@ -153,19 +180,22 @@ const erasureAction = operator.ActionErase
 
 // auditLog blanks the entries about the person, and adds one that says which.
 func (r *erasing) auditLog(ctx context.Context) error {
-	quoted, err := json.Marshal(string(r.name))
+	quoted, err := json.Marshal(r.of.Name)
 	if err != nil {
 		return err
 	}
 	return r.step(ctx, func(tx *writeTx) (int64, bool, error) {
-		contains := "instr(changes, $3) > 0"
+		contains := "instr(changes, $%d) > 0"
 		if tx.postgres {
-			contains = "position($3 IN changes::text) > 0"
+			contains = "position($%d IN changes::text) > 0"
 		}
+		batches := r.selectedBy("entity_name", "at")
+		c := conditions{args: batches.args}
+		c.add("NOT redacted AND content_mac IS NOT NULL AND action <> $%d AND (entity_id = $%d OR action LIKE 'users.%%' AND entity_id IS NULL AND "+contains+
+			" OR entity_kind = 'action_batch' AND "+strings.ReplaceAll(strings.Join(batches.terms, " AND "), "%", "%%")+")", erasureAction, r.UserID.String(), string(quoted))
 		var entries []uint64
 		var seq uint64
-		err := eachRow(ctx, tx, "SELECT seq FROM audit_log WHERE NOT redacted AND content_mac IS NOT NULL AND action <> $2 AND (entity_id = $1 OR action LIKE 'users.%' AND entity_id IS NULL AND "+
-			contains+") ORDER BY seq LIMIT "+fmt.Sprint(erasureBatch), []any{r.UserID.String(), erasureAction, string(quoted)}, []any{whole[uint64]{&seq}}, func() error {
+		err := eachRow(ctx, tx, "SELECT seq FROM audit_log"+c.where()+" ORDER BY seq LIMIT "+fmt.Sprint(erasureBatch), c.args, []any{whole[uint64]{&seq}}, func() error {
 			entries = append(entries, seq)
 			return nil
 		})
@@ -207,27 +237,43 @@ func (r *erasing) events(ctx context.Context) error {
 		if err != nil {
 			return 0, false, err
 		}
-		imports, err := r.importEvents(ctx, tx)
-		return n + imports, false, err
+		imports, err := r.blankEvents(ctx, tx, "user.imported", "user", r.of.Name, "") // they name the first of many users
+		if err != nil {
+			return 0, false, err
+		}
+		words := (&aaa.SessionFilter{Username: r.of.Name}).Words("")
+		batches, err := r.blankEvents(ctx, tx, "session_action.queued", "action_batch", words, words+",")
+		return n + imports + batches, false, err
 	})
 }
 
-// importEvents blanks the events of imports that name the person: those are of many users,
-// and name the first.
-func (r *erasing) importEvents(ctx context.Context, tx *writeTx) (int64, error) {
-	quoted, err := json.Marshal(string(r.name))
+// blankEvents blanks the events of a kind whose payload has one text as a string, or a
+// string that begins with the other; empty: none does.
+func (r *erasing) blankEvents(ctx context.Context, tx *writeTx, kind, entityKind, whole, beginning string) (int64, error) {
+	payload, err := json.Marshal(operator.EventPayload{EntityKind: entityKind})
 	if err != nil {
 		return 0, err
 	}
-	payload, err := json.Marshal(operator.EventPayload{EntityKind: "user"})
+	quoted, err := json.Marshal(whole)
 	if err != nil {
 		return 0, err
 	}
-	contains := "instr(payload, $2) > 0"
+	begins := quoted
+	if beginning != "" {
+		if begins, err = json.Marshal(beginning); err != nil {
+			return 0, err
+		}
+		begins = bytes.TrimSuffix(begins, []byte{'"'})
+	}
+	contains := "(instr(payload, $%d) > 0 OR instr(payload, $%d) > 0)"
 	if tx.postgres {
-		contains = "position($2 IN payload::text) > 0"
+		contains = "(position($%d IN payload::text) > 0 OR position($%d IN payload::text) > 0)"
 	}
-	result, err := tx.ExecContext(ctx, "UPDATE outbox SET payload = $1 WHERE kind = 'user.imported' AND "+contains, string(payload), string(quoted))
+	c := conditions{args: []any{string(payload)}}
+	c.add("kind = $%d", kind)
+	c.add(contains, string(quoted), string(begins))
+	c.span("at", r.of.From, r.of.Before)
+	result, err := tx.ExecContext(ctx, "UPDATE outbox SET payload = $1"+c.where(), c.args...)
 	if err != nil {
 		return 0, err
 	}

@@ -64,28 +64,32 @@ func (p *personWriter) write(ctx context.Context, user *aaa.User, profile *aaa.P
 	for _, q := range []struct{ name, query string }{
 		{"groups", "SELECT g.name, m.priority FROM user_groups m JOIN groups g ON g.id = m.group_id WHERE m.user_id = $1 ORDER BY m.priority, g.name"},
 		{"plan", "SELECT p.name, p.rate_up, p.rate_down, p.quota_seconds, p.quota_octets, p.quota_period FROM plans p JOIN users u ON u.plan_id = p.id WHERE u.id = $1"},
+		{"former_names", "SELECT username, CAST(since AS text) AS since, CAST(until AS text) AS until FROM former_usernames WHERE user_id = $1 ORDER BY until"},
 		{"audit_log", "SELECT seq, CAST(at AS text) AS at, action, entity_name, CAST(changes AS text) AS changes FROM audit_log WHERE entity_id = $1 ORDER BY seq"},
 	} {
 		if err := p.rows(ctx, q.name, q.query, userID); err != nil {
 			return err
 		}
 	}
+	of, err := recordNames(ctx, p.tx, user.ID)
+	if err != nil {
+		return err
+	}
 	var x aaa.Session
 	var r aaa.Record
 	var a aaa.AuthRecord
 	var u aaa.DailyUsage
 	sessions, records := sessionFields(&x), recordFields(&r)
-	for _, list := range []struct {
-		name   string
-		fields []field
-		rest   string
-	}{
-		{"sessions", sessions[:len(sessions)-1], "sessions WHERE username = $1 ORDER BY started_at, id"}, // without provenance
-		{"accounting_records", records, "accounting_records WHERE session_id IN (SELECT id FROM sessions WHERE username = $1) ORDER BY session_id, event_time"},
-		{"auth_records", authFields(&a), "auth_records WHERE username = $1 ORDER BY at, id"},
-		{"usage_daily", usageFields(&u, p.store.location), "usage_daily WHERE username = $1 ORDER BY day"},
+	rows := func(column string) func(recordName) conditions {
+		return func(n recordName) conditions { return n.rows(column) }
+	}
+	for _, list := range []personList{
+		{"sessions", sessions[:len(sessions)-1], "sessions%s ORDER BY started_at, id", rows("started_at")}, // without provenance
+		{"accounting_records", records, "accounting_records WHERE session_id IN (SELECT id FROM sessions%s) ORDER BY session_id, event_time", rows("started_at")},
+		{"auth_records", authFields(&a), "auth_records%s ORDER BY at, id", rows("at")},
+		{"usage_daily", usageFields(&u, p.store.location), "usage_daily%s ORDER BY day", func(n recordName) conditions { return n.days(p.store) }},
 	} {
-		if err := p.list(ctx, list.name, list.fields, list.rest, user.Name); err != nil {
+		if err := p.list(ctx, list, of); err != nil {
 			return err
 		}
 	}
@@ -93,17 +97,32 @@ func (p *personWriter) write(ctx context.Context, user *aaa.User, profile *aaa.P
 	return err
 }
 
-// list writes rows of a table.
-func (p *personWriter) list(ctx context.Context, name string, fields []field, rest string, args ...any) error {
-	fmt.Fprintf(p.out, ",\n%q: [", name)
+// personList is a table that has a person's name.
+type personList struct {
+	name   string
+	fields []field
+	rest   string // of the query, with %s for which rows
+	which  func(recordName) conditions
+}
+
+// list writes rows of a table under all names of the user.
+func (p *personWriter) list(ctx context.Context, list personList, of []recordName) error {
+	fmt.Fprintf(p.out, ",\n%q: [", list.name)
 	separator := "\n"
-	err := eachRow(ctx, p.tx, "SELECT "+names(fields)+" FROM "+rest, args, targets(fields), func() error {
-		p.out.WriteString(separator)
-		separator = ",\n"
-		return p.object(fields)
-	})
+	for _, name := range of {
+		c := list.which(name)
+		query := "SELECT " + names(list.fields) + " FROM " + fmt.Sprintf(list.rest, c.where())
+		err := eachRow(ctx, p.tx, query, c.args, targets(list.fields), func() error {
+			p.out.WriteString(separator)
+			separator = ",\n"
+			return p.object(list.fields)
+		})
+		if err != nil {
+			return err
+		}
+	}
 	p.out.WriteString("]")
-	return err
+	return nil
 }
 
 // object writes fields as an object in their order.

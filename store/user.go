@@ -64,6 +64,7 @@ func userHead(u *aaa.User) head { return head{&u.ID, u.Name, &u.CreatedAt, &u.Up
 type account struct {
 	user          aaa.User
 	profile       aaa.Profile
+	storedName    string // empty: it is new
 	storedProfile aaa.Profile
 }
 
@@ -77,12 +78,20 @@ var accounts = entity[account]{
 			return err
 		}
 		a.profile, err = readProfile(ctx, q, a.user.ID)
-		a.storedProfile = a.profile
+		a.storedName, a.storedProfile = a.user.Name, a.profile
 		return err
 	},
 	save: func(ctx context.Context, tx *writeTx, a *account) error {
-		if err := users.save(ctx, tx, &a.user); err != nil || a.profile == a.storedProfile {
+		if err := users.save(ctx, tx, &a.user); err != nil {
 			return err
+		}
+		if a.storedName != "" && a.storedName != a.user.Name {
+			if err := keepFormerName(ctx, tx, &a.user, a.storedName); err != nil {
+				return err
+			}
+		}
+		if a.profile == a.storedProfile {
+			return nil
 		}
 		return upsert(ctx, tx, "user_profiles", "user_id", listed(profileFields(&a.user.ID, &a.profile, &a.user.UpdatedAt)))
 	},

@@ -150,12 +150,12 @@ func (h *history) AppendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) e
 }
 
 // ErasePerson implements [aaa.PersonEraser].
-func (h *history) ErasePerson(ctx context.Context, username, pseudonym string, before time.Time) error {
+func (h *history) ErasePerson(ctx context.Context, name aaa.UserName, pseudonym string) error {
 	s := h.opened.Load()
 	if s == nil {
 		return errHistoryAway
 	}
-	return s.ErasePerson(ctx, username, pseudonym, before)
+	return s.ErasePerson(ctx, name, pseudonym)
 }
 
 var (

@@ -15,8 +15,9 @@ type renamed struct {
 	// inKey: the name is part of the key, which no mutation changes. Rows are written again
 	// under the other name, and then deleted; to write them twice does no harm.
 	inKey bool
-	// age is what must be before a time; with %s for that.
-	age string
+	// from and before bound the time of a row, in the words of a condition, with %d for the
+	// time.
+	from, before string
 	// blank are the other columns that tell of a person; all are texts.
 	blank []string
 }
@@ -24,27 +25,35 @@ type renamed struct {
 var addresses = []string{"calling_station_id", "framed_ip", "framed_ipv6", "framed_ipv6_prefix", "delegated_prefix"}
 
 var renamedTables = []renamed{
-	{"accounting_records", false, "event_time < toDateTime(%d)", append([]string{"class"}, addresses...)},
-	{"auth_records", true, "at < toDateTime(%d)", []string{"calling_station_id", "detail"}},
-	{"usage_hourly", true, "hour < toDateTime(%d)", nil},
-	{"usage_daily", true, "day <= toDate(toDateTime(%d))", nil},
-	{"sessions", true, "month <= toDate(toDateTime(%d))", addresses},
+	{"accounting_records", false, "event_time >= toDateTime(%d)", "event_time < toDateTime(%d)", append([]string{"class"}, addresses...)},
+	{"auth_records", true, "at >= toDateTime(%d)", "at < toDateTime(%d)", []string{"calling_station_id", "detail"}},
+	{"usage_hourly", true, "hour >= toStartOfHour(toDateTime(%d))", "hour < toDateTime(%d)", nil},
+	{"usage_daily", true, "day >= toDate(toDateTime(%d))", "day <= toDate(toDateTime(%d))", nil},
+	{"sessions", true, "month >= toStartOfMonth(toDateTime(%d))", "month <= toDate(toDateTime(%d))", addresses},
 }
 
 // ErasePerson implements [aaa.PersonEraser]. The server deletes the old rows in the
 // background, usually within a minute. usage_daily and sessions go by whole days and
 // months.
-func (s *Store) ErasePerson(ctx context.Context, username, pseudonym string, before time.Time) error {
+func (s *Store) ErasePerson(ctx context.Context, name aaa.UserName, pseudonym string) error {
 	for _, t := range renamedTables {
-		if err := s.rename(ctx, t, username, pseudonym, before); err != nil {
+		if err := s.rename(ctx, t, name, pseudonym); err != nil {
 			return fmt.Errorf("erase a person in table %s of ClickHouse: %w", t.table, err)
 		}
 	}
 	return nil
 }
 
-func (s *Store) rename(ctx context.Context, t renamed, username, pseudonym string, before time.Time) error {
-	where := fmt.Sprintf("username = %s AND "+t.age, literal(username), before.Unix())
+func (s *Store) rename(ctx context.Context, t renamed, name aaa.UserName, pseudonym string) error {
+	where := "username = " + literal(name.Name)
+	for _, bound := range []struct {
+		condition string
+		at        time.Time
+	}{{t.from, name.From}, {t.before, name.Before}} {
+		if !bound.at.IsZero() {
+			where += " AND " + fmt.Sprintf(bound.condition, bound.at.Unix())
+		}
+	}
 	n, err := s.countRows(ctx, "SELECT count() FROM "+s.schema.qualified(t.table)+" WHERE "+where)
 	if err != nil || n == 0 {
 		return err

@@ -26,10 +26,11 @@ func TestErasePerson(t *testing.T) {
 	require.NoError(t, s.AppendAuthRecords(ctx, aaa.NewAuthBatch(aaa.AuthRecord{ID: testID(4, 1), At: records[0].EventTime, Username: person, CallingStationID: "station"})))
 	tables := []string{"accounting_records", "auth_records", "usage_hourly", "usage_daily", "sessions"}
 	after := records[0].EventTime.Add(time.Hour)
-	require.NoError(t, s.ErasePerson(ctx, person, "erased-x", records[0].EventTime.AddDate(0, -2, 0)), "all of it is later")
+	require.NoError(t, s.ErasePerson(ctx, aaa.UserName{Name: person, Before: records[0].EventTime.AddDate(0, -2, 0)}, "erased-x"), "all of it is later")
+	require.NoError(t, s.ErasePerson(ctx, aaa.UserName{Name: person, From: records[0].EventTime.AddDate(0, 2, 0), Before: records[0].EventTime.AddDate(0, 3, 0)}, "erased-x"), "all of it is earlier")
 	require.NotZero(t, count(t, s, "SELECT count() FROM accounting_records WHERE username = "+literal(person)))
 	for range 2 {
-		require.NoError(t, s.ErasePerson(ctx, person, "erased-x", after))
+		require.NoError(t, s.ErasePerson(ctx, aaa.UserName{Name: person, From: records[0].EventTime, Before: after}, "erased-x"))
 	}
 	for _, table := range tables {
 		require.Eventually(t, func() bool {

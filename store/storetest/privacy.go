@@ -172,8 +172,8 @@ func testExportPerson(t *testing.T, database Database) {
 // eraserFunc is another database.
 type eraserFunc func(username, pseudonym string) error
 
-func (f eraserFunc) ErasePerson(_ context.Context, username, pseudonym string, _ time.Time) error {
-	return f(username, pseudonym)
+func (f eraserFunc) ErasePerson(_ context.Context, name aaa.UserName, pseudonym string) error {
+	return f(name.Name, pseudonym)
 }
 
 // found returns the rows of a database that have a text.

@@ -105,6 +105,10 @@ func Run(t *testing.T, database Database) {
 		"ExportPerson":   testExportPerson,
 		"ErasePerson":    testErasePerson,
 		"ErasureResumes": testErasureResumes,
+		"FormerNames":    testFormerNames,
+		"ExportRenamed":  testExportRenamed,
+		"EraseRenamed":   testEraseRenamed,
+		"ErasedTotals":   testErasedTotals,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, database) })
 	}

@@ -1,0 +1,17 @@
+-- The names that users had: records stay under them.
+
+-- +goose Up
+CREATE TABLE former_usernames (
+    user_id  TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    username TEXT NOT NULL,
+    since    TEXT,                                    -- NULL: since there is the user
+    until    TEXT NOT NULL,                           -- when the user was renamed
+    PRIMARY KEY (user_id, until)
+) STRICT;
+CREATE INDEX former_usernames_username ON former_usernames (username);
+
+ALTER TABLE erasures ADD COLUMN names BLOB;           -- all names with their times, sealed, as long as name
+
+-- +goose Down
+ALTER TABLE erasures DROP COLUMN names;
+DROP TABLE former_usernames;
