@@ -41,7 +41,7 @@ type AuthStore struct {
 }
 
 // AuthRecorder writes decisions to stores, in batches and from a goroutine for each
-// store, at a [Pace]. It never makes an answer wait.
+// store. It never makes an answer wait.
 type AuthRecorder struct {
 	log    *slog.Logger
 	queues []*authQueue
@@ -228,7 +228,7 @@ func (q *authQueue) run(ctx context.Context) {
 		case <-ticker.C:
 		case <-q.wake:
 		}
-		err := q.flush(WithPace(ctx))
+		err := q.flush(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			log.Error("decisions cannot be recorded for now", "error", err)
 		}
@@ -245,7 +245,7 @@ func (q *authQueue) flush(ctx context.Context) error {
 	for {
 		again := q.pending.Len() > 0
 		if !again {
-			q.take(PaceOf(ctx))
+			q.take()
 		}
 		n := q.pending.Len()
 		if n == 0 {
@@ -265,15 +265,15 @@ func (q *authQueue) flush(ctx context.Context) error {
 
 // take copies the oldest decisions to pending, a batch at most: those that were
 // refused first, and each kind has a half of the batch if there are as many.
-func (q *authQueue) take(pace *Pace) {
-	q.takeFrom(ringRefused, (q.Batch+1)/2, pace)
-	q.takeFrom(ringAccepted, q.Batch, pace)
-	q.takeFrom(ringRefused, q.Batch, pace)
+func (q *authQueue) take() {
+	q.takeFrom(ringRefused, (q.Batch+1)/2)
+	q.takeFrom(ringAccepted, q.Batch)
+	q.takeFrom(ringRefused, q.Batch)
 }
 
 // takeFrom copies decisions of a ring until pending has so many. The lock is held for
 // some at a time, so that no listener waits for long.
-func (q *authQueue) takeFrom(ring, until int, pace *Pace) {
+func (q *authQueue) takeFrom(ring, until int) {
 	r := q.recorder
 	for q.pending.Len() < until {
 		q.pending.reserve(authCopy)
@@ -283,6 +283,5 @@ func (q *authQueue) takeFrom(ring, until int, pace *Pace) {
 		if n == 0 {
 			return
 		}
-		pace.Step()
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
+	"runtime"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,7 +16,7 @@ import (
 // own. It fails as a whole if one of the records is there already.
 func (s *Store) copyAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
 	return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		rows := authCopy{reader: batch.Reader(), pace: aaa.PaceOf(ctx)}
+		rows := authCopy{reader: batch.Reader()}
 		// When the connection fails, pgx returns without waiting for who reads.
 		defer rows.close()
 		_, err := conn.Conn().PgConn().CopyFrom(ctx, &rows, copyAuthStatement)
@@ -31,7 +32,6 @@ type authCopy struct {
 	mu      sync.Mutex // against close
 	closed  bool
 	reader  aaa.AuthReader
-	pace    *aaa.Pace
 	more    bool // the reader is at a record that is not written yet
 	started bool
 	ended   bool
@@ -47,7 +47,8 @@ func (c *authCopy) close() {
 // Read implements io.Reader. It writes whole rows, so p must have room for the
 // largest. pgx gives it 64 KiB.
 func (c *authCopy) Read(p []byte) (int, error) {
-	c.pace.Step() // listeners may wait for this processor
+	// This runs beside listeners, perhaps on one processor: in turns with them.
+	runtime.Gosched()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
