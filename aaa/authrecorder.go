@@ -41,7 +41,7 @@ type AuthStore struct {
 }
 
 // AuthRecorder writes decisions to stores, in batches and from a goroutine for each
-// store. It never makes an answer wait.
+// store, at a [Pace]. It never makes an answer wait.
 type AuthRecorder struct {
 	log    *slog.Logger
 	queues []*authQueue
@@ -228,7 +228,7 @@ func (q *authQueue) run(ctx context.Context) {
 		case <-ticker.C:
 		case <-q.wake:
 		}
-		err := q.flush(ctx)
+		err := q.flush(WithPace(ctx))
 		if err != nil && !failing && ctx.Err() == nil {
 			log.Error("decisions cannot be recorded for now", "error", err)
 		}
@@ -245,7 +245,7 @@ func (q *authQueue) flush(ctx context.Context) error {
 	for {
 		again := q.pending.Len() > 0
 		if !again {
-			q.take()
+			q.take(PaceOf(ctx))
 		}
 		n := q.pending.Len()
 		if n == 0 {
@@ -265,15 +265,15 @@ func (q *authQueue) flush(ctx context.Context) error {
 
 // take copies the oldest decisions to pending, a batch at most: those that were
 // refused first, and each kind has a half of the batch if there are as many.
-func (q *authQueue) take() {
-	q.takeFrom(ringRefused, (q.Batch+1)/2)
-	q.takeFrom(ringAccepted, q.Batch)
-	q.takeFrom(ringRefused, q.Batch)
+func (q *authQueue) take(pace *Pace) {
+	q.takeFrom(ringRefused, (q.Batch+1)/2, pace)
+	q.takeFrom(ringAccepted, q.Batch, pace)
+	q.takeFrom(ringRefused, q.Batch, pace)
 }
 
 // takeFrom copies decisions of a ring until pending has so many. The lock is held for
 // some at a time, so that no listener waits for long.
-func (q *authQueue) takeFrom(ring, until int) {
+func (q *authQueue) takeFrom(ring, until int, pace *Pace) {
 	r := q.recorder
 	for q.pending.Len() < until {
 		q.pending.reserve(authCopy)
@@ -283,5 +283,6 @@ func (q *authQueue) takeFrom(ring, until int) {
 		if n == 0 {
 			return
 		}
+		pace.Step()
 	}
 }

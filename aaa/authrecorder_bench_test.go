@@ -49,7 +49,7 @@ func BenchmarkAuthRecorderAdd(b *testing.B) {
 		for i := 0; b.Loop(); i++ {
 			r.add(x, Decision{Method: MethodPAP})
 			if i%q.Batch == q.Batch-1 {
-				q.take()
+				q.take(nil)
 				q.pending.reset()
 			}
 		}

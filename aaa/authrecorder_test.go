@@ -136,7 +136,7 @@ func TestAuthRecorderWritesBothKinds(t *testing.T) {
 		for range q.Batch {
 			recorded(r, "refused", Decision{Reason: ReasonUnknownUser})
 		}
-		q.take()
+		q.take(nil)
 		require.Equal(t, q.Batch, q.pending.Len())
 		for _, name := range usernames(q.pending.Records()) {
 			written[name]++
@@ -162,7 +162,7 @@ func TestAuthRecorderRing(t *testing.T) {
 		i := random.IntN(2)
 		q := r.queues[i]
 		q.Batch = 1 + random.IntN(50)
-		q.take()
+		q.take(nil)
 		records := q.pending.Records()
 		q.pending.reset()
 		for n, record := range records {
@@ -181,7 +181,7 @@ func TestAuthRecorderRing(t *testing.T) {
 	}
 	for _, q := range r.queues {
 		q.Batch = added
-		q.take()
+		q.take(nil)
 		waited := q.marks[ringAccepted].waits
 		require.Zero(t, waited)
 	}

@@ -184,3 +184,39 @@ func TestDirectoryTellsHowManyUsersWait(t *testing.T) {
 	require.NoError(t, d.Refresh(t.Context()))
 	require.Zero(t, d.waiting.Load())
 }
+
+// pacedStore notes whether what writes decisions may rest.
+type pacedStore struct {
+	*fakeStore
+	paces chan *Pace
+}
+
+func (s *pacedStore) AppendAuthRecords(ctx context.Context, batch *AuthBatch) error {
+	s.paces <- PaceOf(ctx)
+	return s.fakeStore.AppendAuthRecords(ctx, batch)
+}
+
+// Decisions are written while packets are answered, perhaps on the only processor.
+func TestAuthRecorderLeavesTheProcessorToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &pacedStore{newFakeStore(), make(chan *Pace)}
+		r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store)})
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { r.Run(ctx); close(ended) }()
+		recorded(r, "alice", Decision{})
+		pace := <-store.paces
+		require.NotNil(t, pace)
+		time.Sleep(paceWork)
+		began := time.Now()
+		pace.Step()
+		require.Equal(t, paceRest, time.Since(began))
+
+		synctest.Wait()
+		recorded(r, "bob", Decision{})
+		cancel()
+		require.Nil(t, <-store.paces, "the last ones are not to take longer than they must")
+		<-ended
+	})
+}

@@ -374,7 +374,7 @@ func withRecords(t testing.TB) func(*AccessOptions) {
 // taken is what the first store would be given next.
 func (r *AuthRecorder) taken() []AuthRecord {
 	q := r.queues[0]
-	q.take()
+	q.take(nil)
 	defer q.pending.reset()
 	return q.pending.Records()
 }

@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -67,7 +68,12 @@ func (d Date) Start(loc *time.Location) time.Time {
 func (d Date) AddDays(n int) Date { return DateOf(d.utc().AddDate(0, 0, n), time.UTC) }
 
 // Before reports whether d is an earlier day than e. No day is before every day.
-func (d Date) Before(e Date) bool { return d.utc().Before(e.utc()) && d != e }
+func (d Date) Before(e Date) bool { return d.Compare(e) < 0 }
+
+// Compare returns -1, 0 or 1 as d is an earlier day than e, the same or a later one.
+func (d Date) Compare(e Date) int {
+	return cmp.Or(cmp.Compare(d.Year, e.Year), cmp.Compare(d.Month, e.Month), cmp.Compare(d.Day, e.Day))
+}
 
 // DaysUntil returns how many days it is from d to e.
 func (d Date) DaysUntil(e Date) int { return int(e.utc().Sub(d.utc()) / (24 * time.Hour)) }

@@ -14,6 +14,8 @@ type Decimal struct {
 	text string // without needless zeros; empty: 0
 }
 
+var one = Decimal{"1"}
+
 // Decimals have at most so many digits before and after the point.
 const (
 	maxWhole    = 15
@@ -77,6 +79,16 @@ func (d Decimal) Sign() int {
 		return -1
 	}
 	return 1
+}
+
+func (d Decimal) neg() Decimal {
+	if d.text == "" {
+		return d
+	}
+	if text, negative := strings.CutPrefix(d.text, "-"); negative {
+		return Decimal{text}
+	}
+	return Decimal{"-" + d.text}
 }
 
 func (d Decimal) rat() *big.Rat {

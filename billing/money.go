@@ -25,6 +25,8 @@ func (a Amount) Add(b Amount) (Amount, error) {
 	return sum, nil
 }
 
+func (a Amount) rat() *big.Rat { return new(big.Rat).SetInt64(int64(a)) }
+
 // Currency is an ISO 4217 code, such as EUR.
 type Currency string
 
@@ -90,4 +92,13 @@ func (c Currency) Parse(s string) (Amount, error) {
 		return 0, ErrOverflow
 	}
 	return Amount(minor.Num().Int64()), nil
+}
+
+// decimal returns an amount as units of the currency.
+func (c Currency) decimal(a Amount) (Decimal, error) {
+	d, err := ParseDecimal(c.Format(a))
+	if err != nil {
+		return Decimal{}, ErrOverflow // more than 15 digits
+	}
+	return d, nil
 }

@@ -70,7 +70,7 @@ type Charge struct {
 	Currency       Currency
 	// Quantity of Unit at UnitPrice; for usage what is beyond the allowance.
 	Quantity  Decimal
-	Unit      string // day, period, seconds, octets, …; as UNECE Rec 20 where it goes onto an invoice
+	Unit      string // UnitPeriod, or as unitOf writes it: GiB, h, 100 MiB
 	UnitPrice Decimal
 	// Amount is signed: a credit is negative. It contains the tax if TaxIncluded.
 	Amount      Amount
@@ -94,6 +94,9 @@ const (
 	ChargeProration  ChargeKind = "proration"  // credit for days that were paid and not had
 	ChargeManual     ChargeKind = "manual"
 )
+
+// UnitPeriod is the unit of charges that are one thing at a price.
+const UnitPeriod = "period"
 
 // Inputs are what a charge was computed from, enough to compute it again. They are
 // kept with the charge as JSON.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
-	"runtime"
 	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,7 +15,7 @@ import (
 // own. It fails as a whole if one of the records is there already.
 func (s *Store) copyAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
 	return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		rows := authCopy{reader: batch.Reader()}
+		rows := authCopy{reader: batch.Reader(), pace: aaa.PaceOf(ctx)}
 		// When the connection fails, pgx returns without waiting for who reads.
 		defer rows.close()
 		_, err := conn.Conn().PgConn().CopyFrom(ctx, &rows, copyAuthStatement)
@@ -32,6 +31,7 @@ type authCopy struct {
 	mu      sync.Mutex // against close
 	closed  bool
 	reader  aaa.AuthReader
+	pace    *aaa.Pace
 	more    bool // the reader is at a record that is not written yet
 	started bool
 	ended   bool
@@ -47,8 +47,7 @@ func (c *authCopy) close() {
 // Read implements io.Reader. It writes whole rows, so p must have room for the
 // largest. pgx gives it 64 KiB.
 func (c *authCopy) Read(p []byte) (int, error) {
-	// This runs beside listeners, perhaps on one processor: in turns with them.
-	runtime.Gosched()
+	c.pace.Step() // listeners may wait for this processor
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

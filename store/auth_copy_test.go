@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,6 +53,18 @@ func TestAuthCopyIsWhatFieldsWrite(t *testing.T) {
 	}
 	_, err = io.ReadAll(iotest.OneByteReader(&authCopy{reader: batch.Reader()}))
 	require.ErrorIs(t, err, io.ErrShortBuffer)
+	synctest.Test(t, func(t *testing.T) {
+		c := &authCopy{reader: batch.Reader(), pace: aaa.PaceOf(aaa.WithPace(t.Context()))}
+		began := time.Now()
+		_, err := c.Read(make([]byte, 2048))
+		require.NoError(t, err)
+		require.Zero(t, time.Since(began))
+		time.Sleep(time.Second) // of work
+		began = time.Now()
+		_, err = c.Read(make([]byte, 2048))
+		require.NoError(t, err)
+		require.NotZero(t, time.Since(began), "it rests between its pieces")
+	})
 	closed := &authCopy{reader: batch.Reader()}
 	closed.close()
 	_, err = closed.Read(make([]byte, 64<<10))

@@ -397,3 +397,9 @@ func TestContestantsNameEachOther(t *testing.T) {
 		}
 	}
 }
+
+func TestBusyOf(t *testing.T) {
+	const stat = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu1 100 1 20 5000 300 2 3 4 50 6\ncpu10 1 1 1 1 1 1 1 1 0 0\nintr 1\n"
+	require.Equal(t, 1300*time.Millisecond, busyOf(stat, "1"), "neither idle nor waiting for a disk, and guests are users")
+	require.Zero(t, busyOf(stat, "0-1"), "several")
+}

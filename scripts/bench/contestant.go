@@ -91,7 +91,7 @@ var contestants = []*contestant{
 		floor: "crypto-mschapv2", rivals: []string{"freeradius-mschapv2"}},
 	{name: "freeradius-mschapv2", title: "FreeRADIUS, users in memory, MS-CHAPv2", server: "freeradius", method: "mschapv2", concurrency: 128},
 
-	{name: "acct-floor", title: "floor: accounting, synced in groups", server: "floor acct", method: "acct"},
+	{name: "acct-floor", title: "floor: accounting, synced in groups", server: "floor acct", method: "acct", latency: true},
 	{name: "radiusd-acct-ack", title: "radiusd, accounting, Postgres standing still", server: "radiusd", method: "acct", stopped: true,
 		floor: "acct-floor", rivals: []string{"freeradius-acct", "freeradius-sql-acct"}},
 	{name: "radiusd-acct", title: "radiusd, accounting with all that follows, into Postgres", server: "radiusd", method: "acct", latency: true,
@@ -121,6 +121,7 @@ type server struct {
 	metrics  string // address; empty: it has none
 	database string
 	folder   string
+	core     string // the CPU that is its own; empty: it shares
 	users    int
 	nases    int           // as an instance has them
 	loaded   time.Duration // from its start until it was ready
@@ -207,7 +208,7 @@ func (b *bench) startFloor(name, kind string) error {
 	if err != nil {
 		return err
 	}
-	s := &server{process: process, users: b.users}
+	s := &server{process: process, users: b.users, core: b.places.server}
 	b.servers[name] = s
 	return process.Await(func() error {
 		log, err := os.Open(filepath.Join(b.bed.Dir, "floor-"+kind+".log"))

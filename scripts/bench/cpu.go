@@ -40,15 +40,45 @@ func delayOf(pid int) (total time.Duration) {
 	return total
 }
 
-// clocks returns the CPU time of a process and of this one.
-func clocks(pid int) (server, own time.Duration, err error) {
+// A clocks is CPU time that has passed.
+type clocks struct {
+	server time.Duration // of a process
+	own    time.Duration // of this one
+	core   time.Duration // of everything on a CPU, and what the hypervisor took
+}
+
+// readClocks reads those of a process and of the CPU that is its own.
+func readClocks(pid int, cpu string) (c clocks, err error) {
 	if pid != 0 {
-		if server, err = cpuOf(pid); err != nil {
-			return 0, 0, err
+		if c.server, err = cpuOf(pid); err != nil {
+			return c, err
 		}
 	}
-	own, err = cpuOf(os.Getpid())
-	return server, own, err
+	if c.own, err = cpuOf(os.Getpid()); err != nil || cpu == "" {
+		return c, err
+	}
+	stat, err := os.ReadFile("/proc/stat")
+	c.core = busyOf(string(stat), cpu)
+	return c, err
+}
+
+// busyOf returns the time that a CPU was not idle, as /proc/stat has it, in steps of ten
+// milliseconds. What it does not tell of is zero.
+func busyOf(stat, cpu string) (total time.Duration) {
+	for line := range strings.Lines(stat) {
+		fields := strings.Fields(line)
+		if len(fields) < 9 || fields[0] != "cpu"+cpu {
+			continue
+		}
+		for i, field := range fields[1:9] {
+			if i == 3 || i == 4 { // idle, or waiting for a disk
+				continue
+			}
+			ticks, _ := strconv.ParseInt(field, 10, 64)
+			total += time.Duration(ticks) * (time.Second / 100)
+		}
+	}
+	return total
 }
 
 // cores are the CPUs that this program may use, one of each core: a second thread of the

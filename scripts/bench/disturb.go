@@ -91,14 +91,14 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 		}
 		results := map[string]*result{}
 		for _, c := range order {
-			r, err := b.measure(ctx, c, victimRate, false)
+			r, err := b.measureCalm(ctx, c, victimRate)
 			if err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 			results[c.name] = r
 			server, generator := r.busy()
-			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v; %.0f reads a second, p99 %v, %d failed",
-				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator, r.effect.delayed.Round(time.Millisecond),
+			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, others %.1f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v; %.0f reads a second, p99 %v, %d failed",
+				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator, 100*r.others(), r.effect.delayed.Round(time.Millisecond),
 				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond),
 				r.effect.reads.PerSecond, r.effect.reads.P99, r.effect.reads.Failed)
 		}
@@ -288,7 +288,7 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 	}
 	_, crowd, _ := median(b.underAll(func(r *result) float64 { return r.effect.crowd }))
 	p("radiusd at half its peak of %.0f PAP requests a second: %.0f from a crowd of %d NASes and %d from %d others, whose latency this is, from when a request was due; and meanwhile:\n", b.peak, crowd, crowdNASes, victimRate, b.sockets)
-	p("| | p50 ms | p99 ms | p50, ratio | p99, ratio | lost | server's core | ready and waiting for it | the disturbance |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
+	p("| | p50 ms | p99 ms | p50, ratio | p99, ratio | lost | server's core | others on it | ready and waiting for it | the disturbance |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
 	p50 := func(r *result) float64 { return r.P50.Seconds() * 1000 }
 	p99 := func(r *result) float64 { return r.P99.Seconds() * 1000 }
 	for _, c := range b.disturbed {
@@ -333,7 +333,7 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 			lost += n
 		}
 		_, busy, _ := median(over(func(r *result) float64 { server, _ := r.busy(); return 100 * server }))
-		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, spread("%.0f", over((*result).waited)), what)
+		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s %% | %s %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, spread("%.1f", over(func(r *result) float64 { return 100 * r.others() })), spread("%.0f", over((*result).waited)), what)
 	}
 	p("")
 }

@@ -106,14 +106,14 @@ func networkOrder(port uint16) uint16 {
 func (g *generator) now() int64 { return int64(time.Since(g.start)) }
 
 // run loads the server and reports what was between warm-up and end.
-func (g *generator) run(ctx context.Context, warmup, duration time.Duration, watch int) (*load, error) {
+func (g *generator) run(ctx context.Context, warmup, duration time.Duration, watch int, core string) (*load, error) {
 	g.start = time.Now()
 	begin, end := int64(warmup), int64(warmup+duration)
 	g.from, g.to = begin, end
 	report := new(load)
 	var before counts
 	var readsBefore uint64
-	var serverCPU, ownCPU time.Duration
+	var clocksBefore clocks
 	var measuredFrom int64
 	var nextScan int64
 	measuring, done := false, false
@@ -124,7 +124,7 @@ func (g *generator) run(ctx context.Context, warmup, duration time.Duration, wat
 			measuring, before, readsBefore, measuredFrom = true, g.counts, g.reads, now
 			g.latency = histogram{}
 			var err error
-			if serverCPU, ownCPU, err = clocks(watch); err != nil {
+			if clocksBefore, err = readClocks(watch, core); err != nil {
 				return nil, err
 			}
 			if g.begun != nil {
@@ -133,11 +133,12 @@ func (g *generator) run(ctx context.Context, warmup, duration time.Duration, wat
 		case measuring && (now >= end || g.end.Load()):
 			measuring, done = false, true
 			g.to = now
-			server, own, err := clocks(watch)
+			clocks, err := readClocks(watch, core)
 			if err != nil {
 				return nil, err
 			}
-			report.ServerCPU, report.OwnCPU, report.Elapsed = server-serverCPU, own-ownCPU, time.Duration(now-measuredFrom)
+			report.ServerCPU, report.OwnCPU = clocks.server-clocksBefore.server, clocks.own-clocksBefore.own
+			report.CoreCPU, report.Elapsed = clocks.core-clocksBefore.core, time.Duration(now-measuredFrom)
 			report.counts = g.counts.since(before)
 			report.P50, report.P99, report.Max = g.latency.quantile(0.5), g.latency.quantile(0.99), g.latency.quantile(1)
 			report.BatchSize = float64(report.Answers) / float64(max(1, g.reads-readsBefore))

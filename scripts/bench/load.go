@@ -34,6 +34,7 @@ type load struct {
 	Elapsed    time.Duration `json:"elapsed"`
 	ServerCPU  time.Duration `json:"server_cpu"`
 	OwnCPU     time.Duration `json:"own_cpu"`
+	CoreCPU    time.Duration `json:"core_cpu"` // of the server's CPU, all that was not idle
 	P50        time.Duration `json:"p50"`
 	P99        time.Duration `json:"p99"`
 	Max        time.Duration `json:"max"`
@@ -69,7 +70,7 @@ func (c counts) since(b counts) counts {
 
 // generate is the command that the benchmark starts for each load.
 func generate(ctx context.Context, args []string, w io.Writer) error {
-	var server, method string
+	var server, method, core string
 	var concurrency, sockets, nases, users, watch int
 	var unsigned, mixed, distinct, disturbed bool
 	var rate float64
@@ -86,6 +87,7 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	flags.BoolVar(&disturbed, "disturbed", false, "close descriptor 3 when it begins to count, and count until 4 is closed")
 	flags.IntVar(&users, "users", 100_000, "users")
 	flags.IntVar(&watch, "watch", 0, "process of the server")
+	flags.StringVar(&core, "core", "", "CPU of the server")
 	flags.Float64Var(&rate, "rate", 0, "requests a second; 0: as fast as answers come")
 	flags.DurationVar(&warmup, "warmup", 500*time.Millisecond, "before it counts")
 	flags.DurationVar(&duration, "duration", 3*time.Second, "how long it counts")
@@ -119,7 +121,7 @@ func generate(ctx context.Context, args []string, w io.Writer) error {
 	if err := g.open(to, sockets); err != nil {
 		return err
 	}
-	report, err := g.run(ctx, warmup, duration, watch)
+	report, err := g.run(ctx, warmup, duration, watch, core)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +40,7 @@ type options struct {
 	keep            string
 	setup           bool
 	latency         bool
+	calm            float64
 	scale           bool
 	cpuprofile      string
 	write           string
@@ -85,6 +87,7 @@ func command(ctx context.Context) error {
 	flag.StringVar(&o.keep, "keep", "", "set the servers up in `FOLDER`, keep it, and use it again when it is there")
 	flag.BoolVar(&o.setup, "setup", false, "only set up the folder of -keep")
 	flag.BoolVar(&o.latency, "latency", true, "measure latency at half the rate as well")
+	flag.Float64Var(&o.calm, "calm", 0, "measure latency again, up to five times, when others had more than so many `PERCENT` of the server's core (0: never)")
 	flag.BoolVar(&o.scale, "scale", false, "measure radiusd with up to a million users and ten thousand NASes as well (setting up takes minutes)")
 	flag.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile of radiusd, from the middle of its load, to `FILE`")
 	flag.StringVar(&o.write, "write", "", "put the result into the Markdown `FILE`, between the comments that mark its place, rather than on standard output")
@@ -150,6 +153,10 @@ func run(ctx context.Context, o *options) (err error) {
 		if *place.from != "" {
 			*place.to = *place.from
 		}
+	}
+	// Nothing of this program is to run on the server's CPU; what it starts has a place of its own.
+	if out, err := exec.Command("taskset", "-a", "-c", "-p", b.places.generator, strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
+		return fmt.Errorf("taskset: %w: %s", err, out)
 	}
 	if b.bed, err = testbed.Open(o.keep); err != nil {
 		return err

@@ -36,6 +36,9 @@ func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 		return err
 	}
 	s := &server{users: i.users, nases: i.nases, database: i.database, folder: i.folder}
+	if i.cpus == b.places.server {
+		s.core = i.cpus
+	}
 	for _, address := range []*string{&s.auth, &s.acct, &s.metrics} {
 		port, err := testbed.FreePort()
 		if err != nil {

@@ -184,22 +184,37 @@ func (b *bench) printLatency(p func(string, ...any)) {
 		}
 		if !head {
 			head = true
-			p("| at half the rate | requests a second | p50 ms | p99 ms | CPU µs an answer | lost |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+			p("| at half the rate, floors at that of what they are the floor of | requests a second | p50 ms | p99 ms | CPU µs an answer | others on its core | lost |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
 		}
 		lost := 0.0
 		for _, n := range over(func(r *result) float64 { return float64(r.Lost) }) {
 			lost += n
 		}
 		_, middle, _ := median(rate)
-		p("| %s | %.0f | %s | %s | %s | %.0f |", c.title, middle,
+		p("| %s | %.0f | %s | %s | %s | %s %% | %.0f |", c.title, middle,
 			spread("%.2f", over(func(r *result) float64 { return r.P50.Seconds() * 1000 })),
 			spread("%.2f", over(func(r *result) float64 { return r.P99.Seconds() * 1000 })),
-			spread("%.2f", over((*result).cpu)), lost)
+			spread("%.2f", over((*result).cpu)), spread("%.1f", over(func(r *result) float64 { return 100 * r.others() })), lost)
 	}
 	if !head {
 		return
 	}
 	p("")
+	var lines []string
+	for _, c := range b.chosen {
+		var values []float64
+		for _, round := range b.halves {
+			if r, floor := round[c.name], round[c.floor]; r != nil && floor != nil {
+				values = append(values, r.P99.Seconds()/floor.P99.Seconds())
+			}
+		}
+		if values != nil {
+			lines = append(lines, fmt.Sprintf("| %s to %s | %s |", c.name, c.floor, spread("%.2f", values)))
+		}
+	}
+	if lines != nil {
+		p("| p99 at the same rate, round by round | |\n| --- | ---: |\n%s\n", strings.Join(lines, "\n"))
+	}
 	for _, round := range b.halves {
 		for _, r := range round {
 			if r.Preempted {

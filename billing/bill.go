@@ -1,0 +1,117 @@
+package billing
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// invoices puts the charges that are due to be billed on an invoice for each currency.
+// What adds up to no more than nothing stays pending for the next one; if the user has
+// no subscription that goes on there is no next one, and it becomes a credit note.
+func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o RunOptions) ([]Invoice, error) {
+	goesOn := slices.ContainsFunc(subscriptions, func(s Subscription) bool { return s.State != SubscriptionEnded })
+	byCurrency := make(map[Currency][]Charge)
+	for _, c := range charges {
+		byCurrency[c.Currency] = append(byCurrency[c.Currency], c)
+	}
+	var invoices []Invoice
+	for _, currency := range slices.Sorted(maps.Keys(byCurrency)) {
+		charges := byCurrency[currency]
+		slices.SortFunc(charges, compareCharges)
+		invoice := Invoice{
+			Series: o.Series, Kind: KindInvoice, State: InvoiceDraft, UserID: a.UserID, Currency: currency,
+			IssuedOn: o.AsOf, DueOn: o.AsOf.AddDays(dueDays(charges, subscriptions, o)), Seller: o.Seller, Buyer: a.Buyer,
+			RunID: o.RunID, CreatedAt: o.Now, UpdatedAt: o.Now,
+		}
+		if err := invoice.fill(charges, o.Taxes); err != nil {
+			return nil, err
+		}
+		if invoice.Total < 0 && !goesOn {
+			invoice.Kind, invoice.DueOn = KindCreditNote, o.AsOf
+			if err := invoice.fill(charges, o.Taxes); err != nil {
+				return nil, err
+			}
+		}
+		if invoice.Total > 0 {
+			invoices = append(invoices, invoice)
+		}
+	}
+	return invoices, nil
+}
+
+// dueDays is what the subscriptions on the invoice say that is latest.
+func dueDays(charges []Charge, subscriptions []Subscription, o RunOptions) int {
+	days := -1
+	for _, s := range subscriptions {
+		if slices.ContainsFunc(charges, func(c Charge) bool { return c.SubscriptionID == s.ID }) {
+			days = max(days, s.Rate.Terms.DueDays)
+		}
+	}
+	if days < 0 {
+		return o.DueDays
+	}
+	return days
+}
+
+// fill makes the lines, taxes, totals and the id of an invoice from charges, in their
+// order.
+func (i *Invoice) fill(charges []Charge, taxes []TaxRate) error {
+	i.Lines, i.Period = nil, Span{}
+	id := []any{i.UserID, string(i.Currency), i.IssuedOn, string(i.Kind)}
+	for n, c := range charges {
+		id = append(id, c.ID)
+		if i.Kind == KindCreditNote {
+			c.Amount, c.Quantity = -c.Amount, c.Quantity.neg()
+		}
+		i.Lines = append(i.Lines, InvoiceLine{
+			Line: n + 1, ChargeID: c.ID, Description: c.Description, Period: c.Period,
+			Quantity: c.Quantity, Unit: c.Unit, UnitPrice: c.UnitPrice,
+			Gross: c.Amount, TaxIncluded: c.TaxIncluded, TaxClass: c.TaxClass,
+		})
+		i.Period = i.Period.with(c.Period)
+	}
+	i.ID = makeID("invoice", id...)
+	return i.tax(taxes, i.IssuedOn)
+}
+
+// with returns the span from the first day of both to the last one.
+func (s Span) with(o Span) Span {
+	if s == (Span{}) {
+		return o
+	}
+	if o == (Span{}) {
+		return s
+	}
+	if o.From.Before(s.From) {
+		s.From = o.From
+	}
+	if s.To.Before(o.To) {
+		s.To = o.To
+	}
+	return s
+}
+
+// kindOrder is the order of lines of one day.
+var kindOrder = []ChargeKind{ChargeSetup, ChargeProration, ChargePeriod, ChargeUsage, ChargeAdjustment, ChargeManual}
+
+// compareCharges orders the lines of an invoice: by subscription, and in it by time;
+// what was charged by hand comes last.
+func compareCharges(a, b Charge) int {
+	if manual := a.SubscriptionID == uuid.Nil; manual != (b.SubscriptionID == uuid.Nil) {
+		if manual {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(
+		slices.Compare(a.SubscriptionID[:], b.SubscriptionID[:]),
+		a.Period.From.Compare(b.Period.From),
+		cmp.Compare(slices.Index(kindOrder, a.Kind), slices.Index(kindOrder, b.Kind)),
+		cmp.Compare(a.Inputs.Terms, b.Inputs.Terms),
+		cmp.Compare(a.Description, b.Description),
+		slices.Compare(a.ID[:], b.ID[:]),
+	)
+}

@@ -1,0 +1,93 @@
+package billing
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+
+	"github.com/google/uuid"
+)
+
+// Compute returns what is due of an account on o.AsOf and was not charged before, also
+// for several periods if runs were missed: the charges are the same whether it is
+// computed each day or once after a year. It does not write to the account.
+//
+// An error is about what an operator must mend: a tax class without a rate, or amounts
+// beyond 64 bits.
+func Compute(a *Account, o RunOptions) (*Bill, error) {
+	bill := &Bill{}
+	credit := maps.Clone(a.Credit)
+	if credit == nil {
+		credit = make(map[Currency]Amount)
+	}
+	for _, c := range a.Pending {
+		credit[c.Currency] -= c.Amount
+	}
+	subscriptions := slices.Clone(a.Subscriptions)
+	for i := range subscriptions {
+		s := &subscriptions[i]
+		b := &biller{s: s, o: o, rates: a.Rates, credit: credit}
+		if err := b.bill(a); err != nil {
+			return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
+		}
+		if !reflect.DeepEqual(*s, a.Subscriptions[i]) {
+			s.UpdatedAt = o.Now
+			bill.Subscriptions = append(bill.Subscriptions, *s)
+		}
+		bill.Charges = append(bill.Charges, b.charges...)
+	}
+	var due []Charge
+	for _, c := range slices.Concat(a.Pending, bill.Charges) {
+		wait, err := held(c, subscriptions, a.Rates, o.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		if !wait {
+			due = append(due, c)
+		}
+	}
+	invoices, err := a.invoices(due, subscriptions, o)
+	if err != nil {
+		return nil, err
+	}
+	bill.Invoices = invoices
+	on := make(map[uuid.UUID]uuid.UUID)
+	for _, i := range bill.Invoices {
+		for _, line := range i.Lines {
+			on[line.ChargeID] = i.ID
+		}
+	}
+	for i := range bill.Charges {
+		bill.Charges[i].InvoiceID = on[bill.Charges[i].ID]
+	}
+	return bill, nil
+}
+
+// bill charges all that is due of the subscription, in the order of time.
+func (b *biller) bill(a *Account) error {
+	if b.s.Start.IsZero() || b.s.Anchor.IsZero() {
+		return fmt.Errorf("it has no first day")
+	}
+	if err := b.chargePrice(b.o.AsOf); err != nil {
+		return err
+	}
+	b.s.State = b.s.stateOn(b.o.AsOf)
+	return nil
+}
+
+// held reports whether a charge waits for the end of its period: that of a prepaid
+// subscription is taken from the credit day by day, and one invoice for the period tells
+// of it, which the credit pays.
+func held(c Charge, subscriptions []Subscription, rates map[uuid.UUID]Rate, asOf Date) (bool, error) {
+	i := slices.IndexFunc(subscriptions, func(s Subscription) bool { return s.ID == c.SubscriptionID })
+	if i < 0 {
+		return false, nil
+	}
+	b := biller{s: &subscriptions[i], rates: rates}
+	pieces, err := b.pieces(c.Period.From, c.Period.From.AddDays(1))
+	if err != nil || len(pieces) == 0 {
+		return false, err
+	}
+	return pieces[0].rate.Terms.Prepaid != Postpaid && asOf.Before(pieces[0].span.To), nil
+}

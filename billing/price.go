@@ -1,0 +1,216 @@
+package billing
+
+import (
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// The price of a period accrues by the day. What the days up to z cost since the rate
+// came in force in the period is rounded once,
+//
+//	upTo(z) = price * days from then to z / days of the period,
+//
+// and the days from x to z cost upTo(z) - upTo(x). So the parts of a period add up to
+// its price, however it is cut, and a credit for days that were paid and not had is
+// what was charged less what was had.
+
+// upTo returns the price of the first days of a piece of a period of so many days.
+func (t Terms) upTo(days, of int) (Amount, error) {
+	if t.WholePeriods {
+		if days > 0 {
+			return t.Price, nil
+		}
+		return 0, nil
+	}
+	return share(t.Price, int64(days), int64(of))
+}
+
+// price returns what so many days cost after the first of a piece.
+func (t Terms) price(first, days, of int) (Amount, error) {
+	before, err := t.upTo(first, of)
+	if err != nil {
+		return 0, err
+	}
+	until, err := t.upTo(first+days, of)
+	return until - before, err
+}
+
+// biller makes the charges of one subscription.
+type biller struct {
+	s       *Subscription
+	o       RunOptions
+	rates   map[uuid.UUID]Rate
+	credit  map[Currency]Amount // what prepaid days can still be taken from
+	charges []Charge
+}
+
+func (b *biller) rate(id uuid.UUID) (*Rate, error) {
+	if id == b.s.Rate.ID {
+		return &b.s.Rate, nil
+	}
+	if r, ok := b.rates[id]; ok {
+		return &r, nil
+	}
+	return nil, fmt.Errorf("rate %s is unknown", id)
+}
+
+// pieces returns the pieces of all phases with days from one day up to and without
+// another.
+func (b *biller) pieces(from, to Date) ([]piece, error) {
+	var pieces []piece
+	for _, p := range b.s.phases() {
+		if days := (Span{from, to}).cut(p.span); days.empty() {
+			continue
+		}
+		rate, err := b.rate(p.rateID)
+		if err != nil {
+			return nil, err
+		}
+		pieces = append(pieces, p.pieces(rate, from, to)...)
+	}
+	return pieces, nil
+}
+
+// chargePrice charges the price of all that is due on a day and before.
+func (b *biller) chargePrice(asOf Date) error {
+	from := b.s.ChargedUntil
+	if from.IsZero() {
+		from = b.s.phases()[0].span.From
+	}
+	pieces, err := b.pieces(from, asOf.AddDays(1))
+	if err != nil {
+		return err
+	}
+	for _, p := range pieces {
+		days := p.span.cut(Span{From: from})
+		terms := &p.rate.Terms
+		switch {
+		case terms.Prepaid == PrepaidDaily:
+			if err := b.chargeDays(p, days, asOf); err != nil {
+				return err
+			}
+			continue
+		case terms.Timing == InArrears && asOf.Before(days.To):
+			return nil // not due yet, nor is what comes after it
+		}
+		if err := b.chargeSetup(p); err != nil {
+			return err
+		}
+		if err := b.chargePiece(p, days, ChargePeriod); err != nil {
+			return err
+		}
+		b.s.ChargedUntil = days.To
+	}
+	return nil
+}
+
+// chargeDays charges a prepaid piece day by day while there is credit. Without, the
+// subscription is suspended and the days go by free of charge, as nothing is served on
+// them; it is active again on the first day that the credit is there for.
+func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
+	for day := days.From; day.Before(days.To) && !asOf.Before(day); day = day.AddDays(1) {
+		if b.s.State == SubscriptionSuspended && day.Before(asOf) {
+			b.pass(day)
+			continue
+		}
+		amount, err := p.rate.Terms.price(p.span.From.DaysUntil(day), 1, p.period.Days())
+		if err != nil {
+			return err
+		}
+		if b.s.ChargedUntil.IsZero() {
+			amount += p.rate.Terms.Setup
+		}
+		if b.credit[p.rate.Currency] < amount {
+			b.s.State = SubscriptionSuspended
+			if day.Before(asOf) {
+				b.pass(day)
+			}
+			continue
+		}
+		if b.s.State == SubscriptionSuspended {
+			b.s.State = SubscriptionActive
+		}
+		b.credit[p.rate.Currency] -= amount
+		if err := b.chargeSetup(p); err != nil {
+			return err
+		}
+		if err := b.chargePiece(p, Span{day, day.AddDays(1)}, ChargePeriod); err != nil {
+			return err
+		}
+		b.s.ChargedUntil = day.AddDays(1)
+	}
+	return nil
+}
+
+// pass goes past a day without a charge. Before the first charge there is nothing to
+// remember, and the set-up fee is still to come.
+func (b *biller) pass(day Date) {
+	if !b.s.ChargedUntil.IsZero() {
+		b.s.ChargedUntil = day.AddDays(1)
+	}
+}
+
+// chargeSetup charges the set-up fee with the first day of the subscription that is
+// charged.
+func (b *biller) chargeSetup(p piece) error {
+	if !b.s.ChargedUntil.IsZero() || p.rate.Terms.Setup == 0 {
+		return nil
+	}
+	c := b.newCharge(p.rate, ChargeSetup, Span{p.span.From, p.span.From.AddDays(1)})
+	c.ID = makeID("charge", b.s.ID, string(ChargeSetup))
+	c.Description = p.rate.PlanName + ", set-up"
+	return b.add(c, p.rate.Terms.Setup)
+}
+
+// chargePiece charges days of a piece, or gives them back (ChargeProration).
+func (b *biller) chargePiece(p piece, days Span, kind ChargeKind) error {
+	inputs := Inputs{RateID: p.rate.ID, First: p.span.From.DaysUntil(days.From), Days: days.Days(), Of: p.period.Days()}
+	amount, err := p.rate.Terms.price(inputs.First, inputs.Days, inputs.Of)
+	if err != nil || amount == 0 {
+		return err
+	}
+	c := b.newCharge(p.rate, kind, days)
+	c.ID = makeID("charge", b.s.ID, string(kind), b.s.Revision, days.From, days.To)
+	c.Inputs = inputs
+	c.Description = p.rate.PlanName + ", " + days.text()
+	if kind == ChargeProration {
+		amount = -amount
+		c.Description = p.rate.PlanName + ", credit for " + days.text()
+	}
+	if inputs.Days != inputs.Of {
+		c.Description += fmt.Sprintf(" (%d of %d days)", inputs.Days, inputs.Of)
+	}
+	return b.add(c, amount)
+}
+
+func (b *biller) newCharge(rate *Rate, kind ChargeKind, period Span) Charge {
+	return Charge{
+		UserID: b.s.UserID, SubscriptionID: b.s.ID, Kind: kind, Period: period, Currency: rate.Currency,
+		TaxClass: rate.Terms.TaxClass, TaxIncluded: rate.Terms.TaxIncluded,
+		Inputs: Inputs{RateID: rate.ID}, CreatedAt: b.o.Now,
+	}
+}
+
+// add adds a charge of one unit at the whole amount, as the price of a part of a period
+// is no round number a day.
+func (b *biller) add(c Charge, amount Amount) error {
+	price, err := c.Currency.decimal(amount)
+	if err != nil {
+		return err
+	}
+	c.Amount, c.Quantity, c.Unit, c.UnitPrice = amount, one, UnitPeriod, price
+	if amount < 0 { // a price is never negative (EN 16931 BR-27)
+		c.Quantity, c.UnitPrice = one.neg(), price.neg()
+	}
+	b.charges = append(b.charges, c)
+	return nil
+}
+
+// text writes the first and the last day of a span.
+func (s Span) text() string {
+	if s.Days() == 1 {
+		return s.From.String()
+	}
+	return s.From.String() + " to " + s.To.AddDays(-1).String()
+}
