@@ -17,18 +17,12 @@ import (
 // beyond 64 bits.
 func Compute(a *Account, o RunOptions) (*Bill, error) {
 	bill := &Bill{}
-	credit := maps.Clone(a.Credit)
-	if credit == nil {
-		credit = make(map[Currency]Amount)
-	}
-	for _, c := range a.Pending {
-		credit[c.Currency] -= c.Amount
-	}
+	credit := a.available()
 	subscriptions := slices.Clone(a.Subscriptions)
 	for i := range subscriptions {
 		s := &subscriptions[i]
-		b := &biller{s: s, o: o, rates: a.Rates, credit: credit}
-		if err := b.bill(a); err != nil {
+		b := &biller{s: s, account: a, o: o, credit: credit}
+		if err := b.bill(); err != nil {
 			return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
 		}
 		if !reflect.DeepEqual(*s, a.Subscriptions[i]) {
@@ -39,7 +33,7 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 	}
 	var due []Charge
 	for _, c := range slices.Concat(a.Pending, bill.Charges) {
-		wait, err := held(c, subscriptions, a.Rates, o.AsOf)
+		wait, err := a.held(c, subscriptions, o.AsOf)
 		if err != nil {
 			return nil, err
 		}
@@ -64,11 +58,41 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 	return bill, nil
 }
 
-// bill charges all that is due of the subscription, in the order of time.
-func (b *biller) bill(a *Account) error {
+// available returns what prepaid days can be taken from: what the ledger has, less what
+// is charged and on no invoice yet.
+func (a *Account) available() map[Currency]Amount {
+	credit := maps.Clone(a.Credit)
+	if credit == nil {
+		credit = make(map[Currency]Amount)
+	}
+	for _, c := range a.Pending {
+		credit[c.Currency] -= c.Amount
+	}
+	return credit
+}
+
+// bill charges all that is due of the subscription.
+func (b *biller) bill() error {
 	if b.s.Start.IsZero() || b.s.Anchor.IsZero() {
 		return fmt.Errorf("it has no first day")
 	}
+	if b.s.changesBy(b.o.AsOf) {
+		next, err := b.rate(b.s.NextRateID)
+		if err != nil {
+			return err
+		}
+		if err := b.change(*next, b.s.NextFrom); err != nil {
+			return err
+		}
+	}
+	if err := b.chargeDue(); err != nil {
+		return err
+	}
+	return b.rateUsage()
+}
+
+// chargeDue charges the price until o.AsOf and brings the state to that day.
+func (b *biller) chargeDue() error {
 	if err := b.chargePrice(b.o.AsOf); err != nil {
 		return err
 	}
@@ -79,12 +103,12 @@ func (b *biller) bill(a *Account) error {
 // held reports whether a charge waits for the end of its period: that of a prepaid
 // subscription is taken from the credit day by day, and one invoice for the period tells
 // of it, which the credit pays.
-func held(c Charge, subscriptions []Subscription, rates map[uuid.UUID]Rate, asOf Date) (bool, error) {
+func (a *Account) held(c Charge, subscriptions []Subscription, asOf Date) (bool, error) {
 	i := slices.IndexFunc(subscriptions, func(s Subscription) bool { return s.ID == c.SubscriptionID })
 	if i < 0 {
 		return false, nil
 	}
-	b := biller{s: &subscriptions[i], rates: rates}
+	b := biller{s: &subscriptions[i], account: a}
 	pieces, err := b.pieces(c.Period.From, c.Period.From.AddDays(1))
 	if err != nil || len(pieces) == 0 {
 		return false, err

@@ -106,9 +106,14 @@ func (d Decimal) Of(c Currency, quantity, per uint64) (Amount, error) {
 	if per == 0 {
 		return 0, errors.New("a price for no units")
 	}
+	return round(d.exact(c, quantity, per))
+}
+
+// exact is Of in minor units, not rounded.
+func (d Decimal) exact(c Currency, quantity, per uint64) *big.Rat {
 	r := d.rat()
 	r.Mul(r, new(big.Rat).SetFrac(new(big.Int).SetUint64(quantity), new(big.Int).SetUint64(per)))
-	return round(r.Mul(r, new(big.Rat).SetInt64(c.minor())))
+	return r.Mul(r, new(big.Rat).SetInt64(c.minor()))
 }
 
 // Percent returns d percent of an amount.

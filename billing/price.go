@@ -38,9 +38,9 @@ func (t Terms) price(first, days, of int) (Amount, error) {
 
 // biller makes the charges of one subscription.
 type biller struct {
-	s       *Subscription
+	s       *Subscription // a copy of the account's, which it changes
+	account *Account      // which it does not
 	o       RunOptions
-	rates   map[uuid.UUID]Rate
 	credit  map[Currency]Amount // what prepaid days can still be taken from
 	charges []Charge
 }
@@ -49,8 +49,13 @@ func (b *biller) rate(id uuid.UUID) (*Rate, error) {
 	if id == b.s.Rate.ID {
 		return &b.s.Rate, nil
 	}
-	if r, ok := b.rates[id]; ok {
+	if r, ok := b.account.Rates[id]; ok {
 		return &r, nil
+	}
+	for i := range b.account.Subscriptions { // which it had until now
+		if r := &b.account.Subscriptions[i].Rate; r.ID == id {
+			return r, nil
+		}
 	}
 	return nil, fmt.Errorf("rate %s is unknown", id)
 }
@@ -131,7 +136,6 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 		if b.s.State == SubscriptionSuspended {
 			b.s.State = SubscriptionActive
 		}
-		b.credit[p.rate.Currency] -= amount
 		if err := b.chargeSetup(p); err != nil {
 			return err
 		}
@@ -203,6 +207,7 @@ func (b *biller) add(c Charge, amount Amount) error {
 	if amount < 0 { // a price is never negative (EN 16931 BR-27)
 		c.Quantity, c.UnitPrice = one.neg(), price.neg()
 	}
+	b.credit[c.Currency] -= amount
 	b.charges = append(b.charges, c)
 	return nil
 }

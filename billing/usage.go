@@ -1,0 +1,194 @@
+package billing
+
+import (
+	"fmt"
+	"slices"
+)
+
+// rateUsage charges the usage of all that is over and settled on o.AsOf, and adjusts
+// what was charged before and is looked back at.
+func (b *biller) rateUsage() error {
+	rated := b.s.RatedUntil
+	from := b.s.usageFrom(b.o)
+	for _, p := range b.s.phases() {
+		days := Span{from, b.o.AsOf.AddDays(1)}
+		if days.cut(p.span).empty() {
+			continue
+		}
+		rate, err := b.rate(p.rateID)
+		if err != nil {
+			return err
+		}
+		pieces := p.pieces(rate, days.From, days.To)
+		for t := range rate.Terms.Usage {
+			r := usageRater{biller: b, rate: rate, index: t, terms: &rate.Terms.Usage[t], rated: rated}
+			if before, ok := p.before(pieces[0]); ok {
+				r.carried = r.carriedFrom(before)
+			}
+			for _, piece := range pieces {
+				if err := r.ratePiece(piece); err != nil {
+					return fmt.Errorf("usage of %s: %w", r.terms.Metric, err)
+				}
+			}
+		}
+		for _, piece := range pieces {
+			for _, days := range piece.usageSlices() {
+				if b.settled(rate, days) && b.s.RatedUntil.Before(days.To) {
+					b.s.RatedUntil = days.To
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// settled reports whether the usage of these days is to be charged: postpaid, when late
+// records have had their time, and prepaid at once, as the credit is used up now.
+func (b *biller) settled(rate *Rate, days Span) bool {
+	end := days.To
+	if rate.Terms.Prepaid == Postpaid {
+		end = end.AddDays(b.o.SettleDays)
+	}
+	return !b.o.AsOf.Before(end)
+}
+
+// usageRater rates the pieces of a phase, in order, by one of the rate's usage terms.
+type usageRater struct {
+	*biller
+	rate    *Rate
+	index   int
+	terms   *UsageTerms
+	rated   Date      // until when it had been rated before
+	carried []Carried // into the next piece
+}
+
+func (r *usageRater) ratePiece(p piece) error {
+	usage := r.account.Usage
+	if r.terms.Hours != "" {
+		var ok bool
+		if usage, ok = r.account.Hours[r.terms.Hours]; !ok {
+			return fmt.Errorf("usage at %s was not read", r.terms.Hours)
+		}
+	}
+	inputs := Inputs{
+		RateID: r.rate.ID, Days: p.allowanceDays(), Of: p.period.Days(),
+		Metric: r.terms.Metric, Terms: r.index, Carried: r.carried,
+	}
+	var err error
+	if inputs.Allowance, err = r.terms.allowanceOf(inputs, r.rate.Terms.WholePeriods); err != nil {
+		return err
+	}
+	for _, days := range p.usageSlices() {
+		if !r.settled(r.rate, days) {
+			break
+		}
+		inputs.Usage = slices.Clone(days.in(usage))
+		used, err := sumOf(inputs.Usage, inputs.Metric)
+		if err != nil {
+			return err
+		}
+		if err := r.rateSlice(p, days, inputs); err != nil {
+			return err
+		}
+		if days.To == p.span.To {
+			r.carried = r.terms.carryOut(inputs)
+		}
+		inputs.Prior += used
+	}
+	return nil
+}
+
+// rateSlice charges a slice of a piece, or what it costs more or less than was charged
+// for it.
+func (r *usageRater) rateSlice(p piece, days Span, in Inputs) error {
+	cost, err := r.terms.costOf(r.rate.Currency, in)
+	if err != nil {
+		return err
+	}
+	made := r.made(days)
+	for _, c := range made {
+		in.Before += c.Amount
+	}
+	last := days.To == p.span.To && r.terms.Rollover > 0 // the next piece needs to know of it
+	c := r.newCharge(r.rate, ChargeUsage, days)
+	c.ID = makeID("charge", r.s.ID, string(ChargeUsage), r.index, days.From, len(made))
+	if days.To.Compare(r.rated) <= 0 {
+		if cost == in.Before && (!last || len(made) > 0 && sameState(made[len(made)-1].Inputs, in)) {
+			return nil
+		}
+		c.Kind = ChargeAdjustment
+		if len(made) > 0 {
+			in.Adjusts = made[0].ID
+		}
+	} else if cost == 0 && !last && (len(in.Usage) == 0 || r.rate.Terms.Prepaid != Postpaid) {
+		return nil
+	}
+	c.Inputs = in
+	if c.Description, err = r.describe(c); err != nil {
+		return err
+	}
+	if err := r.add(c, cost-in.Before); err != nil {
+		return err
+	}
+	if c.Kind == ChargeUsage {
+		r.charges[len(r.charges)-1].itemise(r.terms)
+	}
+	return nil
+}
+
+// made returns the charges for a slice until now, in order of their making.
+func (r *usageRater) made(days Span) []Charge {
+	var made []Charge
+	for _, c := range r.account.Rated {
+		if c.SubscriptionID == r.s.ID && c.Inputs.Terms == r.index && c.Period.From == days.From {
+			made = append(made, c)
+		}
+	}
+	return made
+}
+
+// carriedFrom returns what was carried out of a piece when it was rated last.
+func (r *usageRater) carriedFrom(p piece) (carried []Carried) {
+	for _, c := range r.account.Rated {
+		if c.SubscriptionID == r.s.ID && c.Inputs.Terms == r.index && c.Period.To == p.span.To {
+			carried = r.terms.carryOut(c.Inputs)
+		}
+	}
+	return carried
+}
+
+// sameState reports whether the same allowance is left.
+func sameState(a, b Inputs) bool {
+	used, _ := sumOf(a.Usage, a.Metric) // it was added up before
+	now, _ := sumOf(b.Usage, b.Metric)
+	return slices.Equal(a.Carried, b.Carried) && a.Prior+used == b.Prior+now
+}
+
+// allowanceOf returns what is free of charge, with what was carried over.
+func (u *UsageTerms) allowanceOf(in Inputs, whole bool) (uint64, error) {
+	sum := u.allowance(in.Days, in.Of, whole)
+	for _, c := range in.Carried {
+		if sum+c.Quantity < sum {
+			return 0, ErrOverflow
+		}
+		sum += c.Quantity
+	}
+	return sum, nil
+}
+
+// costOf returns what the usage costs, after what was used before it.
+func (u *UsageTerms) costOf(c Currency, in Inputs) (Amount, error) {
+	used, err := sumOf(in.Usage, in.Metric)
+	if err != nil {
+		return 0, err
+	}
+	if in.Prior+used < used {
+		return 0, ErrOverflow
+	}
+	before, err := u.cost(c, in.Prior, in.Allowance)
+	if err != nil {
+		return 0, err
+	}
+	until, err := u.cost(c, in.Prior+used, in.Allowance)
+	return until - before, err
+}
