@@ -64,7 +64,7 @@ var locales = map[string]locale{
 			page:    "Page %d of %d",
 			voucher: "Voucher", validity: "Validity", code: "Code",
 			units: map[string]string{
-				"DAY": "days", "WEE": "weeks", "MON": "months", "QAN": "quarters", "ANN": "years",
+				"DAY": "day|days", "WEE": "week|weeks", "MON": "month|months", "QAN": "quarter|quarters", "ANN": "year|years",
 				"SEC": "s", "MIN": "min", "HUR": "h", "AD": "B", "2P": "kB", "4L": "MB", "E34": "GB", "E35": "TB",
 				"E64": "KiB", "E63": "MiB", "E62": "GiB", "E61": "TiB", "C62": "", "EA": "", "H87": "",
 			},
@@ -92,7 +92,7 @@ var locales = map[string]locale{
 			page:    "Seite %d von %d",
 			voucher: "Gutschein", validity: "Gültigkeit", code: "Code",
 			units: map[string]string{
-				"DAY": "Tage", "WEE": "Wochen", "MON": "Monate", "QAN": "Quartale", "ANN": "Jahre",
+				"DAY": "Tag|Tage", "WEE": "Woche|Wochen", "MON": "Monat|Monate", "QAN": "Quartal|Quartale", "ANN": "Jahr|Jahre",
 				"SEC": "s", "MIN": "min", "HUR": "h", "AD": "B", "2P": "kB", "4L": "MB", "E34": "GB", "E35": "TB",
 				"E64": "KiB", "E63": "MiB", "E62": "GiB", "E61": "TiB", "C62": "", "EA": "", "H87": "",
 			},
@@ -167,10 +167,14 @@ func (l *locale) span(s billing.Span) string {
 	return l.day(s.From) + " – " + l.day(s.To.AddDays(-1))
 }
 
-// unit writes a unit, which is a code of UNECE Recommendation 20 or a word.
-func (l *locale) unit(unit string) string {
+// unit writes the unit of a quantity, a code of UNECE Recommendation 20 or a word.
+func (l *locale) unit(unit, quantity string) string {
 	if word, ok := l.words.units[unitCode(unit)]; ok {
-		return word
+		one, more, plural := strings.Cut(word, "|")
+		if plural && quantity != "1" && quantity != "-1" {
+			return more
+		}
+		return one
 	}
 	return clean(unit, 20)
 }

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"math/big"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ func quantityText(l *locale, line *billing.InvoiceLine) string {
 	if line.Quantity == (billing.Decimal{}) {
 		quantity = "1"
 	}
-	return strings.TrimSpace(l.number(quantity) + " " + l.unit(line.Unit))
+	return strings.TrimSpace(l.number(quantity) + " " + l.unit(line.Unit, quantity))
 }
 
 // priceText writes a price with at least the decimals of the currency.
@@ -29,4 +30,25 @@ func priceText(c billing.Currency, price billing.Decimal) string {
 		return whole
 	}
 	return whole + "." + fraction
+}
+
+// lineQuantity returns the quantity, its unit and the price for one of a line, such
+// that their product is the line's net amount; exact says whether they are the line's
+// own. The price is not negative.
+func lineQuantity(c billing.Currency, line *billing.InvoiceLine) (quantity, unit, price string, exact bool) {
+	if code := unitCode(line.Unit); code != "" && line.Quantity.Sign() > 0 {
+		net, ok := new(big.Rat).SetString(c.Format(line.Net))
+		q, ok1 := new(big.Rat).SetString(line.Quantity.String())
+		p, ok2 := new(big.Rat).SetString(line.UnitPrice.String())
+		if ok && ok1 && ok2 && q.Mul(q, p).Cmp(net) == 0 {
+			if line.UnitPrice.Sign() < 0 {
+				return "-" + line.Quantity.String(), code, strings.TrimPrefix(priceText(c, line.UnitPrice), "-"), true
+			}
+			return line.Quantity.String(), code, priceText(c, line.UnitPrice), true
+		}
+	}
+	if line.Net < 0 {
+		return "-1", "C62", strings.TrimPrefix(c.Format(line.Net), "-"), false
+	}
+	return "1", "C62", c.Format(line.Net), false
 }

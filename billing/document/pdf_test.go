@@ -54,7 +54,7 @@ func TestPDFSaysWhatTheInvoiceSays(t *testing.T) {
 	text := textOf(t, render(t, invoice, Options{}))
 	for _, want := range []string{
 		"Nordlicht Netze GmbH", "Hafenstraße 12", "24937 Flensburg", "Zoë Müller-Łukasiewicz", "24103 Kiel",
-		"Invoice RE-000042", "1 Feb 2026", "15 Feb 2026", "1 Jan 2026 – 31 Jan 2026", "Fibre 250 #3", "1 months", "19.99",
+		"Invoice RE-000042", "1 Feb 2026", "15 Feb 2026", "1 Jan 2026 – 31 Jan 2026", "Fibre 250 #3", "1 month", "19.99",
 		"59.97 EUR", "VAT 19 % on 59.97 EUR", "11.39 EUR", "71.36 EUR", "DE89370400440532013000", "COBADEFFXXX",
 		"Please pay 71.36 EUR by 15 Feb 2026, quoting RE-000042.", "Thank you.", "Page 1 of 1",
 	} {

@@ -75,7 +75,6 @@ const (
 	objResources
 	objInfo
 	objMetadata
-	objGray
 	objReserved // the first number that is free
 )
 
@@ -132,8 +131,7 @@ func (f *File) Close() error {
 	for _, font := range f.fonts {
 		fmt.Fprintf(&fonts, "/%s %d 0 R", font.name, font.write(f))
 	}
-	f.object(objGray, "[/CalGray<</WhitePoint[0.9505 1 1.089]/Gamma 2.2>>]")
-	f.object(objResources, fmt.Sprintf("<</Font<<%s>>/ColorSpace<</G %d 0 R>>>>", fonts.String(), objGray))
+	f.object(objResources, fmt.Sprintf("<</Font<<%s>>>>", fonts.String()))
 	f.writeInfo()
 	f.writeCatalog()
 	f.writeTrailer()
@@ -166,6 +164,9 @@ func (f *File) writeCatalog() {
 	if f.info.Lang != "" {
 		fmt.Fprintf(&b, "/Lang%s", textString(f.info.Lang))
 	}
+	// What black and white are, which PDF/A wants to be told.
+	profile := f.stream("/N 1", grayProfile())
+	fmt.Fprintf(&b, "/OutputIntents[<</Type/OutputIntent/S/GTS_PDFA1/OutputConditionIdentifier(Gray gamma 2.2)/Info(Gray gamma 2.2)/DestOutputProfile %d 0 R>>]", profile)
 	var names, related strings.Builder
 	for _, a := range f.files {
 		day := f.info.Created.UTC().Format("20060102150405")

@@ -82,7 +82,7 @@ func (p *Page) TextAs(font *Font, size, x, y float64, glyphs []Glyph, meant stri
 func (p *Page) Gray(shade float64) {
 	p.gray = shade
 	s := decimal(shade)
-	fmt.Fprintf(&p.content, "/G cs %s sc/G CS %s SC\n", s, s)
+	fmt.Fprintf(&p.content, "%s g %s G\n", s, s)
 }
 
 // Line draws a line of the width given.
