@@ -16,6 +16,7 @@ import (
 var allowed = map[string][]string{
 	"cmd":                 {"internal/cli"},
 	"internal/cli":        {"internal/spelling", "internal/httpserver", "config", "api", "operator", "billing", "billing/bank", "aaa", "aaa/userfile", "ingest", "journal", "report", "store", "radius", "dictionary"},
+	"internal/cli":        {"internal/spelling", "internal/httpserver", "config", "api", "operator", "billing", "billing/document", "aaa", "aaa/userfile", "ingest", "journal", "report", "store", "radius", "dictionary"},
 	"internal/testserver": {},
 	"internal/httpserver": {},
 	"deploy":              {},
@@ -26,6 +27,10 @@ var allowed = map[string][]string{
 	"operator":            {"radius", "dictionary"},
 	"billing":             {"radius", "dictionary"},
 	"billing/bank":        {"billing"},
+	"api":                 {"operator", "billing", "billing/document", "report", "aaa", "aaa/userfile", "radius", "dictionary"},
+	"operator":            {"radius", "dictionary"},
+	"billing":             {"radius", "dictionary"},
+	"billing/document":    {"billing"},
 	"ingest":              {"aaa", "journal"},
 	"store":               {"aaa", "billing", "operator", "ingest", "journal", "report", "radius", "dictionary"},
 	"report":              {"aaa"},
