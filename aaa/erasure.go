@@ -20,6 +20,12 @@ const (
 	ErasureFailed  ErasureState = "failed" // it is tried again every hour
 )
 
+// ErasureFilter selects erasures.
+type ErasureFilter struct {
+	UserID uuid.UUID
+	State  ErasureState // empty: any
+}
+
 // EraseOptions says what becomes of the user.
 type EraseOptions struct {
 	// KeepUser keeps the user's row, pseudonymised, disabled and without a password, for

@@ -19,6 +19,7 @@ type PrivacyStore interface {
 	// StartErasure deletes the user; the rest is done later.
 	StartErasure(ctx context.Context, userID uuid.UUID, options aaa.EraseOptions) (aaa.Erasure, error)
 	ErasureByID(ctx context.Context, id uuid.UUID) (aaa.Erasure, error)
+	ListErasuresPage(ctx context.Context, filter aaa.ErasureFilter, page aaa.Page) (list []aaa.Erasure, next string, err error)
 }
 
 // privacy gives and erases personal data.
@@ -82,10 +83,23 @@ func (h *privacy) GetErasure(ctx context.Context, r GetErasureRequestObject) (Ge
 	return GetErasure200JSONResponse(erasureOf(&erasure)), nil
 }
 
+func (h *privacy) ListErasures(ctx context.Context, r ListErasuresRequestObject) (ListErasuresResponseObject, error) {
+	p := r.Params
+	found, next, err := h.store.ListErasuresPage(ctx, aaa.ErasureFilter{UserID: p.UserID, State: aaa.ErasureState(p.State)}, page(p.Cursor, p.Limit, ""))
+	if err != nil {
+		return nil, err
+	}
+	list := ErasureList{Items: make([]Erasure, len(found)), NextCursor: nextCursor(next)}
+	for i := range found {
+		list.Items[i] = erasureOf(&found[i])
+	}
+	return ListErasures200JSONResponse(list), nil
+}
+
 // erasureOf is an erasure as the API shows it.
 func erasureOf(e *aaa.Erasure) Erasure {
 	return Erasure{
-		ID: e.ID, Pseudonym: e.Pseudonym, KeepUser: e.KeepUser, State: ErasureState(e.State), Rows: e.Rows, Detail: e.Detail,
-		CreatedAt: e.CreatedAt.UTC(), FinishedAt: timeOrNull(e.FinishedAt),
+		ID: e.ID, UserID: e.UserID, Pseudonym: e.Pseudonym, KeepUser: e.KeepUser, State: ErasureState(e.State), Rows: e.Rows, Detail: e.Detail,
+		CreatedAt: e.CreatedAt.UTC(), UpdatedAt: e.UpdatedAt.UTC(), FinishedAt: timeOrNull(e.FinishedAt),
 	}
 }

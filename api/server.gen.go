@@ -503,6 +503,27 @@ func (e ListAuthRecordsParamsSort) Valid() bool {
 	}
 }
 
+// Defines values for ListErasuresParamsState.
+const (
+	ListErasuresParamsStateDone    ListErasuresParamsState = "done"
+	ListErasuresParamsStateFailed  ListErasuresParamsState = "failed"
+	ListErasuresParamsStateRunning ListErasuresParamsState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ListErasuresParamsState enum.
+func (e ListErasuresParamsState) Valid() bool {
+	switch e {
+	case ListErasuresParamsStateDone:
+		return true
+	case ListErasuresParamsStateFailed:
+		return true
+	case ListErasuresParamsStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListGroupsParamsSort.
 const (
 	ListGroupsParamsSortCreatedAt      ListGroupsParamsSort = "created_at"
@@ -1078,7 +1099,9 @@ type EraseInput struct {
 
 // Erasure defines model for Erasure.
 type Erasure struct {
-	CreatedAt  time.Time                    `json:"created_at"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Detail What went wrong last.
 	Detail     string                       `json:"detail,omitempty"`
 	FinishedAt nullable.Nullable[time.Time] `json:"finished_at"`
 	ID         openapi_types.UUID           `json:"id"`
@@ -1090,12 +1113,22 @@ type Erasure struct {
 	// Rows Rows pseudonymised or deleted so far.
 	Rows int64 `json:"rows"`
 
-	// State What has failed is tried again.
+	// State Done is said when nothing of the person is left, in other databases as well. What has failed is tried again within the hour.
 	State ErasureState `json:"state"`
+
+	// UpdatedAt When it last made progress.
+	UpdatedAt time.Time          `json:"updated_at"`
+	UserID    openapi_types.UUID `json:"user_id"`
 }
 
-// ErasureState What has failed is tried again.
+// ErasureState Done is said when nothing of the person is left, in other databases as well. What has failed is tried again within the hour.
 type ErasureState string
+
+// ErasureList defines model for ErasureList.
+type ErasureList struct {
+	Items      []Erasure                 `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
 
 // Event defines model for Event.
 type Event struct {
@@ -2366,6 +2399,22 @@ type ListAttributesParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListErasuresParams defines parameters for ListErasures.
+type ListErasuresParams struct {
+	// UserID Of this user. The id stays when the user is gone.
+	UserID openapi_types.UUID      `form:"user_id,omitempty" json:"user_id,omitempty"`
+	State  ListErasuresParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListErasuresParamsState defines parameters for ListErasures.
+type ListErasuresParamsState string
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// Cursor next_cursor of the page before.
@@ -3024,6 +3073,9 @@ type ServerInterface interface {
 	// ListVendors Vendors that have reply templates, for `vendor` of a NAS
 	// (GET /dictionary/vendors)
 	ListVendors(w http.ResponseWriter, r *http.Request)
+	// ListErasures List erasures, the latest first
+	// (GET /erasures)
+	ListErasures(w http.ResponseWriter, r *http.Request, params ListErasuresParams)
 	// GetErasure How far an erasure is
 	// (GET /erasures/{erasure_id})
 	GetErasure(w http.ResponseWriter, r *http.Request, erasureID openapi_types.UUID)
@@ -4530,6 +4582,78 @@ func (siw *ServerInterfaceWrapper) ListVendors(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListVendors(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListErasures operation middleware
+func (siw *ServerInterfaceWrapper) ListErasures(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListErasuresParams
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", r.URL.Query(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListErasures(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8147,6 +8271,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/users/{user_id}/apply", wrapper.ApplyUser)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/users/{user_id}/personal-data", wrapper.ExportPersonalData)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/users/{user_id}/erase", wrapper.ErasePersonalData)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures", wrapper.ListErasures)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasure_id}", wrapper.GetErasure)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/user-batches", wrapper.ListUserBatches)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/user-batches", wrapper.CreateUserBatch)
@@ -9504,6 +9629,45 @@ type ListVendorsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListVendorsdefaultApplicationProblemPlusJSONResponse) VisitListVendorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErasuresRequestObject struct {
+	Params ListErasuresParams
+}
+
+type ListErasuresResponseObject interface {
+	VisitListErasuresResponse(w http.ResponseWriter) error
+}
+
+type ListErasures200JSONResponse ErasureList
+
+func (response ListErasures200JSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListErasuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListErasuresdefaultApplicationProblemPlusJSONResponse) VisitListErasuresResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -12934,6 +13098,9 @@ type StrictServerInterface interface {
 	// ListVendors Vendors that have reply templates, for `vendor` of a NAS
 	// (GET /dictionary/vendors)
 	ListVendors(ctx context.Context, request ListVendorsRequestObject) (ListVendorsResponseObject, error)
+	// ListErasures List erasures, the latest first
+	// (GET /erasures)
+	ListErasures(ctx context.Context, request ListErasuresRequestObject) (ListErasuresResponseObject, error)
 	// GetErasure How far an erasure is
 	// (GET /erasures/{erasure_id})
 	GetErasure(ctx context.Context, request GetErasureRequestObject) (GetErasureResponseObject, error)
@@ -14092,6 +14259,32 @@ func (sh *strictHandler) ListVendors(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListVendorsResponseObject); ok {
 		if err := validResponse.VisitListVendorsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListErasures operation middleware
+func (sh *strictHandler) ListErasures(w http.ResponseWriter, r *http.Request, params ListErasuresParams) {
+	var request ListErasuresRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListErasures(ctx, request.(ListErasuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListErasures")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListErasuresResponseObject); ok {
+		if err := validResponse.VisitListErasuresResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

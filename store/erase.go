@@ -19,8 +19,9 @@ import (
 // Until then the name is kept, sealed; then it is forgotten.
 const erasureWatch = 30 * 24 * time.Hour
 
-// erasureStale is after what time without progress another process goes on with an erasure.
-const erasureStale = 5 * time.Minute
+// erasureLease is after what time without progress another process goes on with an erasure.
+// Two that are at one do the same.
+const erasureLease = 15 * time.Second
 
 // storedErasure is an erasure with what only the store knows of it.
 type storedErasure struct {
@@ -28,6 +29,7 @@ type storedErasure struct {
 	name  []byte // nil: it is forgotten
 	names []byte // heldNames, in JSON; nil: name is the only one
 	actor string
+	lease time.Time // somebody is at it until then; zero: nobody is
 }
 
 // held returns all names of the person.
@@ -54,22 +56,16 @@ func erasureFields(s *Store, e *storedErasure) []field {
 		{"created_at", moment{&e.CreatedAt}},
 		{"updated_at", moment{&e.UpdatedAt}},
 		{"finished_at", moment{&e.FinishedAt}},
+		{"lease_until", moment{&e.lease}},
 	}
 }
 
 // StartErasure notes that a person is to be erased, and deletes the user, or pseudonymises
 // it, with its profile, all in one transaction: from then on the person is not let in, and
-// RunErasure or, after some minutes, Maintain does the rest. Sessions should be
-// disconnected before: one that goes on brings the name back until the next maintenance.
-// If an erasure of the user is there already, it is returned. It fails with ErrNotFound.
+// RunErasure or RunErasures does the rest. Sessions should be disconnected before: one that
+// goes on brings the name back until the next maintenance. If an erasure of the user is there
+// already, it is returned. It fails with ErrNotFound.
 func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.EraseOptions) (aaa.Erasure, error) {
-	found, err := s.erasures(ctx, s.reader, "WHERE user_id = $1", userID.String())
-	if err != nil {
-		return aaa.Erasure{}, fmt.Errorf("erase user %s: %w", userID, s.explain(err))
-	}
-	if len(found) > 0 {
-		return found[0].Erasure, nil
-	}
 	actor := operator.ActorOf(ctx)
 	e := storedErasure{actor: actor.Kind.String()}
 	if actor.Name != "" {
@@ -78,14 +74,19 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 	e.ID, e.UserID, e.Pseudonym, e.KeepUser, e.State = uuid.Must(uuid.NewV7()), userID, newPseudonym(), options.KeepUser, aaa.ErasureRunning
 	e.CreatedAt = s.timestamp()
 	e.UpdatedAt = e.CreatedAt
-	err = s.write(ctx, func(tx *writeTx) error {
+	var known []storedErasure
+	err := s.write(ctx, func(tx *writeTx) error {
 		var name string
 		err := tx.QueryRowContext(ctx, "SELECT username FROM users WHERE id = $1"+tx.forUpdate(), userID.String()).Scan(&name)
-		if errors.Is(err, sql.ErrNoRows) {
-			return notFound("user", userID.String())
-		}
-		if err != nil {
+		gone := errors.Is(err, sql.ErrNoRows)
+		if err != nil && !gone {
 			return err
+		}
+		if known, err = s.erasures(ctx, tx, "WHERE user_id = $1", userID.String()); err != nil || len(known) > 0 {
+			return err
+		}
+		if gone {
+			return notFound("user", userID.String())
 		}
 		held, err := namesHeld(ctx, tx, userID, name)
 		if err != nil {
@@ -107,6 +108,9 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 	}
 	if err != nil {
 		return aaa.Erasure{}, fmt.Errorf("erase user %s: %w", userID, s.explain(err))
+	}
+	if len(known) > 0 {
+		return known[0].Erasure, nil
 	}
 	return e.Erasure, nil
 }
@@ -135,23 +139,99 @@ func eraseUser(ctx context.Context, tx *writeTx, e *storedErasure) error {
 
 // RunErasure does what is left of an erasure, in small transactions, and may be called
 // again and again. progress, which may be nil, is called with how many rows have changed.
-// erasers are the other databases. A person that is erased already is looked for again.
+// erasers are the other databases. While another process is at the erasure, it waits for
+// that to end. A person that is erased already is looked for again. If ctx ends, the erasure
+// stays running.
 func (s *Store) RunErasure(ctx context.Context, erasureID uuid.UUID, erasers []aaa.PersonEraser, progress func(rows int64)) (aaa.Erasure, error) {
-	found, err := s.erasures(ctx, s.reader, "WHERE id = $1", erasureID.String())
+	wait := time.NewTicker(100 * time.Millisecond)
+	defer wait.Stop()
+	for waited := false; ; waited = true {
+		r, taken, err := s.takeErasure(ctx, erasureID)
+		if err != nil {
+			return aaa.Erasure{}, err
+		}
+		r.progress = progress
+		switch {
+		case taken:
+			return r.finish(ctx, erasers)
+		case r.name == nil, waited && r.State == aaa.ErasureDone: // it is forgotten, or the other one has done it
+			return r.Erasure, nil
+		case progress != nil:
+			progress(r.Rows)
+		}
+		select {
+		case <-ctx.Done():
+			return r.Erasure, ctx.Err()
+		case <-wait.C:
+		}
+	}
+}
+
+// RunErasures does what is left of the erasures that are running and that no process is
+// at. It returns at once if there are none.
+func (s *Store) RunErasures(ctx context.Context, erasers []aaa.PersonEraser) error {
+	return s.eachErasure(ctx, "state = 'running'", erasers)
+}
+
+// resumeErasures goes on with erasures that nobody works on, tries those again that have
+// failed, and looks again for the names of those that are done.
+func (s *Store) resumeErasures(ctx context.Context, erasers []aaa.PersonEraser) error {
+	return s.eachErasure(ctx, "name IS NOT NULL", erasers)
+}
+
+// eachErasure runs those erasures that nobody is at.
+func (s *Store) eachErasure(ctx context.Context, which string, erasers []aaa.PersonEraser) error {
+	now := s.timestamp()
+	found, err := s.erasures(ctx, s.reader, "WHERE "+which+" AND (lease_until IS NULL OR lease_until < $1) ORDER BY created_at", moment{&now})
 	if err != nil {
-		return aaa.Erasure{}, fmt.Errorf("erasure %s: %w", erasureID, s.explain(err))
+		return fmt.Errorf("read erasures: %w", s.explain(err))
 	}
-	if len(found) == 0 {
-		return aaa.Erasure{}, notFound("erasure", erasureID.String())
+	var errs []error
+	for i := range found {
+		r, taken, err := s.takeErasure(ctx, found[i].ID)
+		if err == nil && taken {
+			_, err = r.finish(ctx, erasers)
+		}
+		errs = append(errs, err)
 	}
-	r := erasing{store: s, storedErasure: found[0], progress: progress}
-	if r.name == nil {
-		return r.Erasure, nil // it is forgotten
+	return errors.Join(errs...)
+}
+
+// takeErasure takes the lease of an erasure, if it is free and there is something to do.
+func (s *Store) takeErasure(ctx context.Context, erasureID uuid.UUID) (r *erasing, taken bool, err error) {
+	r = &erasing{store: s}
+	err = s.write(ctx, func(tx *writeTx) error {
+		found, err := s.erasures(ctx, tx, "WHERE id = $1"+tx.forUpdate(), erasureID.String())
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return notFound("erasure", erasureID.String())
+		}
+		r.storedErasure = found[0]
+		if taken = r.name != nil && r.lease.Before(s.now()); !taken {
+			return nil
+		}
+		if r.State == aaa.ErasureFailed {
+			r.State = aaa.ErasureRunning
+		}
+		return r.save(ctx, tx)
+	})
+	if errors.Is(err, ErrNotFound) {
+		return nil, false, err
 	}
-	err = r.run(ctx, erasers)
 	if err != nil {
-		r.State, r.Detail = aaa.ErasureFailed, oneLine(s.explain(err).Error())
-	} else {
+		return nil, false, fmt.Errorf("erasure %s: %w", erasureID, s.explain(err))
+	}
+	return r, taken, nil
+}
+
+// finish runs the erasure, whose lease this process has, and notes what became of it.
+func (r *erasing) finish(ctx context.Context, erasers []aaa.PersonEraser) (aaa.Erasure, error) {
+	s := r.store
+	err := r.run(ctx, erasers)
+	switch {
+	case err == nil:
 		r.State, r.Detail = aaa.ErasureDone, ""
 		if r.FinishedAt.IsZero() {
 			r.FinishedAt = s.timestamp()
@@ -159,13 +239,22 @@ func (s *Store) RunErasure(ctx context.Context, erasureID uuid.UUID, erasers []a
 		if s.now().Sub(r.CreatedAt) > erasureWatch {
 			r.name, r.names, r.Watched = nil, nil, false
 		}
+	case ctx.Err() == nil:
+		r.State, r.Detail = aaa.ErasureFailed, oneLine(s.explain(err).Error())
 	}
-	saved := s.write(context.WithoutCancel(ctx), func(tx *writeTx) error { return r.save(ctx, tx) })
+	r.ended = true
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	saved := s.write(ctx, func(tx *writeTx) error { return r.save(ctx, tx) })
 	if err = errors.Join(err, saved); err != nil {
 		return r.Erasure, fmt.Errorf("erase %s: %w", r.Pseudonym, s.explain(err))
 	}
 	return r.Erasure, nil
 }
+
+// saveTime bounds how long what became of an erasure may take to be noted while the
+// process ends.
+const saveTime = 2 * time.Second
 
 // ErasePerson is StartErasure and RunErasure.
 func (s *Store) ErasePerson(ctx context.Context, userID uuid.UUID, options aaa.EraseOptions, erasers []aaa.PersonEraser, progress func(rows int64)) (aaa.Erasure, error) {
@@ -212,20 +301,37 @@ func (s *Store) erasures(ctx context.Context, q querier, rest string, args ...an
 	return list, err
 }
 
-// resumeErasures goes on with erasures that nobody works on, and looks again for the names
-// of those that are done. Two processes that do so at once do the same.
-func (s *Store) resumeErasures(ctx context.Context, erasers []aaa.PersonEraser) error {
-	stale := s.now().Add(-erasureStale)
-	found, err := s.erasures(ctx, s.reader, "WHERE name IS NOT NULL AND (state <> 'running' OR updated_at < $1) ORDER BY created_at", moment{&stale})
+var erasureLists = lister[aaa.Erasure]{
+	name: "erasures", sorts: []string{"-created_at"},
+	keys: map[string]sortKey[aaa.Erasure]{
+		"created_at": idKey("id", func(e *aaa.Erasure) uuid.UUID { return e.ID }),
+	},
+}
+
+// ListErasuresPage returns a page of erasures, the latest first, and the cursor of the next
+// page; empty: there is none. It fails with aaa.ErrBadCursor and aaa.ErrBadSort.
+func (s *Store) ListErasuresPage(ctx context.Context, filter aaa.ErasureFilter, page aaa.Page) (list []aaa.Erasure, next string, err error) {
+	p, err := erasureLists.begin(page, filter)
 	if err != nil {
-		return fmt.Errorf("read erasures: %w", s.explain(err))
+		return nil, "", s.listFailed("erasures", err)
 	}
-	var errs []error
+	var c conditions
+	if filter.UserID != uuid.Nil {
+		c.add("user_id = $%d", filter.UserID.String())
+	}
+	if filter.State != "" {
+		c.add("state = $%d", string(filter.State))
+	}
+	rest, args := p.rest(c)
+	found, err := s.erasures(ctx, s.reader, rest, args...)
+	if err != nil {
+		return nil, "", s.listFailed("erasures", err)
+	}
 	for i := range found {
-		_, err := s.RunErasure(ctx, found[i].ID, erasers, nil)
-		errs = append(errs, err)
+		list = append(list, found[i].Erasure)
 	}
-	return errors.Join(errs...)
+	list, next = p.page(list)
+	return list, next, nil
 }
 
 // erasing is an erasure under way.
@@ -234,6 +340,7 @@ type erasing struct {
 	store    *Store
 	progress func(rows int64)
 	of       recordName // what is being looked for
+	ended    bool       // this process is at it no more
 }
 
 func (r *erasing) run(ctx context.Context, erasers []aaa.PersonEraser) error {
@@ -290,9 +397,6 @@ func (r *erasing) step(ctx context.Context, fn func(tx *writeTx) (rows int64, mo
 				return err
 			}
 			r.Rows, more = before+rows, again
-			if rows == 0 {
-				return nil
-			}
 			return r.save(ctx, tx)
 		})
 		if err != nil {
@@ -310,5 +414,9 @@ func (r *erasing) step(ctx context.Context, fn func(tx *writeTx) (rows int64, mo
 
 func (r *erasing) save(ctx context.Context, tx *writeTx) error {
 	r.UpdatedAt = r.store.timestampAfter(r.UpdatedAt)
+	r.lease = time.Time{}
+	if !r.ended {
+		r.lease = r.UpdatedAt.Add(erasureLease)
+	}
 	return update(ctx, tx.Tx, "erasures", erasureFields(r.store, &r.storedErasure))
 }

@@ -161,6 +161,7 @@ func (a *app) newAdminProcess(ctx context.Context, cfg *config.Config, log *slog
 		})
 	})
 	p.background.Go(func() error { p.outbox.run(background, p.store.Load); return nil })
+	p.background.Go(func() error { runErasures(background, p.store.Load, historyErasers(cfg, log), log); return nil })
 	attributes := []any{"admin", p.admin.url()}
 	if p.observer != nil {
 		attributes = append(attributes, "metrics", p.observer.address())

@@ -280,6 +280,7 @@ func (n *node) start() error {
 		run(n.history.run)
 	}
 	run(func(ctx context.Context) { n.outbox.run(ctx, n.backend.store) })
+	run(func(ctx context.Context) { runErasures(ctx, n.backend.store, n.keep.Erasers, n.log) })
 	if n.admin != nil {
 		n.background.Go(func() error { return n.admin.run(background, n.backend.awaitOpen) })
 	}

@@ -84,7 +84,7 @@ func (a *app) eraseUser(ctx context.Context, cfg *config.Config, s *store.Store,
 		return err
 	}
 	var erasers []aaa.PersonEraser
-	if cfg.ClickHouse.URL != "" {
+	if cfg.ClickHouse.URL != "" { // before the user is gone, that it can be reached
 		history, err := clickhouse.Open(ctx, clickhouseOptions(cfg, "", a.logger(cfg, nil)))
 		if err != nil {
 			return err

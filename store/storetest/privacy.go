@@ -303,14 +303,23 @@ func testErasureResumes(t *testing.T, database Database) {
 	stopped, err := s.ErasureByID(t.Context(), e.ID)
 	require.NoError(t, err)
 	require.Greater(t, stopped.Rows, int64(400))
+	require.Equal(t, aaa.ErasureRunning, stopped.State)
+	list, _, err := s.ListErasuresPage(t.Context(), aaa.ErasureFilter{UserID: user.ID, State: aaa.ErasureRunning}, aaa.Page{})
+	require.NoError(t, err)
+	require.Equal(t, []aaa.Erasure{stopped}, list)
+	list, _, err = s.ListErasuresPage(t.Context(), aaa.ErasureFilter{UserID: uuid.New()}, aaa.Page{})
+	require.NoError(t, err)
+	require.Empty(t, list)
 
-	// As after a kill, nobody has said that it failed.
-	execute(t, Raw(t, options), "UPDATE erasures SET state = 'running'")
+	// After a kill, nobody has given the lease back.
+	lease := time.Now().Add(10 * time.Second).UTC()
+	execute(t, Raw(t, options), "UPDATE erasures SET lease_until = $1", lease.Format("2006-01-02T15:04:05.000000Z"))
+	require.NoError(t, s.RunErasures(t.Context(), nil))
 	require.NoError(t, s.Maintain(t.Context(), store.Retention{}))
 	require.NotEmpty(t, found(t, options, person), "somebody may be at it")
-	options.Now = func() time.Time { return time.Now().Add(10 * time.Minute) }
+	options.Now = func() time.Time { return time.Now().Add(time.Minute) }
 	later := reopen(t, options)
-	require.NoError(t, later.Maintain(t.Context(), store.Retention{}))
+	require.NoError(t, later.RunErasures(t.Context(), nil))
 	require.Empty(t, found(t, options, person))
 	done, err := s.ErasureByID(t.Context(), e.ID)
 	require.NoError(t, err)

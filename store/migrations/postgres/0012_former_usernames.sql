@@ -12,6 +12,11 @@ CREATE INDEX former_usernames_username ON former_usernames (username);
 
 ALTER TABLE erasures ADD COLUMN names bytea;          -- all names with their times, sealed, as long as name
 
+ALTER TABLE erasures ADD COLUMN lease_until timestamptz;  -- somebody is at it until then
+CREATE INDEX erasures_running ON erasures (created_at) WHERE state = 'running';
+
 -- +goose Down
+DROP INDEX erasures_running;
+ALTER TABLE erasures DROP COLUMN lease_until;
 ALTER TABLE erasures DROP COLUMN names;
 DROP TABLE former_usernames;
