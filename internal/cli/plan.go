@@ -24,7 +24,7 @@ turn it into the attributes of each NAS's vendor.`,
   radiusd plan add prepaid --quota 100GB --period month --session-timeout 12h
   radiusd plan show home`,
 	}
-	c.AddCommand(a.planAddCommand(), a.planListCommand(), a.planShowCommand(), a.planSetCommand(), a.planDeleteCommand())
+	c.AddCommand(a.planAddCommand(), a.planListCommand(), a.planShowCommand(), a.planSetCommand(), a.planPriceCommand(), a.planPricesCommand(), a.planDeleteCommand())
 	return c
 }
 

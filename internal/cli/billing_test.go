@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestPrices(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		s.ok("plan", "add", "home")
+		assert.Equal(t, "plan home has no price: set one with radiusd plan price home --currency EUR --price AMOUNT", s.fails(exitFailed, "plan", "price", "home"))
+		assert.Equal(t, "plan home costs 29.90 EUR every month from now on (version 1)\n",
+			s.ok("plan", "price", "home", "--currency", "eur", "--price", "29.9", "--setup", "10", "--trial-days", "14", "--billing-day", "1", "--tax", "standard", "--due-days", "14",
+				"--usage", "octets allowance=100GiB rollover=1 price=500GiB:0.10,0.05 step=1MiB minimum=1.00 name='Extra data'",
+				"--usage", "seconds price=0.5 hours=Wk0800-1800"))
+		price := s.object("plan", "price", "home")
+		for key, want := range map[string]any{
+			"plan": "home", "version": 1.0, "currency": "EUR", "price": "29.90", "setup": "10.00", "every": "month", "timing": "advance", "trial_days": 14.0,
+			"billing_day": 1.0, "tax_class": "standard", "tax_included": false, "due_days": 14.0, "retired_at": nil,
+			"usage": []any{"octets: 100GiB free, then 0.1 up to 500GiB, 0.05 per 1GiB", "seconds: 0.5 per 1h"},
+		} {
+			assert.Equal(t, want, price[key], key)
+		}
+
+		assert.Equal(t, "plan home costs 10000 JPY every 30 days from now on (version 2)\n",
+			s.ok("plan", "price", "home", "--currency", "JPY", "--price", "10000", "--every", "30 days", "--arrears"))
+		list := s.rows("plan", "prices", "home")
+		require.Len(t, list, 2)
+		assert.Equal(t, 2.0, list[0]["version"])
+		assert.Nil(t, list[0]["retired_at"])
+		assert.NotNil(t, list[1]["retired_at"])
+
+		terms := filepath.Join(s.dir, "terms.json")
+		require.NoError(t, os.WriteFile(terms, []byte(`{"price": 500, "every": {"unit": "week", "count": 1}, "timing": "advance"}`), 0o600))
+		s.ok("plan", "price", "home", "--currency", "USD", "--terms", terms)
+		assert.Equal(t, "5.00", s.object("plan", "price", "home")["price"])
+		require.NoError(t, os.WriteFile(terms, []byte(`{"prize": 500}`), 0o600))
+		assert.Contains(t, s.fails(exitFailed, "plan", "price", "home", "--currency", "USD", "--terms", terms), `unknown field "prize"`)
+
+		for _, test := range []struct {
+			message string
+			args    []string
+		}{
+			{`--currency: "" is no currency`, []string{"--price", "1"}},
+			{`EUR has 2 decimals`, []string{"--currency", "EUR", "--price", "1.234"}},
+			{`a period has at least one unit`, []string{"--currency", "EUR", "--price", "1", "--every", "0 days"}},
+			{`"fortnight" is no unit`, []string{"--currency", "EUR", "--price", "1", "--every", "fortnight"}},
+			{`must not be negative`, []string{"--currency", "EUR", "--price", "-1"}},
+			{`want NAME=VALUE`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets cheap"}},
+			{`"smiles" is no metric`, []string{"--currency", "EUR", "--price", "1", "--usage", "smiles price=1"}},
+			{`a quote is not closed`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets name='x"}},
+			{`ascending up_to`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets price=1GiB:2"}},
+		} {
+			assert.Contains(t, s.fails(exitUsage, append([]string{"plan", "price", "home"}, test.args...)...), test.message)
+		}
+		assert.Contains(t, s.fails(exitFailed, "plan", "price", "hone"), `did you mean "home"`)
+	})
+}
+
+func TestTaxes(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		s.ok("tax", "set", "standard", "19")
+		s.ok("tax", "set", "standard", "20.5", "--from", "2027-01-01")
+		s.ok("tax", "set", "standard", "20", "--from", "2027-01-01") // in place of that
+		list := s.rows("tax", "list")
+		require.Len(t, list, 2)
+		assert.Equal(t, "20", list[1]["percent"])
+		assert.Equal(t, "2027-01-01", list[1]["from"])
+		s.ok("tax", "delete", list[1]["id"].(string))
+		assert.Len(t, s.rows("tax", "list"), 1)
+		assert.Contains(t, s.fails(exitUsage, "tax", "set", "school", "0", "--category", "E"), "reason")
+		assert.Contains(t, s.fails(exitUsage, "tax", "set", "school", "many"), "decimal number")
+		assert.Contains(t, s.fails(exitUsage, "tax", "set", "school", "1", "--from", "tomorrow"), "--from")
+	})
+}
+
+func TestSubscriptions(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		s.ok("plan", "add", "home")
+		s.ok("user", "add", "alice", "--password", "x")
+		assert.Contains(t, s.fails(exitFailed, "subscription", "add", "alice", "home"), "has no price")
+		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "29.90")
+		assert.Contains(t, s.ok("subscription", "add", "alice", "home", "--from", "2026-01-31"), "alice has home from 2026-01-31 on, for 29.90 EUR every month")
+		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "39.90")
+		list := s.rows("subscription", "list", "--user", "alice", "--plan", "home", "--state", "active")
+		require.Len(t, list, 1)
+		assert.Equal(t, "29.90", list[0]["price"], "who has subscribed keeps the price")
+		assert.Equal(t, "2026-01-31", s.object("subscription", "show", list[0]["id"].(string))["start"])
+		assert.Empty(t, s.rows("subscription", "list", "--state", "ended"))
+		assert.Contains(t, s.fails(exitUsage, "subscription", "list", "--state", "asleep"), "is not one of trial, active")
+		assert.Contains(t, s.fails(exitUsage, "subscription", "show", "17"), "is no id of a subscription")
+		assert.Contains(t, s.fails(exitFailed, "subscription", "add", "alise", "home"), `did you mean "alice"`)
+	})
+}
