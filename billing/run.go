@@ -39,3 +39,30 @@ type RunStore interface {
 	// left as it was. The run that it returns is finished when there were none left.
 	BillAccounts(ctx context.Context, run Run, limit int, compute func(*Account) (*Bill, error)) (Run, error)
 }
+
+// accountsAtOnce is how many accounts a transaction of a run bills: enough that the
+// statements and the commit are shared, few enough that a kill repeats little.
+const accountsAtOnce = 500
+
+// BillAll does a billing run for o.AsOf, or finishes the one that was begun for that day:
+// whoever calls it again has the same charges and invoices. progress is called after
+// each transaction and may be nil. o.RunID is set by BillAll. It fails with [ErrRunning]
+// while another process bills.
+func BillAll(ctx context.Context, store RunStore, o RunOptions, progress func(Run)) (Run, error) {
+	run, release, err := store.BeginRun(ctx, o.AsOf)
+	if err != nil {
+		return run, err
+	}
+	defer release()
+	o.RunID = run.ID
+	compute := func(a *Account) (*Bill, error) { return Compute(a, o) }
+	for run.FinishedAt.IsZero() {
+		if run, err = store.BillAccounts(ctx, run, accountsAtOnce, compute); err != nil {
+			return run, err
+		}
+		if progress != nil {
+			progress(run)
+		}
+	}
+	return run, nil
+}
