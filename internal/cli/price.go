@@ -90,7 +90,7 @@ they are moved (radiusd subscription change).
 				if err != nil {
 					return err
 				}
-				if err := invalid(rate.Validate()); err != nil {
+				if err := invalid(rate.Terms.Validate(rate.Currency)); err != nil {
 					return err
 				}
 				if err := s.CreateRate(c.Context(), rate); err != nil {
@@ -333,9 +333,9 @@ func usageTexts(list []billing.UsageTerms) []string {
 		if u.Metric == billing.MetricSeconds {
 			quantity = func(n uint64) string { return formatSpan(time.Duration(n) * time.Second) }
 		}
-		text := string(u.Metric)
+		text := string(u.Metric) + ":"
 		if u.Allowance > 0 {
-			text += ": " + quantity(u.Allowance) + " free, then"
+			text += " " + quantity(u.Allowance) + " free, then"
 		}
 		for j, tier := range u.Tiers {
 			if j > 0 {
