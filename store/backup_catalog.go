@@ -17,6 +17,8 @@ var notBackedUp = []string{
 	"goose_db_version", // the header has the schema's version
 	"changes",          // of the feed, which begins anew in a restored database
 	unfinishedTable,
+	// Jobs that wait or run are of the database that was backed up: schedules make new ones.
+	"river_job", "river_leader", "river_queue", "river_client", "river_client_queue", "river_migration", "job_runs",
 }
 
 // notBackedUpSettings are the settings that a backup leaves out: those of the feed.

@@ -158,6 +158,16 @@ func (s *Store) Engine() string {
 	return "sqlite"
 }
 
+// Handles are the open database for a library that keeps tables of its own in it. They
+// are the store's, which closes them.
+type Handles struct {
+	Pool           *pgxpool.Pool // nil: SQLite
+	Writer, Reader *sql.DB       // SQLite: one connection that writes, and some that read
+}
+
+// Handles returns the open database.
+func (s *Store) Handles() Handles { return Handles{Pool: s.pool, Writer: s.writer, Reader: s.reader} }
+
 // masterKeySetting holds a known text, sealed, to tell a wrong key at once.
 const (
 	masterKeySetting = "master_key_check"
