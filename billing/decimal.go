@@ -116,6 +116,12 @@ func (d Decimal) exact(c Currency, quantity, per uint64) *big.Rat {
 	return r.Mul(r, new(big.Rat).SetInt64(c.minor()))
 }
 
+// times returns the price d of a quantity.
+func (d Decimal) times(c Currency, quantity Decimal) (Amount, error) {
+	r := new(big.Rat).Mul(d.rat(), quantity.rat())
+	return round(r.Mul(r, new(big.Rat).SetInt64(c.minor())))
+}
+
 // Percent returns d percent of an amount.
 func (d Decimal) Percent(a Amount) (Amount, error) {
 	r := d.rat()

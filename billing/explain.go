@@ -174,23 +174,23 @@ func (c *Charge) itemise(u *UsageTerms) {
 	if err != nil {
 		return
 	}
-	exact := new(big.Rat).Mul(quantity.rat(), u.Tiers[i].Price.exact(c.Currency, 1, 1))
-	if amount, err := round(exact); err == nil && amount == c.Amount {
+	if amount, err := u.Tiers[i].Price.times(c.Currency, quantity); err == nil && amount == c.Amount {
 		c.Quantity, c.Unit, c.UnitPrice = quantity, u.unit(), u.Tiers[i].Price
 	}
 }
 
 // unit is a name for a number of octets or seconds.
 type unit struct {
-	name string
-	size uint64
+	name  string // as Charge.Unit has it
+	short string
+	size  uint64
 }
 
 // Units, the largest first.
 var (
-	binaryUnits  = []unit{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
-	decimalUnits = []unit{{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1}}
-	secondUnits  = []unit{{"h", 3600}, {"min", 60}, {"s", 1}}
+	binaryUnits  = []unit{{"TiB", "TiB", 1 << 40}, {"GiB", "GiB", 1 << 30}, {"MiB", "MiB", 1 << 20}, {"KiB", "KiB", 1 << 10}, {"byte", "B", 1}}
+	decimalUnits = []unit{{"TB", "TB", 1e12}, {"GB", "GB", 1e9}, {"MB", "MB", 1e6}, {"kB", "kB", 1e3}, {"byte", "B", 1}}
+	secondUnits  = []unit{{"hour", "h", 3600}, {"minute", "min", 60}, {"second", "s", 1}}
 )
 
 // units returns those that go with what the price is for.
@@ -204,7 +204,7 @@ func (u *UsageTerms) units() []unit {
 	return binaryUnits
 }
 
-// unit names what a price is for: GiB, 100 MB, h.
+// unit names what a price is for: GiB, 100 MB, hour.
 func (u *UsageTerms) unit() string {
 	units := u.units()
 	i := slices.IndexFunc(units, func(unit unit) bool { return u.Per%unit.size == 0 })
@@ -223,5 +223,5 @@ func (u *UsageTerms) quantity(n uint64) string {
 		i = len(units) - 1
 	}
 	s := new(big.Rat).SetFrac(new(big.Int).SetUint64(n), new(big.Int).SetUint64(units[i].size)).FloatString(3)
-	return strings.TrimRight(strings.TrimRight(s, "0"), ".") + " " + units[i].name
+	return strings.TrimRight(strings.TrimRight(s, "0"), ".") + " " + units[i].short
 }

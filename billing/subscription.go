@@ -70,7 +70,7 @@ type Charge struct {
 	Currency       Currency
 	// Quantity of Unit at UnitPrice; for usage what is beyond the allowance.
 	Quantity  Decimal
-	Unit      string // UnitPeriod, or what usage is priced by: GiB, h, 100 MB
+	Unit      string // UnitPeriod, or what usage is priced by: GiB, hour, 100 MB
 	UnitPrice Decimal
 	// Amount is signed: a credit is negative. It contains the tax if TaxIncluded.
 	Amount      Amount

@@ -8,10 +8,12 @@ import (
 // rateUsage charges the usage of all that is over and settled on o.AsOf, and adjusts
 // what was charged before and is looked back at.
 func (b *biller) rateUsage() error {
-	rated := b.s.RatedUntil
-	from := b.s.usageFrom(b.o)
-	for _, p := range b.s.phases() {
-		days := Span{from, b.o.AsOf.AddDays(1)}
+	days := Span{b.s.usageFrom(b.o), b.o.AsOf.AddDays(1)}
+	pieces := make(map[int][]piece) // by phase
+	phases := b.s.phases()
+	until := b.s.RatedUntil // all before it is settled
+	settled := true
+	for i, p := range phases {
 		if days.cut(p.span).empty() {
 			continue
 		}
@@ -19,31 +21,48 @@ func (b *biller) rateUsage() error {
 		if err != nil {
 			return err
 		}
-		pieces := p.pieces(rate, days.From, days.To)
-		for t := range rate.Terms.Usage {
-			r := usageRater{biller: b, rate: rate, index: t, terms: &rate.Terms.Usage[t], rated: rated}
-			if before, ok := p.before(pieces[0]); ok {
-				r.carried = r.carriedFrom(before)
-			}
-			for _, piece := range pieces {
-				if err := r.ratePiece(piece); err != nil {
-					return fmt.Errorf("usage of %s: %w", r.terms.Metric, err)
+		pieces[i] = p.pieces(rate, days.From, days.To)
+		for _, piece := range pieces[i] {
+			for _, slice := range piece.usageSlices() {
+				if settled = settled && b.settled(rate, slice); settled && until.Before(slice.To) {
+					until = slice.To
 				}
 			}
 		}
+	}
+	for i, p := range phases {
+		if err := b.ratePhase(p, pieces[i], until); err != nil {
+			return err
+		}
+	}
+	b.s.RatedUntil = until
+	return nil
+}
+
+// ratePhase rates pieces of a phase, in order, until a day.
+func (b *biller) ratePhase(p phase, pieces []piece, until Date) error {
+	if len(pieces) == 0 {
+		return nil
+	}
+	rate := pieces[0].rate
+	for i := range rate.Terms.Usage {
+		r := usageRater{biller: b, rate: rate, index: i, terms: &rate.Terms.Usage[i], rated: b.s.RatedUntil, until: until}
+		if before, ok := p.before(pieces[0]); ok {
+			r.carried = r.carriedFrom(before)
+		}
 		for _, piece := range pieces {
-			for _, days := range piece.usageSlices() {
-				if b.settled(rate, days) && b.s.RatedUntil.Before(days.To) {
-					b.s.RatedUntil = days.To
-				}
+			if err := r.ratePiece(piece); err != nil {
+				return fmt.Errorf("usage of %s: %w", r.terms.Metric, err)
 			}
 		}
 	}
 	return nil
 }
 
-// settled reports whether the usage of these days is to be charged: postpaid, when late
-// records have had their time, and prepaid at once, as the credit is used up now.
+// settled reports whether the usage of these days can be charged: postpaid, when late
+// records have had their time, and prepaid at once, as the credit is used up now. Days
+// are charged in order, so those after a change from postpaid to prepaid wait for those
+// before it.
 func (b *biller) settled(rate *Rate, days Span) bool {
 	end := days.To
 	if rate.Terms.Prepaid == Postpaid {
@@ -59,6 +78,7 @@ type usageRater struct {
 	index   int
 	terms   *UsageTerms
 	rated   Date      // until when it had been rated before
+	until   Date      // until when it is rated now
 	carried []Carried // into the next piece
 }
 
@@ -79,7 +99,7 @@ func (r *usageRater) ratePiece(p piece) error {
 		return err
 	}
 	for _, days := range p.usageSlices() {
-		if !r.settled(r.rate, days) {
+		if r.until.Before(days.To) {
 			break
 		}
 		inputs.Usage = slices.Clone(days.in(usage))
