@@ -99,7 +99,7 @@ func (b *biller) chargePrice(asOf Date) error {
 		case terms.Timing == InArrears && asOf.Before(days.To):
 			return nil // not due yet, nor is what comes after it
 		}
-		if err := b.chargeSetup(p); err != nil {
+		if err := b.chargeSetup(p.rate, days.From); err != nil {
 			return err
 		}
 		if err := b.chargePiece(p, days, ChargePeriod); err != nil {
@@ -136,7 +136,7 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 		if b.s.State == SubscriptionSuspended {
 			b.s.State = SubscriptionActive
 		}
-		if err := b.chargeSetup(p); err != nil {
+		if err := b.chargeSetup(p.rate, day); err != nil {
 			return err
 		}
 		if err := b.chargePiece(p, Span{day, day.AddDays(1)}, ChargePeriod); err != nil {
@@ -157,14 +157,14 @@ func (b *biller) pass(day Date) {
 
 // chargeSetup charges the set-up fee with the first day of the subscription that is
 // charged.
-func (b *biller) chargeSetup(p piece) error {
-	if !b.s.ChargedUntil.IsZero() || p.rate.Terms.Setup == 0 {
+func (b *biller) chargeSetup(rate *Rate, on Date) error {
+	if !b.s.ChargedUntil.IsZero() || rate.Terms.Setup == 0 {
 		return nil
 	}
-	c := b.newCharge(p.rate, ChargeSetup, Span{p.span.From, p.span.From.AddDays(1)})
+	c := b.newCharge(rate, ChargeSetup, Span{on, on.AddDays(1)})
 	c.ID = makeID("charge", b.s.ID, string(ChargeSetup))
-	c.Description = p.rate.PlanName + ", set-up"
-	return b.add(c, p.rate.Terms.Setup)
+	c.Description = rate.PlanName + ", set-up"
+	return b.add(c, rate.Terms.Setup)
 }
 
 // chargePiece charges days of a piece, or gives them back (ChargeProration).
