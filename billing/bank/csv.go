@@ -174,12 +174,13 @@ func empty(row []string) bool {
 type rows struct {
 	text *textReader
 	csv  *csv.Reader
+	line int // where the last row begins
 }
 
 func newRows(text *textReader, delimiter rune) *rows {
 	r := csv.NewReader(text)
 	r.Comma, r.FieldsPerRecord, r.ReuseRecord = delimiter, -1, true
-	return &rows{text, r}
+	return &rows{text: text, csv: r}
 }
 
 // next returns the next row, valid until the next call, and the line it begins on. An
@@ -190,16 +191,19 @@ func (r *rows) next() ([]string, int, error) {
 	if wrong, ok := errors.AsType[*csv.ParseError](err); ok && !errors.Is(err, ErrTooLarge) {
 		return nil, wrong.StartLine, &EntryError{wrong.StartLine, fmt.Errorf("the CSV is broken: %w (line %d, column %d)", wrong.Err, wrong.Line, wrong.Column)}
 	}
-	if err != nil {
+	if err == io.EOF {
 		return nil, 0, err
 	}
-	line, _ := r.csv.FieldPos(0)
+	if err != nil {
+		return nil, 0, fmt.Errorf("after line %d: %w", r.line, err)
+	}
+	r.line, _ = r.csv.FieldPos(0)
 	for _, s := range row {
 		if !utf8.ValidString(s) {
-			return nil, line, &EntryError{line, errors.New("the text is no UTF-8: say which charset the file has")}
+			return nil, r.line, &EntryError{r.line, errors.New("the text is no UTF-8: say which charset the file has")}
 		}
 	}
-	return row, line, nil
+	return row, r.line, nil
 }
 
 // csvReader makes entries of rows.
