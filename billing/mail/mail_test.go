@@ -142,7 +142,7 @@ func TestSecurity(t *testing.T) {
 			if c.wrong == "" {
 				require.NoError(t, err)
 				require.Len(t, s.received(), 1)
-				require.Equal(t, o.Security == mail.None, s.inClear)
+				require.Equal(t, o.Security == mail.None, s.wasInClear())
 				return
 			}
 			require.ErrorContains(t, err, c.wrong)
@@ -153,7 +153,7 @@ func TestSecurity(t *testing.T) {
 			require.True(t, e.Temporary, "the mail is not to blame")
 			require.Equal(t, c.code, e.Code)
 			require.Empty(t, s.received())
-			require.False(t, s.inClear)
+			require.False(t, s.wasInClear())
 		})
 	}
 }
@@ -183,8 +183,7 @@ func TestFailures(t *testing.T) {
 		{"gone before it said that it took the mail", ".", drop, true, 0, "", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newServer(t)
-			s.replies[c.at] = []string{c.reply}
+			s := newServer(t, func(s *server) { s.replies[c.at] = []string{c.reply} })
 			err := send(t, s.options(), message())
 			var e *mail.Error
 			require.ErrorAs(t, err, &e)
@@ -205,8 +204,7 @@ func TestFailures(t *testing.T) {
 }
 
 func TestQuitFailsAfterDelivery(t *testing.T) {
-	s := newServer(t)
-	s.replies["QUIT"] = []string{drop}
+	s := newServer(t, func(s *server) { s.replies["QUIT"] = []string{drop} })
 	require.NoError(t, send(t, s.options(), message()))
 	require.Len(t, s.received(), 1)
 }

@@ -40,7 +40,6 @@ type server struct {
 	wg      sync.WaitGroup
 	replies map[string][]string // to a command, one after the other; then 250
 	mails   []received
-	logins  []string
 	inClear bool // a password or a mail came without TLS
 }
 
@@ -111,6 +110,12 @@ func (s *server) received() []received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]received(nil), s.mails...)
+}
+
+func (s *server) wasInClear() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inClear
 }
 
 type session struct {
@@ -210,7 +215,6 @@ func (s *session) login(rest string) bool {
 		given = strings.Join(parts, "\x00")
 	}
 	s.mu.Lock()
-	s.logins = append(s.logins, mechanism)
 	s.inClear = s.inClear || !s.encrypted
 	s.mu.Unlock()
 	if given != s.user {
