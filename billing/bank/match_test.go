@@ -162,6 +162,22 @@ func TestMatchNoPayment(t *testing.T) {
 	}
 }
 
+// TestMatchReadsTheNumbersOfBilling: what billing writes is found, as it is and as a
+// creditor reference.
+func TestMatchReadsTheNumbersOfBilling(t *testing.T) {
+	for _, n := range []int64{1, 999999, 1000000, 123456789} {
+		number := billing.InvoiceNumber("INV", n)
+		l := invoices{series: []string{"INV"}, all: []billing.Invoice{invoice(number, anna, 100)}}
+		reference, err := billing.RFReference(number)
+		require.NoError(t, err)
+		for _, text := range []string{number, reference} {
+			got, err := bank.Match(t.Context(), &bank.Entry{Currency: "EUR", Amount: 100, Remittance: text}, l)
+			require.NoError(t, err)
+			require.Equal(t, bank.Certain, got.Confidence, "%s: %s", text, got.Reason)
+		}
+	}
+}
+
 func TestMatchLookupFails(t *testing.T) {
 	l := ledger()
 	l.err = errors.New("the database is away")

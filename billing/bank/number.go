@@ -1,7 +1,6 @@
 package bank
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,7 +8,7 @@ import (
 	"radiusd/billing"
 )
 
-// numberDigits is how many digits an invoice number has at least: SERIES-000001.
+// numberDigits is how many digits billing.InvoiceNumber writes at least: SERIES-000001.
 const numberDigits = 6
 
 // maxMentions bounds how much of a text is looked up.
@@ -211,7 +210,7 @@ func invoiceNumber(series, digits string) (string, bool) {
 	if err != nil || n == 0 || len(digits) > 12 {
 		return "", false
 	}
-	return fmt.Sprintf("%s-%0*d", series, numberDigits, n), true
+	return billing.InvoiceNumber(series, n), true
 }
 
 // findReferences finds creditor references (ISO 11649) whose check digits are right in
