@@ -108,3 +108,10 @@ type StatementEntry struct {
 	SubjectID     uuid.UUID
 	Memo          string
 }
+
+// AccountBalance is the sum of an account of the ledger in a currency.
+type AccountBalance struct {
+	Account  AccountName
+	Currency Currency
+	Balance  Amount // positive: a debit
+}

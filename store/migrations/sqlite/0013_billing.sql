@@ -215,6 +215,7 @@ CREATE TABLE payments (
     method      TEXT NOT NULL CHECK (method IN ('cash', 'bank', 'card', 'voucher')),
     currency    TEXT NOT NULL CHECK (length(currency) = 3),
     amount      INTEGER NOT NULL CHECK (amount > 0),
+    rest        INTEGER NOT NULL CHECK (rest BETWEEN 0 AND amount), -- what is on no invoice and was not given back
     refunds     TEXT REFERENCES payments (id),        -- NULL: money that came in
     provider    TEXT NOT NULL,
     reference   TEXT NOT NULL,            -- in the provider's system
@@ -225,20 +226,21 @@ CREATE TABLE payments (
 CREATE UNIQUE INDEX payments_reference ON payments (provider, reference) WHERE reference <> '';
 CREATE INDEX payments_user_id ON payments (user_id, created_at, id);
 CREATE INDEX payments_created_at ON payments (created_at, id);
+CREATE INDEX payments_rest ON payments (user_id, created_at, id) WHERE rest > 0;
 CREATE INDEX payments_received_on ON payments (received_on, id);
 CREATE INDEX payments_refunds ON payments (refunds) WHERE refunds IS NOT NULL;
 
 -- What of a payment, credit note or write-off went to an invoice. Rows stay; what is
 -- taken back from an invoice is a negative one.
 CREATE TABLE payment_allocations (
-    id           TEXT PRIMARY KEY,
-    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('payment', 'credit_note', 'write_off')),
     subject_id   TEXT NOT NULL,                       -- the payment, the credit note, the write-off's transaction
+    entry        INTEGER NOT NULL,                     -- 1, 2, … of the subject
+    subject_kind TEXT NOT NULL CHECK (subject_kind IN ('payment', 'credit_note', 'write_off')),
     invoice_id   TEXT NOT NULL REFERENCES invoices (id),
     amount       INTEGER NOT NULL CHECK (amount <> 0),
-    at           TEXT NOT NULL
+    at           TEXT NOT NULL,
+    PRIMARY KEY (subject_id, entry)
 ) STRICT;
-CREATE INDEX payment_allocations_subject_id ON payment_allocations (subject_id);
 CREATE INDEX payment_allocations_invoice_id ON payment_allocations (invoice_id);
 
 CREATE TABLE ledger_transactions (

@@ -1,0 +1,322 @@
+package store
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// balanceKey is an account of a user in the ledger.
+type balanceKey struct {
+	userID   uuid.UUID
+	currency billing.Currency
+}
+
+func compareBalances(a, b balanceKey) int {
+	return cmp.Or(bytes.Compare(a.userID[:], b.userID[:]), cmp.Compare(a.currency, b.currency))
+}
+
+func balanceFields(k *balanceKey, balance *billing.Amount) []field {
+	return []field{{"user_id", id{&k.userID}}, {"currency", term(&k.currency)}, {"balance", money(balance)}}
+}
+
+func transactionFields(t *billing.Transaction) []field {
+	return []field{
+		{"id", id{&t.ID}},
+		{"at", moment{&t.At}},
+		{"kind", term(&t.Kind)},
+		{"currency", term(&t.Currency)},
+		{"subject_id", nullID{&t.SubjectID}},
+		{"memo", text{&t.Memo}},
+	}
+}
+
+// postingRow is a posting as it is written.
+type postingRow struct {
+	billing.Posting
+	transactionID uuid.UUID
+	number        int
+	currency      billing.Currency
+	at            time.Time
+}
+
+func postingFields(p *postingRow) []field {
+	return []field{
+		{"transaction_id", id{&p.transactionID}},
+		{"posting", whole[int]{&p.number}},
+		{"account", term(&p.Account)},
+		{"user_id", nullID{&p.UserID}},
+		{"amount", money(&p.Amount)},
+		{"currency", term(&p.currency)},
+		{"at", moment{&p.at}},
+	}
+}
+
+// lockBalances locks users' accounts in the ledger, which are made if there are none, in
+// one order. Whoever changes what users owe has them locked, so money is allocated by one
+// at a time. What else is locked is locked after them.
+func (tx *writeTx) lockBalances(ctx context.Context, keys []balanceKey) error {
+	keys = slices.Clone(keys)
+	slices.SortFunc(keys, compareBalances)
+	keys = slices.Compact(keys)
+	var k balanceKey
+	var none billing.Amount
+	if err := insertNew(ctx, tx, "ledger_balances", filled(balanceFields(&k, &none), len(keys), func(i int) { k = keys[i] })); err != nil {
+		return err
+	}
+	users := make([]uuid.UUID, len(keys))
+	for i := range keys {
+		users[i] = keys[i].userID
+	}
+	_, err := tx.balances(ctx, slices.Compact(users), tx.forUpdate())
+	return err
+}
+
+// balances reads what users owe.
+func (tx *writeTx) balances(ctx context.Context, users []uuid.UUID, lock string) (map[balanceKey]billing.Amount, error) {
+	list := map[balanceKey]billing.Amount{}
+	var k balanceKey
+	var balance billing.Amount
+	fields := balanceFields(&k, &balance)
+	err := eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
+		return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM ledger_balances WHERE "+which+" ORDER BY user_id, currency"+lock, args, targets(fields), func() error {
+			list[k] = balance
+			return nil
+		})
+	})
+	return list, err
+}
+
+// post writes transactions, none of which may exist, and the balances. The users'
+// accounts must be locked.
+func (tx *writeTx) post(ctx context.Context, transactions []billing.Transaction) error {
+	transactions = slices.DeleteFunc(slices.Clone(transactions), func(t billing.Transaction) bool { return len(t.Postings) == 0 })
+	var postings []postingRow
+	changes := map[balanceKey]billing.Amount{}
+	var keys []balanceKey
+	for i := range transactions {
+		t := &transactions[i]
+		if err := t.Validate(); err != nil {
+			return err
+		}
+		for n, p := range t.Postings {
+			postings = append(postings, postingRow{p, t.ID, n + 1, t.Currency, t.At})
+			if p.Account != billing.AccountCustomer {
+				continue
+			}
+			k := balanceKey{p.UserID, t.Currency}
+			before, known := changes[k]
+			if !known {
+				keys = append(keys, k)
+			}
+			sum, err := before.Add(p.Amount)
+			if err != nil {
+				return err
+			}
+			changes[k] = sum
+		}
+	}
+	var t billing.Transaction
+	if err := insertRows(ctx, tx, "ledger_transactions", filled(transactionFields(&t), len(transactions), func(i int) { t = transactions[i] })); err != nil {
+		return err
+	}
+	var p postingRow
+	if err := insertRows(ctx, tx, "ledger_postings", filled(postingFields(&p), len(postings), func(i int) { p = postings[i] })); err != nil {
+		return err
+	}
+	slices.SortFunc(keys, compareBalances)
+	var k balanceKey
+	var change billing.Amount
+	return resolveRows(ctx, tx, "ledger_balances", "ON CONFLICT (user_id, currency) DO UPDATE SET balance = ledger_balances.balance + excluded.balance",
+		filled(balanceFields(&k, &change), len(keys), func(i int) { k, change = keys[i], changes[keys[i]] }))
+}
+
+// accountsOf are the users' accounts that a transaction posts to.
+func accountsOf(t *billing.Transaction) (keys []balanceKey) {
+	for _, p := range t.Postings {
+		if p.Account == billing.AccountCustomer {
+			keys = append(keys, balanceKey{p.UserID, t.Currency})
+		}
+	}
+	return keys
+}
+
+// PostTransaction writes a transaction into the ledger, and reports whether it did:
+// one whose ID is there already is not written again.
+func (s *Store) PostTransaction(ctx context.Context, t *billing.Transaction) (posted bool, err error) {
+	err = s.write(ctx, func(tx *writeTx) error {
+		posted = false
+		if err := tx.lockBalances(ctx, accountsOf(t)); err != nil {
+			return err
+		}
+		var there bool
+		if err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM ledger_transactions WHERE id = $1)", t.ID.String()).Scan(flag{&there}); err != nil || there {
+			return err
+		}
+		if err := tx.post(ctx, []billing.Transaction{*t}); err != nil {
+			return retryOnUnique(err)
+		}
+		posted = true
+		return tx.recordFields(ctx, "ledger.post", "ledger_transaction", t.ID, string(t.Kind), nil, transactionFields(t), "ledger.posted")
+	})
+	return posted, s.failed("post to the ledger", err)
+}
+
+// Balance returns what a user owes in a currency; negative: what the ledger holds for
+// the user.
+func (s *Store) Balance(ctx context.Context, userID uuid.UUID, currency billing.Currency) (balance billing.Amount, err error) {
+	err = s.reader.QueryRowContext(ctx, "SELECT balance FROM ledger_balances WHERE user_id = $1 AND currency = $2", userID.String(), term(&currency)).
+		Scan(money(&balance))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	return balance, s.failed("read balance", err)
+}
+
+// Balances returns what a user owes, by currency.
+func (s *Store) Balances(ctx context.Context, userID uuid.UUID) (map[billing.Currency]billing.Amount, error) {
+	list := map[billing.Currency]billing.Amount{}
+	var k balanceKey
+	var balance billing.Amount
+	fields := balanceFields(&k, &balance)
+	err := eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM ledger_balances WHERE user_id = $1", []any{userID.String()}, targets(fields), func() error {
+		list[k.currency] = balance
+		return nil
+	})
+	return list, s.failed("read balances", err)
+}
+
+var statementLists = lister[billing.StatementEntry]{
+	name: "statement", sorts: billing.StatementSorts(),
+	keys: map[string]sortKey[billing.StatementEntry]{"at": timeKey("ledger_postings.at", func(e *billing.StatementEntry) time.Time { return e.At })},
+	id:   idKey("transaction_id", func(e *billing.StatementEntry) uuid.UUID { return e.TransactionID }),
+}
+
+// StatementPage returns a page of the postings to a user's accounts, the latest first,
+// and the cursor of the next page; empty: there is none. It fails with aaa.ErrBadCursor
+// and aaa.ErrBadSort.
+func (s *Store) StatementPage(ctx context.Context, filter billing.StatementFilter, page aaa.Page) ([]billing.StatementEntry, string, error) {
+	var c conditions
+	c.add("ledger_postings.user_id = $%d", filter.UserID.String())
+	if filter.Currency != "" {
+		c.add("ledger_postings.currency = $%d", term(&filter.Currency))
+	}
+	c.span("ledger_postings.at", filter.From, filter.Before)
+	// A transaction has no more than one posting to an account of a user.
+	return listRows(ctx, s, statementLists, "ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id", func(e *billing.StatementEntry) []field {
+		return []field{
+			{"transaction_id", id{&e.TransactionID}},
+			{"posting", whole[int]{&e.Posting}},
+			{"ledger_postings.at", moment{&e.At}},
+			{"kind", term(&e.Kind)},
+			{"ledger_postings.currency", term(&e.Currency)},
+			{"amount", money(&e.Amount)},
+			{"subject_id", nullID{&e.SubjectID}},
+			{"memo", text{&e.Memo}},
+		}
+	}, c, filter, page)
+}
+
+// TrialBalance returns the sum of each account of the ledger, in a currency, of the
+// postings before a time; zero: of all.
+func (s *Store) TrialBalance(ctx context.Context, before time.Time) (list []billing.AccountBalance, err error) {
+	var c conditions
+	c.span("at", time.Time{}, before)
+	var b billing.AccountBalance
+	err = eachRow(ctx, s.reader, "SELECT account, currency, CAST(sum(amount) AS bigint) FROM ledger_postings"+c.where()+" GROUP BY account, currency ORDER BY currency, account",
+		c.args, []any{term(&b.Account), term(&b.Currency), money(&b.Balance)}, func() error {
+			list = append(list, b)
+			return nil
+		})
+	if err != nil {
+		return nil, s.failed("read the trial balance", err)
+	}
+	return list, nil
+}
+
+// checks of the ledger: each finds what must not be, and says so.
+var ledgerChecks = []struct{ query, complaint string }{
+	{`SELECT CAST(transaction_id AS text), CAST(sum(amount) AS text) FROM ledger_postings GROUP BY transaction_id HAVING sum(amount) <> 0`,
+		"the postings of transaction %s add up to %s"},
+	{`SELECT CAST(p.transaction_id AS text), p.currency FROM ledger_postings p JOIN ledger_transactions t ON t.id = p.transaction_id
+		WHERE p.currency <> t.currency OR p.at <> t.at`,
+		"a posting of transaction %s has another currency (%s) or time"},
+	{`SELECT CAST(t.id AS text), t.kind FROM ledger_transactions t WHERE NOT EXISTS (SELECT 1 FROM ledger_postings p WHERE p.transaction_id = t.id)`,
+		"transaction %s (%s) has no postings"},
+	{`SELECT CAST(coalesce(b.user_id, p.user_id) AS text), coalesce(CAST(p.sum AS text), '0') || ' ' || coalesce(b.currency, p.currency) || ', the balance says ' || coalesce(CAST(b.balance AS text), 'nothing')
+		FROM ledger_balances b FULL JOIN (SELECT user_id, currency, sum(amount) AS sum FROM ledger_postings WHERE user_id IS NOT NULL GROUP BY user_id, currency) p
+		ON p.user_id = b.user_id AND p.currency = b.currency WHERE coalesce(b.balance, 0) <> coalesce(p.sum, 0)`,
+		"the postings of user %s add up to %s"},
+	{`SELECT CAST(i.id AS text), CAST(i.paid AS text) || ', allocated ' || CAST(coalesce(a.sum, 0) AS text)
+		FROM invoices i LEFT JOIN (SELECT invoice_id, sum(amount) AS sum FROM payment_allocations GROUP BY invoice_id) a ON a.invoice_id = i.id
+		WHERE i.kind = 'invoice' AND i.paid <> coalesce(a.sum, 0)`,
+		"invoice %s says paid %s"},
+	{`SELECT CAST(i.id AS text), CAST(i.paid AS text) || ', allocated ' || CAST(coalesce(a.sum, 0) AS text)
+		FROM invoices i LEFT JOIN (SELECT subject_id, sum(amount) AS sum FROM payment_allocations WHERE subject_kind = 'credit_note' GROUP BY subject_id) a ON a.subject_id = i.id
+		WHERE i.kind = 'credit_note' AND i.paid <> coalesce(a.sum, 0)`,
+		"credit note %s says allocated %s"},
+	{`SELECT CAST(p.id AS text), CAST(p.rest AS text) || ' of ' || CAST(p.amount AS text)
+		FROM payments p LEFT JOIN (SELECT subject_id, sum(amount) AS sum FROM payment_allocations WHERE subject_kind = 'payment' GROUP BY subject_id) a ON a.subject_id = p.id
+		LEFT JOIN (SELECT refunds, sum(amount) AS sum FROM payments WHERE refunds IS NOT NULL GROUP BY refunds) r ON r.refunds = p.id
+		WHERE p.refunds IS NULL AND p.rest <> p.amount - coalesce(a.sum, 0) - coalesce(r.sum, 0)`,
+		"payment %s says that %s are left"},
+	{`SELECT CAST(id AS text), state FROM invoices WHERE paid < 0 OR paid > total OR total < 0 OR net + tax <> total
+		OR state = 'paid' AND paid <> total OR state = 'issued' AND paid = total OR state IN ('draft', 'void') AND paid <> 0`,
+		"invoice %s cannot be %s"},
+	{`SELECT CAST(i.id AS text), coalesce(i.number, '') FROM invoices i
+		WHERE i.net <> coalesce((SELECT sum(net) FROM invoice_lines l WHERE l.invoice_id = i.id), 0)
+			OR i.net <> coalesce((SELECT sum(net) FROM invoice_taxes x WHERE x.invoice_id = i.id), 0)
+			OR i.tax <> coalesce((SELECT sum(tax) FROM invoice_taxes x WHERE x.invoice_id = i.id), 0)`,
+		"the lines or taxes of invoice %s (%s) do not add up"},
+	{`SELECT s.series, CAST(s.last AS text) || ', there are ' || CAST(coalesce(i.n, 0) AS text) || ' up to ' || CAST(coalesce(i.last, 0) AS text)
+		FROM invoice_series s LEFT JOIN (SELECT series, count(*) AS n, max(sequence) AS last FROM invoices WHERE sequence IS NOT NULL GROUP BY series) i ON i.series = s.series
+		WHERE s.last <> coalesce(i.n, 0) OR s.last <> coalesce(i.last, 0)`,
+		"the numbers of the series %s have gaps: the last one is %s"},
+	{`SELECT CAST(i.id AS text), coalesce(i.number, '') FROM invoices i LEFT JOIN (SELECT t.subject_id, sum(p.amount) AS sum FROM ledger_transactions t
+			JOIN ledger_postings p ON p.transaction_id = t.id AND p.account = 'customer' WHERE t.kind IN ('invoice', 'credit_note', 'void') GROUP BY t.subject_id) p ON p.subject_id = i.id
+		WHERE coalesce(p.sum, 0) <> CASE WHEN i.state IN ('draft', 'void') THEN 0 WHEN i.kind = 'credit_note' THEN -i.total ELSE i.total END`,
+		"what is posted for invoice %s (%s) is not its total"},
+	{`SELECT CAST(l.charge_id AS text), CAST(l.invoice_id AS text) FROM invoice_lines l JOIN invoices i ON i.id = l.invoice_id LEFT JOIN charges c ON c.id = l.charge_id
+		WHERE l.charge_id IS NOT NULL AND i.corrects IS NULL AND (c.invoice_id IS NULL OR c.invoice_id <> l.invoice_id)`,
+		"charge %s stands on invoice %s, and does not know it"},
+	{`SELECT CAST(c.id AS text), CAST(c.invoice_id AS text) FROM charges c
+		WHERE c.invoice_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM invoice_lines l WHERE l.invoice_id = c.invoice_id AND l.charge_id = c.id)`,
+		"charge %s is not on invoice %s"},
+}
+
+// maxComplaints bounds what CheckLedger tells of each kind.
+const maxComplaints = 20
+
+// CheckLedger computes again what is kept beside the ledger, in one state of the
+// database: that transactions add up to zero, users' balances, what is paid of invoices
+// and left of payments, that numbers have no gaps and that invoices are made of their
+// charges. It returns what is wrong, in words; nothing: all is right.
+func (s *Store) CheckLedger(ctx context.Context) (complaints []string, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		for _, check := range ledgerChecks {
+			var a, b string
+			err := eachRow(ctx, tx, check.query+fmt.Sprintf(" LIMIT %d", maxComplaints), nil, []any{&a, &b}, func() error {
+				complaints = append(complaints, fmt.Sprintf(check.complaint, a, b))
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, s.failed("check the ledger", err)
+	}
+	return complaints, nil
+}
