@@ -210,3 +210,36 @@ func (h *LoginHours) Until(t time.Time) (end time.Time, allowed bool) {
 	}
 	return time.Time{}, false
 }
+
+// Piece returns the time around t, in its own time zone, that lies all within the hours
+// or all outside of them, and which of these it is. It is of one day, and of one of the
+// two times that the clock shows an hour.
+func (h *LoginHours) Piece(t time.Time) (start, end time.Time, within bool) {
+	hour, clock, second := t.Clock()
+	minute := int(t.Weekday())*dayMinutes + hour*60 + clock
+	low := minute - minute%dayMinutes
+	high := low + dayMinutes
+	within = h == nil
+	if h != nil {
+		for _, s := range h.spans {
+			for _, edge := range [...]int{s.from, s.until} {
+				if edge <= minute {
+					low = max(low, edge)
+				} else {
+					high = min(high, edge)
+				}
+			}
+			within = within || s.from <= minute && minute < s.until
+		}
+	}
+	whole := t.Add(-time.Duration(second)*time.Second - time.Duration(t.Nanosecond()))
+	start, end = whole.Add(time.Duration(low-minute)*time.Minute), whole.Add(time.Duration(high-minute)*time.Minute)
+	began, ends := t.ZoneBounds()
+	if !began.IsZero() && start.Before(began) {
+		start = began
+	}
+	if !ends.IsZero() && end.After(ends) {
+		end = ends
+	}
+	return start, end, within
+}

@@ -115,3 +115,6 @@ type AccountBalance struct {
 	Currency Currency
 	Balance  Amount // positive: a debit
 }
+
+// RunSorts are the sorts of billing runs.
+func RunSorts() []string { return []string{"-started_at"} }

@@ -32,12 +32,22 @@ type RunStore interface {
 	// ErrRunning if somebody else has it.
 	BeginRun(ctx context.Context, asOf Date) (run Run, release func(), err error)
 	// BillAccounts reads the next accounts after the run's cursor, at most limit, that
-	// may have something to charge, in the order of their ids, has compute make a bill of
-	// each, writes the bills, gives the invoices their numbers in that order, posts them,
-	// and moves the cursor, all in one transaction. Credit that a user has is allocated
-	// to the new invoice. An account that compute or its bill fails for is counted and
-	// left as it was. The run that it returns is finished when there were none left.
-	BillAccounts(ctx context.Context, run Run, limit int, compute func(*Account) (*Bill, error)) (Run, error)
+	// may have something to charge, in the order of their ids, has compute (see Compute)
+	// make a bill of each, writes the bills, gives the invoices their numbers in that
+	// order, posts them, and moves the cursor, all in one transaction. Of o it sets AsOf,
+	// RunID and Now. Credit that a user has is allocated to the new invoice. An account
+	// that compute or its bill fails for is counted and left as it was. The run that it
+	// returns is finished when there were none left. compute may be called more than once
+	// for an account. It fails with ErrRunning if somebody else has gone on with the run.
+	BillAccounts(ctx context.Context, run Run, o RunOptions, limit int, compute func(*Account, RunOptions) (*Bill, error)) (Run, error)
+}
+
+// RunFailure is an account that a run could not bill.
+type RunFailure struct {
+	UserID   uuid.UUID
+	Username string // as the user is called now
+	At       time.Time
+	Error    string
 }
 
 // accountsAtOnce is how many accounts a transaction of a run bills: enough that the

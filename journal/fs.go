@@ -86,6 +86,9 @@ func (osFS) Lock(name string) (io.Closer, error) {
 	return f, nil
 }
 
+// LockFile is the Lock of the operating system's file system.
+func LockFile(name string) (io.Closer, error) { return osFS{}.Lock(name) }
+
 func (osFS) Create(name string) (File, error) {
 	return osOpen(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR)
 }

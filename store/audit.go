@@ -132,12 +132,14 @@ func (tx *writeTx) writeAudit(ctx context.Context) error {
 			return err
 		}
 	}
-	for i := range tx.events {
-		if err := insert(ctx, tx.Tx, "outbox", eventFields(&tx.events[i])); err != nil {
-			return err
-		}
+	events := source{len(tx.events), func(i int) []field { return eventFields(&tx.events[i]) }}
+	if events.n == 0 {
+		return nil
 	}
-	return nil
+	if events.n >= copyThreshold {
+		return insertRows(ctx, tx, "outbox", events)
+	}
+	return executeRows(ctx, tx, insertion("outbox", eventFields(new(operator.Event))), events)
 }
 
 // lockHead locks the end of the log and returns what the next entry follows. If the

@@ -143,3 +143,14 @@ func (c ownText[T]) Scan(src any) error {
 func usernameOf(table string) string {
 	return "coalesce((SELECT username FROM users WHERE users.id = " + table + ".user_id), '')"
 }
+
+// sequence is a number that counts from 1; zero is NULL.
+type sequence struct{ p *uint64 }
+
+func (c sequence) sent() optional {
+	sent := *c.p > 0
+	return optional{&sent, c.p}
+}
+func (c sequence) Value() (driver.Value, error) { return c.sent().Value() }
+func (c sequence) appendBinary(b []byte) []byte { return c.sent().appendBinary(b) }
+func (c sequence) Scan(src any) error           { return c.sent().Scan(src) }

@@ -160,3 +160,26 @@ func executeRows(ctx context.Context, tx *writeTx, query string, rows source) er
 	}
 	return nil
 }
+
+// updateMany writes every field of the rows whose first fields are their keys, of which
+// no two are the same: in Postgres by one statement, from a temporary table.
+func updateMany(ctx context.Context, tx *writeTx, table string, rows source) error {
+	if !tx.postgres || rows.n < copyThreshold {
+		return updateRows(ctx, tx, table, rows)
+	}
+	fields := rows.row(0)
+	stage, err := tx.stage(ctx, table, names(fields))
+	if err != nil {
+		return err
+	}
+	if err := copyRows(ctx, tx, stage, rows); err != nil {
+		return err
+	}
+	sets := make([]string, 0, len(fields))
+	for _, f := range fields[1:] {
+		sets = append(sets, f.name+" = stage."+f.name)
+	}
+	key := fields[0].name
+	_, err = tx.ExecContext(ctx, "UPDATE "+table+" AS t SET "+strings.Join(sets, ", ")+" FROM "+stage+" AS stage WHERE t."+key+" = stage."+key)
+	return err
+}

@@ -41,6 +41,7 @@ func (s *Store) openSQLite(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
+	s.path = path
 	file := url.URL{Scheme: "file", Path: path}
 
 	pragmas.Set("_txlock", "immediate") // take the write lock at BEGIN, not half-way through

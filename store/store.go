@@ -46,6 +46,7 @@ type Store struct {
 	writer *sql.DB       // SQLite: one connection
 	reader *sql.DB       // SQLite: its own connections; Postgres: the same as writer
 	pool   *pgxpool.Pool // Postgres only
+	path   string        // SQLite only
 
 	sealer   *seal.Sealer
 	nodeID   string

@@ -1,0 +1,317 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// billingReader collects what a run must know of users, in one transaction, with few
+// queries for all of them.
+type billingReader struct {
+	tx       *writeTx
+	o        billing.RunOptions
+	users    []uuid.UUID // in order
+	accounts map[uuid.UUID]*billing.Account
+	rates    map[uuid.UUID]billing.Rate
+	since    map[uuid.UUID]billing.Date // whose usage is needed, and from when
+	byName   map[string]*billing.Account
+}
+
+// billable returns the next users, at most limit, that may have something to charge: with
+// a subscription that goes on, or has ended and is not charged or looked back at to its
+// end, or with charges that wait for an invoice. Those who were deleted are not.
+func (tx *writeTx) billable(ctx context.Context, after uuid.UUID, o billing.RunOptions, limit int) ([]uuid.UUID, error) {
+	lookBack := o.AsOf.AddDays(-max(o.LookBack, 0))
+	return listIDs(ctx, tx.Tx, `SELECT user_id FROM (
+		SELECT user_id FROM (SELECT DISTINCT user_id FROM subscriptions WHERE user_id > $1 AND (state <> 'ended' OR end_day IS NULL OR end_day > $2
+			OR charged_until IS NULL OR charged_until < end_day OR rated_until IS NULL OR rated_until < end_day)
+			AND EXISTS (SELECT 1 FROM users WHERE users.id = subscriptions.user_id) ORDER BY user_id LIMIT $3) AS subscribed
+		UNION SELECT user_id FROM (SELECT DISTINCT user_id FROM charges WHERE invoice_id IS NULL AND user_id > $1
+			AND EXISTS (SELECT 1 FROM users WHERE users.id = charges.user_id) ORDER BY user_id LIMIT $3) AS waiting
+		) AS both_of_them ORDER BY user_id LIMIT $3`, []any{after.String(), civil{&lookBack}, limit})
+}
+
+// readAccounts reads the accounts of the users, and keeps others from changing what is
+// read until the transaction ends.
+func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billing.RunOptions) ([]*billing.Account, error) {
+	r := billingReader{tx: tx, o: o, users: users, accounts: make(map[uuid.UUID]*billing.Account, len(users)),
+		since: map[uuid.UUID]billing.Date{}, byName: make(map[string]*billing.Account, len(users))}
+	for _, userID := range users {
+		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}}
+	}
+	for _, read := range []func(context.Context) error{r.readSubscriptions, r.readPending, r.readCredit, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
+		if err := read(ctx); err != nil {
+			return nil, err
+		}
+	}
+	list := make([]*billing.Account, len(users))
+	for i, userID := range users {
+		list[i] = r.accounts[userID]
+	}
+	return list, nil
+}
+
+// each reads rows of the users from a table; add adds terms, and order is what follows
+// them.
+func (r *billingReader) each(ctx context.Context, table string, fields []field, add func(*conditions), order string, fn func() error) error {
+	return eachChunk(r.tx, "user_id", "uuid", texts(r.users), func(which string, ids []any) error {
+		c := conditions{terms: []string{which}, args: slices.Clone(ids)}
+		if add != nil {
+			add(&c)
+		}
+		return eachRow(ctx, r.tx, "SELECT "+names(fields)+" FROM "+table+c.where()+order, c.args, targets(fields), fn)
+	})
+}
+
+func (r *billingReader) readSubscriptions(ctx context.Context) error {
+	var x billing.Subscription
+	fields := subscriptionFields(&x)
+	wanted := map[uuid.UUID]bool{}
+	var ids []uuid.UUID
+	want := func(rateID uuid.UUID) {
+		if rateID != uuid.Nil && !wanted[rateID] {
+			wanted[rateID] = true
+			ids = append(ids, rateID)
+		}
+	}
+	err := r.each(ctx, "subscriptions", fields, nil, " ORDER BY user_id, created_at, id"+r.tx.forUpdate(), func() error {
+		account := r.accounts[x.UserID]
+		if x.State == billing.SubscriptionEnded && !r.unfinished(&x) {
+			return nil
+		}
+		account.Subscriptions = append(account.Subscriptions, x)
+		want(x.Rate.ID)
+		want(x.NextRateID)
+		for _, past := range x.Past {
+			want(past.RateID)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if r.rates, err = r.tx.store.ratesByID(ctx, r.tx.Tx, ids); err != nil {
+		return err
+	}
+	for _, account := range r.accounts {
+		account.Rates = r.rates
+		for i := range account.Subscriptions {
+			account.Subscriptions[i].Rate = r.rates[account.Subscriptions[i].Rate.ID]
+		}
+		if since := billing.UsageSince(account.Subscriptions, r.rates, r.o); !since.IsZero() {
+			r.since[account.UserID] = since
+		}
+	}
+	return nil
+}
+
+// unfinished is what billable says of a subscription that has ended.
+func (r *billingReader) unfinished(x *billing.Subscription) bool {
+	return x.End.IsZero() || r.o.AsOf.AddDays(-max(r.o.LookBack, 0)).Before(x.End) || x.ChargedUntil.Before(x.End) || x.RatedUntil.Before(x.End)
+}
+
+func (r *billingReader) readPending(ctx context.Context) error {
+	var c billing.Charge
+	fields := chargeFields(&c)
+	return r.each(ctx, "charges", fields, func(c *conditions) { c.add("invoice_id IS NULL") }, " ORDER BY user_id, id"+r.tx.forUpdate(), func() error {
+		account := r.accounts[c.UserID]
+		account.Pending = append(account.Pending, c)
+		return nil
+	})
+}
+
+func (r *billingReader) readCredit(ctx context.Context) error {
+	balances, err := r.tx.balances(ctx, r.users, r.tx.forUpdate())
+	for k, balance := range balances {
+		r.accounts[k.userID].Credit[k.currency] = -balance
+	}
+	return err
+}
+
+func (r *billingReader) readBuyers(ctx context.Context) error {
+	return eachChunk(r.tx, "users.id", "uuid", texts(r.users), func(which string, args []any) error {
+		var userID uuid.UUID
+		var username string
+		var p aaa.Profile
+		return eachRow(ctx, r.tx, `SELECT users.id, username, coalesce(full_name, ''), coalesce(email, ''), coalesce(phone, ''), coalesce(address, '')
+			FROM users LEFT JOIN user_profiles ON user_id = users.id WHERE `+which, args,
+			[]any{id{&userID}, &username, &p.FullName, &p.Email, &p.Phone, &p.Address}, func() error {
+				account := r.accounts[userID]
+				account.Username, account.Buyer = username, buyerOf(username, p)
+				r.byName[username] = account
+				return nil
+			})
+	})
+}
+
+// buyerOf is how a user stands on an invoice.
+func buyerOf(username string, p aaa.Profile) billing.Party {
+	name := p.FullName
+	if name == "" {
+		name = username
+	}
+	return billing.Party{Name: name, Address: p.Address, Email: p.Email, Phone: p.Phone, Username: username}
+}
+
+// earliest returns the first day of usage that is needed of anybody.
+func (r *billingReader) earliest() (day billing.Date) {
+	for _, since := range r.since {
+		if day.IsZero() || since.Before(day) {
+			day = since
+		}
+	}
+	return day
+}
+
+// readRated reads charges for usage, in the order of their making.
+func (r *billingReader) readRated(ctx context.Context) error {
+	if len(r.since) == 0 {
+		return nil
+	}
+	earliest := r.earliest()
+	var c billing.Charge
+	fields := chargeFields(&c)
+	return r.each(ctx, "charges", fields, func(c *conditions) {
+		c.add("kind IN ('usage', 'adjustment') AND period_to > $%d", civil{&earliest})
+	}, " ORDER BY user_id, created_at, id", func() error {
+		if since, wanted := r.since[c.UserID]; wanted && since.Before(c.Period.To) {
+			account := r.accounts[c.UserID]
+			account.Rated = append(account.Rated, c)
+		}
+		return nil
+	})
+}
+
+// readRates reads the rates that charges were made at and no subscription has any more.
+func (r *billingReader) readRates(ctx context.Context) error {
+	var ids []uuid.UUID
+	for _, account := range r.accounts {
+		for i := range account.Rated {
+			rateID := account.Rated[i].Inputs.RateID
+			if _, known := r.rates[rateID]; !known && rateID != uuid.Nil && !slices.Contains(ids, rateID) {
+				ids = append(ids, rateID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	more, err := r.tx.store.ratesByID(ctx, r.tx.Tx, ids)
+	for rateID, rate := range more {
+		r.rates[rateID] = rate
+	}
+	return err
+}
+
+func (r *billingReader) readUsage(ctx context.Context) error {
+	var usernames []string
+	for userID := range r.since {
+		usernames = append(usernames, r.accounts[userID].Username)
+	}
+	slices.Sort(usernames)
+	earliest := r.earliest()
+	return eachChunk(r.tx, "username", "text", usernames, func(which string, args []any) error {
+		c := conditions{terms: []string{which}, args: slices.Clone(args)}
+		c.add("day >= $%d", civil{&earliest})
+		var username string
+		var d billing.DayUsage
+		return eachRow(ctx, r.tx, "SELECT username, day, session_seconds, input_octets, output_octets FROM usage_daily"+c.where()+" ORDER BY username, day", c.args,
+			[]any{&username, civil{&d.Day}, whole[uint64]{&d.Seconds}, whole[uint64]{&d.Upload}, whole[uint64]{&d.Download}}, func() error {
+				account := r.byName[username]
+				if !d.Day.Before(r.since[account.UserID]) {
+					account.Usage = append(account.Usage, d)
+				}
+				return nil
+			})
+	})
+}
+
+// readHours cuts the usage of those who pay by the hour of the day out of the records of
+// their sessions.
+func (r *billingReader) readHours(ctx context.Context) error {
+	for userID, since := range r.since {
+		account := r.accounts[userID]
+		list := billing.HoursOf(account.Subscriptions, r.rates)
+		if len(list) == 0 {
+			continue
+		}
+		hours := make([]*aaa.LoginHours, len(list))
+		for i, text := range list {
+			var err error
+			if hours[i], err = aaa.ParseLoginHours(text); err != nil {
+				return err
+			}
+		}
+		sums, err := r.tx.usageAt(ctx, account.Username, since, hours, r.o.Location)
+		if err != nil {
+			return err
+		}
+		account.Hours = make(map[string][]billing.DayUsage, len(list))
+		for i, text := range list {
+			account.Hours[text] = sums[i]
+		}
+	}
+	return nil
+}
+
+// usageAt returns what a user used at certain hours of each day from a day on, for each
+// of the hours: by the records of the sessions, of which each counts from the one before
+// it.
+func (tx *writeTx) usageAt(ctx context.Context, username string, since billing.Date, hours []*aaa.LoginHours, loc *time.Location) ([][]billing.DayUsage, error) {
+	sums := make([]map[billing.Date]billing.DayUsage, len(hours))
+	for i := range sums {
+		sums[i] = map[billing.Date]billing.DayUsage{}
+	}
+	began := since.Start(loc)
+	var sessionID uuid.UUID
+	var sessions []uuid.UUID
+	err := eachRow(ctx, tx, "SELECT id FROM sessions WHERE username = $1 AND (stopped_at IS NULL OR stopped_at >= $2) ORDER BY id",
+		[]any{cleanText(username), from(began)}, []any{id{&sessionID}}, func() error {
+			sessions = append(sessions, sessionID)
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	var r aaa.Record
+	fields := recordFields(&r)
+	for _, sessionID := range sessions {
+		var x aaa.Session
+		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM accounting_records WHERE session_id = $1 ORDER BY event_time, received_at, record_id",
+			[]any{sessionID.String()}, targets(fields), func() error {
+				record := r
+				step := aaa.StepOf(&x, &record)
+				for i, h := range hours {
+					step.Spread(
+						func(at time.Time) time.Time { start, _, _ := h.Piece(at.In(loc)); return start },
+						func(at time.Time) time.Time { _, end, _ := h.Piece(at.In(loc)); return end },
+						func(start time.Time, u aaa.Usage) {
+							day := billing.DateOf(start, loc)
+							if _, _, within := h.Piece(start.In(loc)); !within || day.Before(since) {
+								return
+							}
+							d := sums[i][day]
+							sums[i][day] = billing.DayUsage{Day: day, Seconds: d.Seconds + u.Seconds, Upload: d.Upload + u.InputOctets, Download: d.Download + u.OutputOctets}
+						})
+				}
+				return nil
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	lists := make([][]billing.DayUsage, len(hours))
+	for i := range sums {
+		for _, d := range sums[i] {
+			lists[i] = append(lists[i], d)
+		}
+		slices.SortFunc(lists[i], func(a, b billing.DayUsage) int { return a.Day.Compare(b.Day) })
+	}
+	return lists, nil
+}
