@@ -210,13 +210,16 @@ func (r *billingReader) readRates(ctx context.Context) error {
 }
 
 func (r *billingReader) readUsage(ctx context.Context) error {
+	if len(r.since) == 0 {
+		return nil
+	}
 	var usernames []string
 	for userID := range r.since {
 		usernames = append(usernames, r.accounts[userID].Username)
 	}
 	slices.Sort(usernames)
 	earliest := r.earliest()
-	return eachChunk(r.tx, "username", "text", usernames, func(which string, args []any) error {
+	err := eachChunk(r.tx, "username", "text", usernames, func(which string, args []any) error {
 		c := conditions{terms: []string{which}, args: slices.Clone(args)}
 		c.add("day >= $%d", civil{&earliest})
 		var username string
@@ -230,6 +233,33 @@ func (r *billingReader) readUsage(ctx context.Context) error {
 				return nil
 			})
 	})
+	if err != nil {
+		return err
+	}
+	// What those who were renamed, or have a name that somebody else had, used is read by itself.
+	var others []uuid.UUID
+	var userID uuid.UUID
+	add := func() error {
+		if _, wanted := r.since[userID]; wanted && !slices.Contains(others, userID) {
+			others = append(others, userID)
+		}
+		return nil
+	}
+	err = r.each(ctx, "former_usernames", []field{{"user_id", id{&userID}}}, nil, "", add)
+	if err == nil {
+		err = eachChunk(r.tx, "former_usernames.username", "text", usernames, func(which string, args []any) error {
+			return eachRow(ctx, r.tx, "SELECT users.id FROM former_usernames JOIN users ON users.username = former_usernames.username WHERE "+which, args, []any{id{&userID}}, add)
+		})
+	}
+	if err != nil {
+		return err
+	}
+	for _, userID := range others {
+		if r.accounts[userID].Usage, err = r.tx.store.usageOf(ctx, r.tx, userID, billing.Span{From: r.since[userID]}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readHours cuts the usage of those who pay by the hour of the day out of the records of
@@ -248,7 +278,7 @@ func (r *billingReader) readHours(ctx context.Context) error {
 				return err
 			}
 		}
-		sums, err := r.tx.usageAt(ctx, account.Username, since, hours, r.o.Location)
+		sums, err := r.tx.usageAt(ctx, userID, since, hours, r.o.Location)
 		if err != nil {
 			return err
 		}
@@ -263,7 +293,7 @@ func (r *billingReader) readHours(ctx context.Context) error {
 // usageAt returns what a user used at certain hours of each day from a day on, for each
 // of the hours: by the records of the sessions, of which each counts from the one before
 // it.
-func (tx *writeTx) usageAt(ctx context.Context, username string, since billing.Date, hours []*aaa.LoginHours, loc *time.Location) ([][]billing.DayUsage, error) {
+func (tx *writeTx) usageAt(ctx context.Context, userID uuid.UUID, since billing.Date, hours []*aaa.LoginHours, loc *time.Location) ([][]billing.DayUsage, error) {
 	sums := make([]map[billing.Date]billing.DayUsage, len(hours))
 	for i := range sums {
 		sums[i] = map[billing.Date]billing.DayUsage{}
@@ -271,13 +301,20 @@ func (tx *writeTx) usageAt(ctx context.Context, username string, since billing.D
 	began := since.Start(loc)
 	var sessionID uuid.UUID
 	var sessions []uuid.UUID
-	err := eachRow(ctx, tx, "SELECT id FROM sessions WHERE username = $1 AND (stopped_at IS NULL OR stopped_at >= $2) ORDER BY id",
-		[]any{cleanText(username), from(began)}, []any{id{&sessionID}}, func() error {
+	held, err := recordNames(ctx, tx, userID)
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range held {
+		c := n.rows("started_at")
+		c.add("(stopped_at IS NULL OR stopped_at >= $%d)", moment{&began})
+		err := eachRow(ctx, tx, "SELECT id FROM sessions"+c.where()+" ORDER BY id", c.args, []any{id{&sessionID}}, func() error {
 			sessions = append(sessions, sessionID)
 			return nil
 		})
-	if err != nil {
-		return nil, err
+		if err != nil {
+			return nil, err
+		}
 	}
 	var r aaa.Record
 	fields := recordFields(&r)

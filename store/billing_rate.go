@@ -59,8 +59,8 @@ func (s *Store) CreateRate(ctx context.Context, rate *billing.Rate) error {
 	if r.ID == uuid.Nil {
 		r.ID = uuid.Must(uuid.NewV7())
 	}
-	if _, err := billing.ParseCurrency(string(r.Currency)); err != nil {
-		return &billing.FieldError{Field: "currency", Message: err.Error()}
+	if err := r.Terms.Validate(r.Currency); err != nil {
+		return err
 	}
 	r.CreatedAt, r.RetiredAt = s.timestamp(), time.Time{}
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -212,6 +212,9 @@ func taxRateFields(r *billing.TaxRate, createdAt, updatedAt *time.Time) []field 
 // the one of the same Class, Name and From, whose ID it takes. Invoices that are issued
 // keep the tax they have.
 func (s *Store) SetTaxRate(ctx context.Context, rate *billing.TaxRate) error {
+	if err := rate.Validate(); err != nil {
+		return err
+	}
 	r := *rate
 	err := s.write(ctx, func(tx *writeTx) error {
 		var old billing.TaxRate
