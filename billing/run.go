@@ -56,18 +56,16 @@ const accountsAtOnce = 500
 
 // BillAll does a billing run for o.AsOf, or finishes the one that was begun for that day:
 // whoever calls it again has the same charges and invoices. progress is called after
-// each transaction and may be nil. o.RunID is set by BillAll. It fails with [ErrRunning]
-// while another process bills.
+// each transaction and may be nil. It fails with [ErrRunning] while another process
+// bills.
 func BillAll(ctx context.Context, store RunStore, o RunOptions, progress func(Run)) (Run, error) {
 	run, release, err := store.BeginRun(ctx, o.AsOf)
 	if err != nil {
 		return run, err
 	}
 	defer release()
-	o.RunID = run.ID
-	compute := func(a *Account) (*Bill, error) { return Compute(a, o) }
 	for run.FinishedAt.IsZero() {
-		if run, err = store.BillAccounts(ctx, run, accountsAtOnce, compute); err != nil {
+		if run, err = store.BillAccounts(ctx, run, o, accountsAtOnce, Compute); err != nil {
 			return run, err
 		}
 		if progress != nil {

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"radiusd/billing"
+)
+
+// CreditInvoice issues a credit note over all of an invoice that no other one has given
+// back, or over parts of it by the number of the line (see billing.NewCreditNote). It
+// pays what is open of the invoice, and then others; the rest is the user's credit.
+func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts map[int]billing.Amount, on billing.Date, note string) (*billing.Invoice, error) {
+	var made uuid.UUID
+	err := s.write(ctx, func(tx *writeTx) error {
+		made = uuid.Must(uuid.NewV7())
+		if err := tx.claimKey(ctx, made); err != nil {
+			return err
+		}
+		i, err := findInvoice(ctx, tx, invoiceID, "")
+		if err != nil {
+			return err
+		}
+		if err := tx.lockBalances(ctx, []balanceKey{{i.UserID, i.Currency}}); err != nil {
+			return err
+		}
+		if i, err = findInvoice(ctx, tx, invoiceID, tx.forUpdate()); err != nil {
+			return err
+		}
+		if err := s.readLines(ctx, tx.Tx, []*invoiceRow{i}); err != nil {
+			return err
+		}
+		earlier, err := s.creditNotes(ctx, tx.Tx, invoiceID)
+		if err != nil {
+			return err
+		}
+		drawn, err := billing.NewCreditNote(made, &i.Invoice, earlier, parts, on, s.timestamp())
+		if err != nil {
+			return err
+		}
+		drawn.Note = note
+		row := &invoiceRow{Invoice: *drawn}
+		if err := tx.issue(ctx, []*invoiceRow{row}); err != nil {
+			return err
+		}
+		if err := tx.insertInvoices(ctx, []*invoiceRow{row}); err != nil {
+			return err
+		}
+		if err := tx.postInvoices(ctx, []*invoiceRow{row}); err != nil {
+			return err
+		}
+		if amount := min(i.Open(), row.Total); amount > 0 && i.State == billing.InvoiceIssued {
+			a := allocator{tx: tx, now: s.timestamp()}
+			c := &credit{kind: allocatedCreditNote, id: row.ID, account: balanceKey{row.UserID, row.Currency}, rest: row.Open(), note: row}
+			if err := a.allocate(c, i, amount); err != nil {
+				return err
+			}
+			if err := a.save(ctx); err != nil {
+				return err
+			}
+		}
+		if err := tx.settle(ctx, []uuid.UUID{i.UserID}); err != nil {
+			return err
+		}
+		return tx.recordFields(ctx, "invoices.credit", "invoice", row.ID, row.Number, nil, invoiceFields(row), "")
+	})
+	if err != nil {
+		return nil, s.failed("credit invoice "+invoiceID.String(), err)
+	}
+	return s.InvoiceByID(ctx, made)
+}
+

@@ -1,0 +1,386 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// paymentRow is a payment as it is written.
+type paymentRow struct {
+	billing.Payment
+	rest billing.Amount // what is on no invoice, and was not given back
+}
+
+func paymentFields(p *paymentRow) []field {
+	return []field{
+		{"id", id{&p.ID}},
+		{"user_id", id{&p.UserID}},
+		{"method", term(&p.Method)},
+		{"currency", term(&p.Currency)},
+		{"amount", money(&p.Amount)},
+		{"rest", money(&p.rest)},
+		{"refunds", nullID{&p.Refunds}},
+		{"provider", text{&p.Provider}},
+		{"reference", text{&p.Reference}},
+		{"received_on", civil{&p.ReceivedOn}},
+		{"note", personal{text{&p.Note}}},
+		{"created_at", moment{&p.CreatedAt}},
+	}
+}
+
+func listedPayment(p *paymentRow) []field {
+	return append(paymentFields(p), field{usernameOf("payments"), text{&p.Username}})
+}
+
+var paymentLists = lister[paymentRow]{
+	name: "payments", sorts: billing.PaymentSorts(),
+	keys: map[string]sortKey[paymentRow]{
+		"created_at":  timeKey("created_at", func(p *paymentRow) time.Time { return p.CreatedAt }),
+		"received_on": dateKey("received_on", func(p *paymentRow) billing.Date { return p.ReceivedOn }),
+	},
+	id: idKey("id", func(p *paymentRow) uuid.UUID { return p.ID }),
+}
+
+func paymentConditions(f billing.PaymentFilter) (c conditions) {
+	if f.UserID != uuid.Nil {
+		c.add("user_id = $%d", f.UserID.String())
+	}
+	if f.Method != "" {
+		c.add("method = $%d", term(&f.Method))
+	}
+	if f.Provider != "" {
+		c.add("provider = $%d", cleanText(f.Provider))
+	}
+	c.prefix("reference", f.Reference)
+	if f.Refunds != nil {
+		c.add(map[bool]string{true: "refunds IS NOT NULL", false: "refunds IS NULL"}[*f.Refunds])
+	}
+	c.days("received_on", f.ReceivedFrom, f.ReceivedBefore)
+	return c
+}
+
+// RecordPayment books money that came from a user: it is allocated to the invoices named
+// in Allocations, of which InvoiceID and Amount count, or else to the oldest open ones;
+// what is left is the user's credit. It sets the payment's ID if that is zero, CreatedAt
+// and Allocations. One that was reported before, by Provider and Reference, is not booked
+// again: the payment becomes the one that was, and booked is false; it fails with
+// ErrExists if that is of another user or amount. It fails with ErrNotFound if there is
+// no such user.
+func (s *Store) RecordPayment(ctx context.Context, payment *billing.Payment) (booked bool, err error) {
+	if err := checkPayment(payment); err != nil {
+		return false, err
+	}
+	var p *paymentRow
+	err = s.write(ctx, func(tx *writeTx) (err error) {
+		p, booked, err = tx.recordPayment(ctx, payment)
+		return err
+	})
+	if err != nil {
+		return false, s.failed("record payment", err)
+	}
+	made, err := s.PaymentByID(ctx, p.ID)
+	if err == nil {
+		*payment = *made
+	}
+	return booked, err
+}
+
+func checkPayment(p *billing.Payment) error {
+	if _, err := billing.ParseCurrency(string(p.Currency)); err != nil {
+		return &billing.FieldError{Field: "currency", Message: err.Error()}
+	}
+	if p.ReceivedOn.IsZero() {
+		return &billing.FieldError{Field: "received_on", Message: "a payment needs the day on which it came"}
+	}
+	if _, err := billing.PostPayment(p, time.Time{}); err != nil {
+		return &billing.FieldError{Field: "amount", Message: err.Error()}
+	}
+	return nil
+}
+
+func (tx *writeTx) recordPayment(ctx context.Context, payment *billing.Payment) (*paymentRow, bool, error) {
+	p := &paymentRow{Payment: *payment}
+	if p.ID == uuid.Nil {
+		p.ID = uuid.Must(uuid.NewV7())
+	}
+	if err := tx.claimKey(ctx, p.ID); err != nil {
+		return nil, false, err
+	}
+	if err := tx.userExists(ctx, p.UserID); err != nil {
+		return nil, false, err
+	}
+	if err := tx.lockBalances(ctx, []balanceKey{{p.UserID, p.Currency}}); err != nil {
+		return nil, false, err
+	}
+	before, err := tx.reported(ctx, p)
+	if err != nil || before != nil {
+		return before, false, err
+	}
+	p.Refunds, p.rest, p.CreatedAt = uuid.Nil, p.Amount, tx.store.timestamp()
+	if err := tx.writePayment(ctx, p); err != nil {
+		return nil, false, err
+	}
+	if len(payment.Allocations) > 0 {
+		c := &credit{kind: allocatedPayment, id: p.ID, account: balanceKey{p.UserID, p.Currency}, rest: p.rest}
+		if err := tx.allocateTo(ctx, c, payment.Allocations); err != nil {
+			return nil, false, err
+		}
+	}
+	if err := tx.settle(ctx, []uuid.UUID{p.UserID}); err != nil {
+		return nil, false, err
+	}
+	return p, true, nil
+}
+
+// reported finds the payment, or refund, that has the provider's reference already.
+func (tx *writeTx) reported(ctx context.Context, p *paymentRow) (*paymentRow, error) {
+	if p.Reference == "" {
+		return nil, nil
+	}
+	before, err := findPayment(ctx, tx, "provider = $1 AND reference = $2", "", text{&p.Provider}, text{&p.Reference})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err == nil && (before.UserID != p.UserID || before.Currency != p.Currency || before.Amount != p.Amount || before.Refunds != p.Refunds) {
+		err = fmt.Errorf("payment %s of %s: %w, of another user or amount", p.Reference, p.Provider, ErrExists)
+	}
+	return before, err
+}
+
+// writePayment writes a payment or a refund, and posts it. If somebody else was faster
+// with the reference, the transaction runs again and finds it.
+func (tx *writeTx) writePayment(ctx context.Context, p *paymentRow) error {
+	if err := insert(ctx, tx.Tx, "payments", paymentFields(p)); err != nil {
+		return retryOnUnique(err)
+	}
+	t, err := billing.PostPayment(&p.Payment, p.CreatedAt)
+	if err != nil {
+		return err
+	}
+	if err := tx.post(ctx, []billing.Transaction{t}); err != nil {
+		return err
+	}
+	action, event := "payments.create", "payment.received"
+	if p.Refunds != uuid.Nil {
+		action, event = "payments.refund", "payment.refunded"
+	}
+	if err := tx.recordFields(ctx, action, "payment", p.ID, p.Reference, nil, paymentFields(p), ""); err != nil {
+		return err
+	}
+	return tx.emit(event, "payment", p.ID, PaymentEvent{p.ID, p.UserID, p.Method, p.Currency, p.Amount, p.Refunds})
+}
+
+// PaymentEvent is the payload of events about payments.
+type PaymentEvent struct {
+	PaymentID uuid.UUID             `json:"payment_id"`
+	UserID    uuid.UUID             `json:"user_id"`
+	Method    billing.PaymentMethod `json:"method"`
+	Currency  billing.Currency      `json:"currency"`
+	Amount    billing.Amount        `json:"amount"` // in minor units
+	Refunds   uuid.UUID             `json:"refunds,omitzero"`
+}
+
+// allocateTo puts a credit on named invoices.
+func (tx *writeTx) allocateTo(ctx context.Context, c *credit, allocations []billing.Allocation) error {
+	a := allocator{tx: tx, now: tx.store.timestamp()}
+	var invoices []*invoiceRow
+	for _, allocation := range allocations {
+		n := slices.IndexFunc(invoices, func(i *invoiceRow) bool { return i.ID == allocation.InvoiceID })
+		if n < 0 {
+			i, err := findInvoice(ctx, tx, allocation.InvoiceID, tx.forUpdate())
+			if err != nil {
+				return err
+			}
+			n, invoices = len(invoices), append(invoices, i)
+		}
+		if invoices[n].Kind != billing.KindInvoice || allocation.Amount <= 0 {
+			return &billing.FieldError{Field: "allocations", Message: "a payment is allocated to invoices, and of each more than nothing"}
+		}
+		if err := a.allocate(c, invoices[n], allocation.Amount); err != nil {
+			return &billing.FieldError{Field: "allocations", Message: err.Error()}
+		}
+	}
+	return a.save(ctx)
+}
+
+// AllocatePayment puts what is left of a payment on named invoices.
+func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error {
+	err := s.withPayment(ctx, paymentID, func(tx *writeTx, p *paymentRow, c *credit) error {
+		if err := tx.allocateTo(ctx, c, allocations); err != nil {
+			return err
+		}
+		return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, p.Reference, nil, nil, "payment.allocated")
+	})
+	return s.failed("allocate payment "+paymentID.String(), err)
+}
+
+// withPayment runs fn with a payment of which the user's account is locked.
+func (s *Store) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx *writeTx, p *paymentRow, c *credit) error) error {
+	return s.write(ctx, func(tx *writeTx) error {
+		p, err := findPayment(ctx, tx, "id = $1", "", paymentID.String())
+		if err != nil {
+			return err
+		}
+		if p.Refunds != uuid.Nil {
+			return fmt.Errorf("payment %s: %w: it is a refund", paymentID, ErrInUse)
+		}
+		k := balanceKey{p.UserID, p.Currency}
+		if err := tx.lockBalances(ctx, []balanceKey{k}); err != nil {
+			return err
+		}
+		if p, err = findPayment(ctx, tx, "id = $1", tx.forUpdate(), paymentID.String()); err != nil {
+			return err
+		}
+		c := &credit{kind: allocatedPayment, id: p.ID, account: k, rest: p.rest}
+		if err := tx.QueryRowContext(ctx, "SELECT "+allocationsOf+"$1)", p.ID.String()).Scan(whole[int]{&c.entries}); err != nil {
+			return err
+		}
+		return fn(tx, p, c)
+	})
+}
+
+// RefundPayment gives back some of a payment: refund names it in Refunds, and has Amount,
+// Method, ReceivedOn, Provider and Reference of its own. What is on no invoice goes back
+// first, and then what is on the invoices that were paid last, which are open again. It
+// sets the refund's ID if that is zero, UserID, Currency and CreatedAt. One that was
+// reported before is not booked again, as in RecordPayment.
+func (s *Store) RefundPayment(ctx context.Context, refund *billing.Payment) (booked bool, err error) {
+	made := uuid.Nil
+	err = s.withPayment(ctx, refund.Refunds, func(tx *writeTx, p *paymentRow, c *credit) error {
+		booked = false
+		r := &paymentRow{Payment: *refund}
+		if r.ID == uuid.Nil {
+			r.ID = uuid.Must(uuid.NewV7())
+		}
+		r.UserID, r.Currency, r.CreatedAt = p.UserID, p.Currency, s.timestamp()
+		if r.Method == "" {
+			r.Method = p.Method
+		}
+		if err := tx.claimKey(ctx, r.ID); err != nil {
+			return err
+		}
+		if err := checkPayment(&r.Payment); err != nil {
+			return err
+		}
+		before, err := tx.reported(ctx, r)
+		if err != nil {
+			return err
+		}
+		if before != nil {
+			made = before.ID
+			return nil
+		}
+		if err := tx.takeBack(ctx, c, r.Amount); err != nil {
+			return err
+		}
+		rest := c.rest - r.Amount
+		if _, err := tx.ExecContext(ctx, "UPDATE payments SET rest = $2 WHERE id = $1", p.ID.String(), money(&rest)); err != nil {
+			return err
+		}
+		made, booked = r.ID, true
+		return tx.writePayment(ctx, r)
+	})
+	if err != nil {
+		return false, s.failed("refund payment "+refund.Refunds.String(), err)
+	}
+	stored, err := s.PaymentByID(ctx, made)
+	if err == nil {
+		*refund = *stored
+	}
+	return booked, err
+}
+
+// takeBack takes back from invoices what is wanted of a payment and not free.
+func (tx *writeTx) takeBack(ctx context.Context, c *credit, want billing.Amount) error {
+	if want <= c.rest {
+		return nil
+	}
+	type share struct {
+		invoiceID uuid.UUID
+		amount    billing.Amount
+	}
+	var shares []share
+	var one share
+	err := eachRow(ctx, tx, "SELECT invoice_id, CAST(sum(amount) AS bigint) FROM payment_allocations WHERE subject_id = $1 GROUP BY invoice_id HAVING sum(amount) > 0 ORDER BY max(entry) DESC",
+		[]any{c.id.String()}, []any{id{&one.invoiceID}, money(&one.amount)}, func() error {
+			shares = append(shares, one)
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	a := allocator{tx: tx, now: tx.store.timestamp()}
+	for _, x := range shares {
+		if want <= c.rest {
+			break
+		}
+		i, err := findInvoice(ctx, tx, x.invoiceID, tx.forUpdate())
+		if err != nil {
+			return err
+		}
+		if err := a.allocate(c, i, -min(x.amount, want-c.rest)); err != nil {
+			return err
+		}
+	}
+	if want > c.rest {
+		return &billing.FieldError{Field: "amount", Message: fmt.Sprintf("no more than %s can be given back", amountOf(c.account.currency, c.rest))}
+	}
+	return a.save(ctx)
+}
+
+func findPayment(ctx context.Context, q querier, where, lock string, args ...any) (*paymentRow, error) {
+	var p paymentRow
+	fields := listedPayment(&p)
+	err := q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM payments WHERE "+where+lock, args...).Scan(targets(fields)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("payment: %w", ErrNotFound)
+	}
+	return &p, err
+}
+
+// PaymentByID returns a payment or a refund with its allocations. It fails with
+// ErrNotFound.
+func (s *Store) PaymentByID(ctx context.Context, paymentID uuid.UUID) (payment *billing.Payment, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		p, err := findPayment(ctx, tx, "id = $1", "", paymentID.String())
+		if err != nil {
+			return err
+		}
+		payment = &p.Payment
+		var a billing.Allocation
+		return eachRow(ctx, tx, "SELECT invoice_id, coalesce(number, ''), amount, at FROM payment_allocations a JOIN invoices ON invoices.id = invoice_id WHERE subject_id = $1 ORDER BY entry",
+			[]any{paymentID.String()}, []any{id{&a.InvoiceID}, text{&a.Number}, money(&a.Amount), moment{&a.At}}, func() error {
+				payment.Allocations = append(payment.Allocations, a)
+				return nil
+			})
+	})
+	if err != nil {
+		return nil, s.failed("read payment "+paymentID.String(), err)
+	}
+	return payment, nil
+}
+
+// ListPaymentsPage returns a page of payments and refunds without their allocations, and
+// the cursor of the next page; empty: there is none. It fails with aaa.ErrBadCursor and
+// aaa.ErrBadSort.
+func (s *Store) ListPaymentsPage(ctx context.Context, filter billing.PaymentFilter, page aaa.Page) (list []billing.Payment, next string, err error) {
+	rows, next, err := listRows(ctx, s, paymentLists, "payments", listedPayment, paymentConditions(filter), filter, page)
+	for i := range rows {
+		list = append(list, rows[i].Payment)
+	}
+	return list, next, err
+}
+
+// CountPayments counts the payments and refunds that the filter selects.
+func (s *Store) CountPayments(ctx context.Context, filter billing.PaymentFilter) (aaa.Count, error) {
+	return s.count(ctx, "payments", "payments", paymentConditions(filter))
+}
