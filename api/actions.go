@@ -20,6 +20,8 @@ type ActionStore interface {
 	SessionByID(ctx context.Context, id uuid.UUID) (*aaa.Session, error)
 	PlanByID(ctx context.Context, id uuid.UUID) (*aaa.Plan, error)
 
+	// CheckKey fails if the idempotency key of the context was used before.
+	CheckKey(ctx context.Context) error
 	// QueueActions adds a batch, once for each idempotency key of the context.
 	QueueActions(ctx context.Context, batch *aaa.ActionBatch, actions []aaa.SessionAction) error
 	ListActionsPage(ctx context.Context, filter aaa.ActionFilter, page aaa.Page) (list []aaa.SessionAction, next string, err error)
@@ -87,7 +89,7 @@ func (h *actions) applyPlan(ctx context.Context, userID, oldPlan uuid.UUID) (*aa
 }
 
 func (h *actions) DisconnectSession(ctx context.Context, r DisconnectSessionRequestObject) (DisconnectSessionResponseObject, error) {
-	body, err := h.act(ctx, r.SessionID, aaa.SessionChange{Kind: aaa.ActionDisconnect})
+	body, err := h.act(ctx, r.SessionID, func() (aaa.SessionChange, error) { return aaa.SessionChange{Kind: aaa.ActionDisconnect}, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -95,33 +97,47 @@ func (h *actions) DisconnectSession(ctx context.Context, r DisconnectSessionRequ
 }
 
 func (h *actions) ChangeSession(ctx context.Context, r ChangeSessionRequestObject) (ChangeSessionResponseObject, error) {
-	want, err := h.change(ctx, "", *r.Body)
-	if err != nil {
-		return nil, err
-	}
-	body, err := h.act(ctx, r.SessionID, want)
+	body, err := h.act(ctx, r.SessionID, func() (aaa.SessionChange, error) { return h.change(ctx, "", *r.Body) })
 	if err != nil {
 		return nil, err
 	}
 	return ChangeSession202JSONResponse{Body: body, Headers: ChangeSession202ResponseHeaders{Location: location("actions", body.ID)}}, nil
 }
 
-// act queues one action on one session.
-func (h *actions) act(ctx context.Context, sessionID uuid.UUID, want aaa.SessionChange) (Action, error) {
-	session, err := h.store.SessionByID(ctx, sessionID)
-	if err != nil {
-		return Action{}, err
+// act queues one action on one session. A repeat is answered with the first one's action,
+// whatever has become of session and plan since.
+func (h *actions) act(ctx context.Context, sessionID uuid.UUID, change func() (aaa.SessionChange, error)) (Action, error) {
+	list, err := h.queueOne(ctx, sessionID, change)
+	if id, again := repeated(err); again {
+		if list, _, err = h.store.ListActionsPage(ctx, aaa.ActionFilter{BatchID: id}, aaa.Page{Limit: 1}); err == nil && len(list) == 0 {
+			err = fmt.Errorf("batch %s of a session action: %w", id, aaa.ErrNotFound)
+		}
 	}
-	action, err := h.planner().Action(ctx, session, want)
 	if err != nil {
-		return Action{}, err
-	}
-	list := []aaa.SessionAction{action}
-	batch := aaa.ActionBatch{Kind: want.Kind, Filter: aaa.SessionWords([]aaa.Session{*session})}
-	if err := h.store.QueueActions(ctx, &batch, list); err != nil {
 		return Action{}, err
 	}
 	return actionOf(&list[0]), nil
+}
+
+func (h *actions) queueOne(ctx context.Context, sessionID uuid.UUID, change func() (aaa.SessionChange, error)) ([]aaa.SessionAction, error) {
+	if err := h.store.CheckKey(ctx); err != nil {
+		return nil, err
+	}
+	want, err := change()
+	if err != nil {
+		return nil, err
+	}
+	session, err := h.store.SessionByID(ctx, sessionID)
+	if err != nil {
+		return nil, err
+	}
+	action, err := h.planner().Action(ctx, session, want)
+	if err != nil {
+		return nil, err
+	}
+	list := []aaa.SessionAction{action}
+	batch := aaa.ActionBatch{Kind: want.Kind, Filter: aaa.SessionWords([]aaa.Session{*session})}
+	return list, h.store.QueueActions(ctx, &batch, list)
 }
 
 // change reads what a CoA-Request is to change. within is where in the input it stands.
@@ -197,11 +213,29 @@ func (h *actions) ListActionBatches(ctx context.Context, r ListActionBatchesRequ
 }
 
 func (h *actions) CreateActionBatch(ctx context.Context, r CreateActionBatchRequestObject) (CreateActionBatchResponseObject, error) {
-	want, err := h.batchChange(ctx, r.Body)
+	batch, err := h.queueBatch(ctx, r.Body)
+	if id, again := repeated(err); again {
+		batch, err = h.store.ActionBatchByID(ctx, id)
+	}
 	if err != nil {
 		return nil, err
 	}
-	filter, words, err := h.batchFilter(ctx, r.Body.Filter)
+	if r.Body.DryRun {
+		return CreateActionBatch200JSONResponse(actionBatchOf(batch)), nil
+	}
+	return CreateActionBatch202JSONResponse{Body: actionBatchOf(batch), Headers: CreateActionBatch202ResponseHeaders{Location: location("action-batches", batch.ID)}}, nil
+}
+
+// queueBatch queues what is to be done to all sessions of a batch, unless it is a dry run.
+func (h *actions) queueBatch(ctx context.Context, in *ActionBatchInput) (*aaa.ActionBatch, error) {
+	if err := h.store.CheckKey(ctx); err != nil {
+		return nil, err
+	}
+	want, err := h.batchChange(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	filter, words, err := h.batchFilter(ctx, in.Filter)
 	if err != nil {
 		return nil, err
 	}
@@ -214,25 +248,18 @@ func (h *actions) CreateActionBatch(ctx context.Context, r CreateActionBatchRequ
 	if err != nil {
 		return nil, err
 	}
-	batch := &aaa.ActionBatch{Kind: want.Kind, Filter: words, Rate: r.Body.Rate}
+	batch := &aaa.ActionBatch{Kind: want.Kind, Filter: words, Rate: in.Rate}
 	if batch.Rate == 0 {
 		batch.Rate = defaultRate
 	}
-	if r.Body.DryRun {
+	if in.DryRun {
 		batch.Actor, batch.CreatedAt = operator.ActorOf(ctx).Name, h.now()
 		for i := range list {
 			batch.Totals[list[i].State]++
 		}
-		return CreateActionBatch200JSONResponse(actionBatchOf(batch)), nil
+		return batch, nil
 	}
-	err = h.store.QueueActions(ctx, batch, list)
-	if id, again := repeated(err); again {
-		batch, err = h.store.ActionBatchByID(ctx, id)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return CreateActionBatch202JSONResponse{Body: actionBatchOf(batch), Headers: CreateActionBatch202ResponseHeaders{Location: location("action-batches", batch.ID)}}, nil
+	return batch, h.store.QueueActions(ctx, batch, list)
 }
 
 // batchChange reads what is to be done to all sessions of a batch.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -331,5 +332,37 @@ func TestSessionsOfARenamedUser(t *testing.T) {
 		assert.Equal(t, 1, dry(object{"username": "alicia"}))
 		assert.Equal(t, 0, into[api.ActionBatch](admin.post("/users/"+other.ID.String()+"/apply", nil).is(http.StatusAccepted)).Total)
 		assert.Equal(t, 0, dry(object{"username": "alice"}), "the session is not theirs")
+	})
+}
+
+// A request about one session that is sent again is answered with what the first one made,
+// though the session has ended since.
+func TestOneSessionIsAskedOnce(t *testing.T) {
+	bothEngines(t, func(t *testing.T, w *world) {
+		var asked atomic.Int32
+		newDynamicNAS(t, w, func(radius.Packet) radiustest.DynamicAnswer { asked.Add(1); return radiustest.ACK() })
+		support := w.as(t, "support")
+		ended, other := w.open(t, "alice", "1"), w.open(t, "bob", "2")
+		path := "/sessions/" + ended.String() + "/disconnect"
+		first := into[api.Action](support.post(path, nil, "Idempotency-Key", "k").is(http.StatusAccepted))
+		work(t, w)
+		becomes(t, support, first, "acknowledged")
+		stop := record("alice", "1", aaa.AcctStop, time.Now().UTC().Truncate(time.Second), 0)
+		stop.CallingStationID = "device 1"
+		w.account(t, stop)
+		support.post(path, nil).code(http.StatusConflict, "session_ended")
+		again := support.post(path, nil, "Idempotency-Key", "k").is(http.StatusAccepted)
+		assert.Equal(t, first.ID, into[api.Action](again).ID)
+		assert.Equal(t, api.BasePath+"/actions/"+first.ID.String(), again.header.Get("Location"))
+		assert.Len(t, into[api.ActionList](support.get("/actions").is(http.StatusOK)).Items, 1)
+		support.post("/sessions/"+other.String()+"/disconnect", nil, "Idempotency-Key", "k").code(http.StatusUnprocessableEntity, "key_reused")
+
+		coa := "/sessions/" + other.String() + "/coa"
+		change := object{"attributes": []object{{"attribute": "Mikrotik-Rate-Limit", "value": "1M/1M"}}}
+		changed := into[api.Action](support.post(coa, change, "Idempotency-Key", "c").is(http.StatusAccepted))
+		assert.Equal(t, changed.ID, into[api.Action](support.post(coa, change, "Idempotency-Key", "c").is(http.StatusAccepted)).ID)
+		support.post(coa, object{"attributes": []object{{"attribute": "Mikrotik-Rate-Limit", "value": "2M/2M"}}}, "Idempotency-Key", "c").code(http.StatusUnprocessableEntity, "key_reused")
+		becomes(t, support, changed, "acknowledged")
+		assert.EqualValues(t, 2, asked.Load(), "each was asked once")
 	})
 }

@@ -30,7 +30,7 @@ func withIdempotency(o *operation, r *http.Request) (*http.Request, error) {
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return r.WithContext(operator.WithIdempotency(r.Context(), operator.IdempotencyKey{
-		Key: key, Operation: o.id, RequestHash: sha256.Sum256(body),
+		Key: key, Operation: o.id, RequestHash: sha256.Sum256(append([]byte(r.URL.EscapedPath()+"\x00"), body...)),
 	})), nil
 }
 

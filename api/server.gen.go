@@ -2672,6 +2672,18 @@ type ListSessionsParams struct {
 // ListSessionsParamsSort defines parameters for ListSessions.
 type ListSessionsParamsSort string
 
+// ChangeSessionParams defines parameters for ChangeSession.
+type ChangeSessionParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DisconnectSessionParams defines parameters for DisconnectSession.
+type DisconnectSessionParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // PatchSettingsParams defines parameters for PatchSettings.
 type PatchSettingsParams struct {
 	// IfMatch ETag that the change is based on.
@@ -3201,10 +3213,10 @@ type ServerInterface interface {
 	GetSession(w http.ResponseWriter, r *http.Request, sessionID SessionID)
 	// ChangeSession Change the authorization of a session
 	// (POST /sessions/{session_id}/coa)
-	ChangeSession(w http.ResponseWriter, r *http.Request, sessionID SessionID)
+	ChangeSession(w http.ResponseWriter, r *http.Request, sessionID SessionID, params ChangeSessionParams)
 	// DisconnectSession End a session
 	// (POST /sessions/{session_id}/disconnect)
-	DisconnectSession(w http.ResponseWriter, r *http.Request, sessionID SessionID)
+	DisconnectSession(w http.ResponseWriter, r *http.Request, sessionID SessionID, params DisconnectSessionParams)
 	// ListSessionRecords The accounting records a session is made of
 	// (GET /sessions/{session_id}/records)
 	ListSessionRecords(w http.ResponseWriter, r *http.Request, sessionID SessionID)
@@ -6592,8 +6604,32 @@ func (siw *ServerInterfaceWrapper) ChangeSession(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeSessionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.ChangeSession(w, r, sessionID)
+		siw.Handler.ChangeSession(w, r, sessionID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6618,8 +6654,32 @@ func (siw *ServerInterfaceWrapper) DisconnectSession(w http.ResponseWriter, r *h
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DisconnectSessionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DisconnectSession(w, r, sessionID)
+		siw.Handler.DisconnectSession(w, r, sessionID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11452,6 +11512,7 @@ func (response GetSessiondefaultApplicationProblemPlusJSONResponse) VisitGetSess
 
 type ChangeSessionRequestObject struct {
 	SessionID SessionID `json:"session_id"`
+	Params    ChangeSessionParams
 	Body      *ChangeSessionJSONRequestBody
 }
 
@@ -11500,6 +11561,7 @@ func (response ChangeSessiondefaultApplicationProblemPlusJSONResponse) VisitChan
 
 type DisconnectSessionRequestObject struct {
 	SessionID SessionID `json:"session_id"`
+	Params    DisconnectSessionParams
 }
 
 type DisconnectSessionResponseObject interface {
@@ -15493,10 +15555,11 @@ func (sh *strictHandler) GetSession(w http.ResponseWriter, r *http.Request, sess
 }
 
 // ChangeSession operation middleware
-func (sh *strictHandler) ChangeSession(w http.ResponseWriter, r *http.Request, sessionID SessionID) {
+func (sh *strictHandler) ChangeSession(w http.ResponseWriter, r *http.Request, sessionID SessionID, params ChangeSessionParams) {
 	var request ChangeSessionRequestObject
 
 	request.SessionID = sessionID
+	request.Params = params
 
 	var body ChangeSessionJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -15526,10 +15589,11 @@ func (sh *strictHandler) ChangeSession(w http.ResponseWriter, r *http.Request, s
 }
 
 // DisconnectSession operation middleware
-func (sh *strictHandler) DisconnectSession(w http.ResponseWriter, r *http.Request, sessionID SessionID) {
+func (sh *strictHandler) DisconnectSession(w http.ResponseWriter, r *http.Request, sessionID SessionID, params DisconnectSessionParams) {
 	var request DisconnectSessionRequestObject
 
 	request.SessionID = sessionID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.DisconnectSession(ctx, request.(DisconnectSessionRequestObject))

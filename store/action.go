@@ -93,6 +93,13 @@ func batchFields(x *aaa.ActionBatch) []field {
 // actionRows is how many actions one statement inserts: SQLite takes 32766 values.
 const actionRows = 500
 
+// stagedActions is how many actions one transaction adds, so that a large batch does not
+// keep others from writing.
+const stagedActions = 4 * actionRows
+
+// stagedFor is after what time a batch is given up whose writer has not finished it.
+const stagedFor = time.Hour
+
 // QueueActions adds a batch with its actions. It sets the ids, the times and the
 // batch's Totals, and the batch's Actor, if it has none, to the name of
 // [operator.ActorOf]. Actions that have an outcome already keep it, and are never
@@ -132,27 +139,61 @@ func (s *Store) QueueActions(ctx context.Context, batch *aaa.ActionBatch, action
 	if batch.Totals.Pending() == 0 {
 		batch.FinishedAt = now
 	}
-	err = s.write(ctx, func(tx *writeTx) error {
-		if err := tx.claimKey(ctx, batch.ID); err != nil {
-			return err
-		}
-		paced := now.Add(-time.Second) // the first one may go at once
-		if err := insert(ctx, tx.Tx, "action_batches", append(batchFields(batch), field{"paced_at", moment{&paced}})); err != nil {
-			return err
-		}
-		for chunk := range slices.Chunk(actions, actionRows) {
-			if err := insertActions(ctx, tx.Tx, chunk); err != nil {
+	if len(actions) <= stagedActions {
+		err = s.write(ctx, func(tx *writeTx) error {
+			if err := tx.claimKey(ctx, batch.ID); err != nil {
 				return err
 			}
-		}
-		return tx.recordBatch(ctx, "session_actions.queue", "session_action.queued", batch, map[string]any{
-			"kind": batch.Kind.String(), "rate": batch.Rate, "sessions": len(actions),
+			if err := insertBatch(ctx, tx, batch, false); err != nil {
+				return err
+			}
+			if err := insertActions(ctx, tx, actions); err != nil {
+				return err
+			}
+			return tx.recordQueued(ctx, batch)
 		})
-	})
+	} else {
+		err = s.stageActions(ctx, batch, actions)
+	}
 	if err != nil {
 		return fmt.Errorf("queue session actions: %w", s.explain(err))
 	}
 	return nil
+}
+
+// stageActions adds a large batch in several transactions. Until the last one nobody sees
+// it, and what is left of one that was broken off is deleted by maintenance.
+func (s *Store) stageActions(ctx context.Context, batch *aaa.ActionBatch, actions []aaa.SessionAction) error {
+	err := s.write(ctx, func(tx *writeTx) error { return insertBatch(ctx, tx, batch, true) })
+	if err != nil {
+		return err
+	}
+	for chunk := range slices.Chunk(actions, stagedActions) {
+		if err := s.write(ctx, func(tx *writeTx) error { return insertActions(ctx, tx, chunk) }); err != nil {
+			return err
+		}
+	}
+	return s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, batch.ID); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "UPDATE action_batches SET staged = $2 WHERE id = $1", batch.ID.String(), false); err != nil {
+			return err
+		}
+		return tx.recordQueued(ctx, batch)
+	})
+}
+
+func insertBatch(ctx context.Context, tx *writeTx, batch *aaa.ActionBatch, staged bool) error {
+	paced := batch.CreatedAt.Add(-time.Second) // the first one may go at once
+	return insert(ctx, tx.Tx, "action_batches", append(batchFields(batch), field{"paced_at", moment{&paced}}, field{"staged", flag{&staged}}))
+}
+
+// recordQueued notes that a batch is there.
+func (tx *writeTx) recordQueued(ctx context.Context, batch *aaa.ActionBatch) error {
+	return tx.recordBatch(ctx, "session_actions.queue", "session_action.queued", batch, map[string]any{
+		"kind": batch.Kind.String(), "rate": batch.Rate, "sessions": batch.Totals.All(),
+	})
 }
 
 // recordBatch writes what was asked for into the audit log: how many, not who.
@@ -166,7 +207,16 @@ func (tx *writeTx) recordBatch(ctx context.Context, action, eventKind string, ba
 	}, eventKind)
 }
 
-func insertActions(ctx context.Context, tx *sql.Tx, actions []aaa.SessionAction) error {
+func insertActions(ctx context.Context, tx *writeTx, actions []aaa.SessionAction) error {
+	for chunk := range slices.Chunk(actions, actionRows) {
+		if err := insertActionRows(ctx, tx.Tx, chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func insertActionRows(ctx context.Context, tx *sql.Tx, actions []aaa.SessionAction) error {
 	var b strings.Builder
 	b.WriteString("INSERT INTO session_actions (" + names(actionFields(&aaa.SessionAction{})) + ") VALUES ")
 	var args []any
@@ -201,7 +251,7 @@ func (s *Store) ListActionsPage(ctx context.Context, filter aaa.ActionFilter, pa
 	if err != nil {
 		return nil, "", s.listFailed("session actions", err)
 	}
-	var c conditions
+	c := conditions{terms: []string{"a.batch_id NOT IN (SELECT id FROM action_batches WHERE staged" + s.isTrue() + ")"}}
 	for _, equal := range []struct {
 		column string
 		id     uuid.UUID
@@ -259,7 +309,7 @@ func (s *Store) ActionByID(ctx context.Context, actionID uuid.UUID) (*aaa.Sessio
 
 // ActionBatchByID returns a batch with its totals.
 func (s *Store) ActionBatchByID(ctx context.Context, batchID uuid.UUID) (*aaa.ActionBatch, error) {
-	list, err := s.listBatches(ctx, "WHERE id = $1", batchID.String())
+	list, err := s.listBatches(ctx, "WHERE id = $1 AND NOT staged", batchID.String())
 	if err != nil {
 		return nil, fmt.Errorf("read batch of session actions %s: %w", batchID, s.explain(err))
 	}
@@ -284,7 +334,7 @@ func (s *Store) ListActionBatchesPage(ctx context.Context, page aaa.Page) (list 
 	if err != nil {
 		return nil, "", s.listFailed("batches of session actions", err)
 	}
-	rest, args := p.rest(conditions{})
+	rest, args := p.rest(conditions{terms: []string{"NOT staged"}})
 	if list, err = s.listBatches(ctx, rest, args...); err != nil {
 		return nil, "", s.listFailed("batches of session actions", err)
 	}
@@ -376,11 +426,27 @@ func finishBatches(ctx context.Context, tx *writeTx, ids []string, now time.Time
 	return nil
 }
 
-// pruneActions deletes batches that were finished before, with their actions, none of
-// them in one long transaction.
+// isTrue completes a condition on a flag, so that partial indexes serve it.
+func (s *Store) isTrue() string {
+	if s.pool != nil {
+		return ""
+	}
+	return " = 1"
+}
+
+// pruneActions deletes batches that were finished before, and those that were never
+// finished being written.
 func (s *Store) pruneActions(ctx context.Context, before time.Time) error {
+	if err := s.pruneBatches(ctx, "finished_at < $1", before); err != nil {
+		return err
+	}
+	return s.pruneBatches(ctx, "staged"+s.isTrue()+" AND created_at < $1", s.now().Add(-stagedFor))
+}
+
+// pruneBatches deletes batches with their actions, none of them in one long transaction.
+func (s *Store) pruneBatches(ctx context.Context, which string, before time.Time) error {
 	query := fmt.Sprintf(`DELETE FROM session_actions WHERE id IN (SELECT id FROM session_actions
-		WHERE batch_id IN (SELECT id FROM action_batches WHERE finished_at < $1) LIMIT %d)`, deleteBatch)
+		WHERE batch_id IN (SELECT id FROM action_batches WHERE %s) LIMIT %d)`, which, deleteBatch)
 	for {
 		var n int64
 		err := s.write(ctx, func(tx *writeTx) error {
@@ -391,7 +457,7 @@ func (s *Store) pruneActions(ctx context.Context, before time.Time) error {
 			if n, err = result.RowsAffected(); err != nil || n > 0 {
 				return err
 			}
-			_, err = tx.ExecContext(ctx, "DELETE FROM action_batches WHERE finished_at < $1", moment{&before})
+			_, err = tx.ExecContext(ctx, "DELETE FROM action_batches WHERE "+which, moment{&before})
 			return err
 		})
 		if err != nil {

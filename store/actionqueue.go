@@ -119,7 +119,7 @@ func roomOf(claim aaa.ActionClaim) func(netip.Addr) bool {
 
 func (s *Store) openBatches(ctx context.Context, q querier, claim *aaa.ActionClaim, now time.Time, lock string) (list []openBatch, err error) {
 	var batch, action conditions
-	batch.add("b.finished_at IS NULL")
+	batch.terms = append(batch.terms, "b.finished_at IS NULL", "NOT b.staged")
 	if claim.Batch != uuid.Nil {
 		batch.add("b.id = $%d", claim.Batch.String())
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -52,6 +54,29 @@ func (tx *writeTx) claimKey(ctx context.Context, entityID uuid.UUID) error {
 		return err
 	}
 	if before.Operation != cleanText(key.Operation) || before.RequestHash != key.RequestHash {
+		return operator.ErrKeyReused
+	}
+	return &operator.RepeatedError{EntityID: entityID}
+}
+
+// CheckKey fails as claimKey does if the idempotency key of the context was used before, and
+// writes nothing. It is for what cannot be worked out again once it was carried out.
+func (s *Store) CheckKey(ctx context.Context) error {
+	key, ok := operator.IdempotencyOf(ctx)
+	if !ok {
+		return nil
+	}
+	expired := s.timestamp().Add(-operator.IdempotencyRetention)
+	var before operator.IdempotencyKey
+	var entityID uuid.UUID
+	err := s.reader.QueryRowContext(ctx, "SELECT operation, request_hash, entity_id FROM idempotency_keys WHERE actor = $1 AND key = $2 AND created_at > $3",
+		cleanText(operator.ActorOf(ctx).Key()), cleanText(key.Key), moment{&expired}).Scan(text{&before.Operation}, digest{&before.RequestHash}, id{&entityID})
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for an idempotency key: %w", s.explain(err))
+	case before.Operation != cleanText(key.Operation) || before.RequestHash != s.requestMAC(key.RequestHash):
 		return operator.ErrKeyReused
 	}
 	return &operator.RepeatedError{EntityID: entityID}

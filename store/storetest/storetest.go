@@ -96,6 +96,7 @@ func Run(t *testing.T, database Database) {
 		"Actions":        testActions,
 		"ActionWorkers":  testActionWorkers,
 		"ActionRate":     testActionRate,
+		"StagedActions":  testStagedActions,
 		"ActionStops":    testActionStops,
 		"Backup":         testBackup,
 		"RestoreRefuses": testRestoreRefuses,

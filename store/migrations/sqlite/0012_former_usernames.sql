@@ -15,7 +15,12 @@ ALTER TABLE erasures ADD COLUMN names BLOB;           -- all names with their ti
 ALTER TABLE erasures ADD COLUMN lease_until TEXT;       -- somebody is at it until then
 CREATE INDEX erasures_running ON erasures (created_at) WHERE state = 'running';
 
+ALTER TABLE action_batches ADD COLUMN staged INTEGER NOT NULL DEFAULT 0; -- its actions are still being written: nobody sees it
+CREATE INDEX action_batches_staged ON action_batches (created_at) WHERE staged = 1;
+
 -- +goose Down
+DROP INDEX action_batches_staged;
+ALTER TABLE action_batches DROP COLUMN staged;
 DROP INDEX erasures_running;
 ALTER TABLE erasures DROP COLUMN lease_until;
 ALTER TABLE erasures DROP COLUMN names;
