@@ -63,7 +63,9 @@ func newAdminTools(cfg *config.Config, dict *dictionary.Dictionary, log *slog.Lo
 		dict: dict, templates: templates, zone: cfg.Location(), sender: newWebhookSender(cfg), openID: openID, openName: cfg.Admin.OIDC.Name, log: log,
 	}
 	if cfg.ClickHouse.URL != "" {
-		t.reports = &reportSource{open: func(ctx context.Context) (history *clickhouse.Store, away, err error) { return openReports(ctx, cfg, log) }, log: log}
+		t.reports = &reportSource{open: func(ctx context.Context) (history *clickhouse.Store, away, err error) {
+			return openReports(ctx, cfg, log)
+		}, log: log}
 	}
 	return t, nil
 }

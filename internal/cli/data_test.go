@@ -387,6 +387,19 @@ func testDisconnect(t *testing.T, s *site, ended string) {
 	row = act(exitOK, "coa", "--user", "alice", "--plan", "slow", "--yes")
 	assert.Equal(t, []any{"Session-Timeout += 600"}, row["attributes"])
 	<-port.Requests
+	s.run("user", "add", "alice", "--password", "wonderland") // if the test has not made her
+	r := s.run("user", "set", "alice", "--plan", "slow")
+	require.Zero(t, r.code, r.err)
+	assert.Contains(t, r.err, "radiusd user set alice --apply")
+	assert.NotContains(t, s.run("user", "set", "alice", "--full-name", "Alice").err, "--apply", "no session would notice")
+	out := s.ok("user", "set", "alice", "--apply")
+	assert.Contains(t, out, "1 change was asked for: 1 acknowledged; see radiusd session actions --batch ")
+	request = <-port.Requests
+	assert.Equal(t, radius.CoARequest, request.Packet.Code())
+	seconds, _ = request.Packet.Attributes().Uint32(radius.TypeSessionTimeout)
+	assert.Equal(t, uint32(600), seconds)
+	assert.Contains(t, s.ok("user", "set", "alice", "--plan", "none", "--apply"), "1 acknowledged")
+	assert.Equal(t, radius.DisconnectRequest, (<-port.Requests).Packet.Code(), "no CoA-Request takes an attribute away")
 	for want, args := range map[string][]string{
 		"either --attribute or --plan": {"2"},
 		"identifies the session":       {"2", "--attribute", "Framed-IP-Address := 192.0.2.1"},
@@ -410,7 +423,7 @@ func testDisconnect(t *testing.T, s *site, ended string) {
 	assert.Contains(t, row["detail"], "no answer from 127.0.0.1:")
 
 	listed := s.rows("session", "actions")
-	assert.Len(t, listed, 6)
+	assert.Len(t, listed, 8)
 	assert.Equal(t, row["id"], listed[0]["id"])
 	assert.Len(t, s.rows("session", "actions", "--state", "failed,refused"), 2)
 	assert.Len(t, s.rows("session", "actions", "--batch", row["batch_id"].(string)), 1)

@@ -186,11 +186,15 @@ func (f *userFlags) saveProfile(c *cobra.Command, s *store.Store, name string) e
 
 func (a *app) userSetCommand() *cobra.Command {
 	f := &userFlags{}
+	apply := false
 	c := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Change a user",
-		Long:  `Changes what the flags say and leaves all else as it is.`,
+		Long: `Changes what the flags say and leaves all else as it is. The next login gets what was
+changed; with --apply the sessions that are open get it too, by CoA-Requests, or are
+ended where that cannot be, or if the user may not log in any more.`,
 		Example: `  radiusd user set alice --status suspended
+  radiusd user set alice --plan gold --apply
   radiusd user set alice --plan none --expires 2026-12-31
   radiusd user set alice --add-reply 'Mikrotik-Address-List := vip'
   radiusd user set alice --password-stdin`,
@@ -211,7 +215,9 @@ func (a *app) userSetCommand() *cobra.Command {
 				}
 				names.credential = credential
 				name := args[0]
+				var before aaa.User
 				err = s.UpdateUser(c.Context(), args[0], func(user *aaa.User) error {
+					before = *user
 					if err := f.applyTo(c, names, user); err != nil {
 						return err
 					}
@@ -225,11 +231,12 @@ func (a *app) userSetCommand() *cobra.Command {
 					return err
 				}
 				fmt.Fprintf(a.stdout, "user %s changed\n", printable(name))
-				return nil
+				return a.applyUser(c.Context(), cfg, s, &before, apply)
 			})
 		},
 	}
 	f.registerUser(a, c, true)
+	c.Flags().BoolVar(&apply, "apply", false, "let the open sessions have it too")
 	return c
 }
 
