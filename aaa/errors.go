@@ -14,6 +14,9 @@ var (
 	ErrExists = errors.New("exists already")
 	// ErrInUse means that others refer to the thing.
 	ErrInUse = errors.New("is in use")
+	// ErrDamaged means that a stored secret cannot be read, and that what was wanted would
+	// have left it so.
+	ErrDamaged = errors.New("the stored secret cannot be read: set it anew")
 	// ErrUnreachable means that the database's server does not answer; later it may.
 	ErrUnreachable = errors.New("the server cannot be reached")
 )

@@ -76,6 +76,8 @@ func problemOf(err error) *problem {
 		return problemf(http.StatusConflict, "exists", "%v", err)
 	case errors.Is(err, aaa.ErrInUse), errors.Is(err, operator.ErrInUse):
 		return problemf(http.StatusConflict, "in_use", "%v", err)
+	case errors.Is(err, aaa.ErrDamaged):
+		return &problem{status: http.StatusConflict, code: "damaged", detail: aaa.ErrDamaged.Error(), err: err}
 	case errors.Is(err, aaa.ErrSessionEnded):
 		return problemf(http.StatusConflict, "session_ended", "%v", err)
 	case errors.Is(err, aaa.ErrNoNAS):

@@ -15,6 +15,7 @@ import (
 	"radiusd/aaa"
 	"radiusd/api"
 	"radiusd/operator"
+	"radiusd/store/storetest"
 )
 
 type object = map[string]any
@@ -304,5 +305,30 @@ func TestListUsers(t *testing.T) {
 				assert.Equal(t, "gold", u.Plan.MustGet())
 			}
 		})
+	})
+}
+
+// A password that cannot be read any more is replaced through the API.
+func TestDamagedCredential(t *testing.T) {
+	bothEngines(t, func(t *testing.T, w *world) {
+		admin := w.as(t, "admin")
+		user := into[api.User](admin.post("/users", object{"username": "alice", "credential": object{"scheme": "cleartext", "password": "canary"}}).is(http.StatusCreated))
+		path := "/users/" + user.ID.String()
+		damage := func() {
+			_, err := storetest.Raw(t, w.database).ExecContext(t.Context(), "UPDATE users SET credential = $1", []byte("what no key opens, whichever one it is"))
+			require.NoError(t, err)
+		}
+		damage()
+		admin.patch(path, object{"status": "disabled"}).code(http.StatusConflict, "damaged")
+		admin.put(path, object{"username": "alice"}).code(http.StatusConflict, "damaged")
+		admin.patch(path, object{"credential": object{"scheme": "cleartext", "password": "another"}}).is(http.StatusOK)
+		admin.patch(path, object{"status": "disabled"}).is(http.StatusOK)
+		damage()
+		admin.put(path, object{"username": "alice", "credential": object{"scheme": "hash", "password": "a third one"}}).is(http.StatusOK)
+		got, _, err := w.store.UserByID(t.Context(), user.ID)
+		require.NoError(t, err)
+		require.Equal(t, aaa.SchemeHash, got.Credential.Scheme)
+		damage()
+		admin.patch(path, object{"credential": nil}).is(http.StatusOK)
 	})
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"radiusd/aaa"
 	"radiusd/operator"
 )
 
@@ -31,6 +33,9 @@ type entity[T any] struct {
 	// refers says which of the rows that v refers to do not exist, after the database
 	// has refused v for one of them; nil: it refers to none.
 	refers func(ctx context.Context, q querier, v *T) error
+	// noSecret says that v has no secret, so that one which cannot be read is gone for good;
+	// nil: it always has one.
+	noSecret func(v *T) bool
 	// users is the query that counts the users of the row $1, and how to word that;
 	// a row with users is not deleted. Empty: nothing keeps it.
 	users, inUse string
@@ -97,7 +102,8 @@ func (e entity[T]) change(ctx context.Context, s *Store, column string, value an
 // with an error.
 func (e entity[T]) changeIn(ctx context.Context, tx *writeTx, column string, value any, fn func(*T) error) (*T, error) {
 	s := tx.store
-	v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), nil)
+	var damaged []error // secrets that cannot be read may be replaced
+	v, err := e.find(ctx, s, tx.Tx, column, value, tx.forUpdate(), func(err error) { damaged = append(damaged, err) })
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +113,17 @@ func (e entity[T]) changeIn(ctx context.Context, tx *writeTx, column string, val
 	}
 	identity, updatedAt := *e.head(v).id, *e.head(v).updatedAt
 	if err := fn(v); err != nil {
+		if len(aaa.FieldErrors(err)) > 0 { // perhaps for want of what cannot be read
+			err = cmp.Or(e.replaced(s, v, damaged), err)
+		}
 		return v, err
 	}
 	h := e.head(v)
 	if *h.id != identity {
 		return v, errors.New("the id of a row cannot be changed")
+	}
+	if err := e.replaced(s, v, damaged); err != nil {
+		return v, err
 	}
 	if err := e.valid(v); err != nil {
 		return v, err
@@ -128,6 +140,27 @@ func (e entity[T]) changeIn(ctx context.Context, tx *writeTx, column string, val
 		return v, err
 	}
 	return v, e.record(ctx, tx, "update", h, before, after)
+}
+
+// replaced fails with aaa.ErrDamaged if v still lacks one of the secrets that could not be
+// read: to write it would delete the secret.
+func (e entity[T]) replaced(s *Store, v *T, damaged []error) error {
+	if len(damaged) == 0 || e.noSecret != nil && e.noSecret(v) {
+		return nil
+	}
+	for _, f := range e.fields(s, v) {
+		c, ok := f.column.(secret)
+		if !ok || *c.p != nil {
+			continue
+		}
+		for _, err := range damaged {
+			var of *damagedError
+			if errors.As(err, &of) && of.column == c.column {
+				return fmt.Errorf("%w (%w)", aaa.ErrDamaged, err)
+			}
+		}
+	}
+	return nil
 }
 
 // dangling replaces the error of a reference to what does not exist by what says

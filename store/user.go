@@ -103,7 +103,8 @@ var accounts = entity[account]{
 		profile, err := factsOf(profileFields(&a.user.ID, &a.profile, &a.user.UpdatedAt))
 		return append(lists, profile...), err
 	},
-	refers: func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
+	refers:   func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
+	noSecret: func(a *account) bool { return a.user.Credential.Scheme == aaa.SchemeNone },
 }
 
 func usersFields(s *Store, u *aaa.User) []field {

@@ -46,7 +46,7 @@ func (c secret) Scan(src any) error {
 	}
 	plain, err := c.sealer.Open(sealed, c.place())
 	if err != nil {
-		err = fmt.Errorf("%s of row %s: %w", c.column, c.owner, err)
+		err = &damagedError{c.column, fmt.Errorf("%s of row %s: %w", c.column, c.owner, err)}
 		if c.damaged == nil {
 			return err
 		}
@@ -59,3 +59,12 @@ func (c secret) Scan(src any) error {
 	*c.p = plain
 	return nil
 }
+
+// damagedError says that a secret cannot be read.
+type damagedError struct {
+	column string
+	err    error
+}
+
+func (e *damagedError) Error() string { return e.err.Error() }
+func (e *damagedError) Unwrap() error { return e.err }

@@ -97,3 +97,38 @@ func lookInFiles(t *testing.T, db *sql.DB, look func([]byte)) {
 		return nil
 	})
 }
+
+// testReplaceSecret: a secret that cannot be read is replaced, and stays as it is when
+// something else is changed.
+func testReplaceSecret(t *testing.T, database Database) {
+	s, options := openWith(t, database)
+	ctx := t.Context()
+	user, nas := newUser("alice"), newNAS("192.0.2.1/32")
+	require.NoError(t, s.CreateUser(ctx, user))
+	require.NoError(t, s.CreateNAS(ctx, nas))
+	db := Raw(t, options)
+	damage := func() {
+		execute(t, db, "UPDATE users SET credential = $1", []byte("not sealed at all, but long enough for a nonce"))
+		execute(t, db, "UPDATE nas SET secret = $1", []byte("not sealed at all, but long enough for a nonce"))
+	}
+	damage()
+	err := s.ChangeUser(ctx, user.ID, func(u *aaa.User, _ *aaa.Profile) error { u.SimultaneousUse = 2; return nil })
+	require.ErrorIs(t, err, aaa.ErrDamaged)
+	require.NotContains(t, err.Error(), "not sealed at all")
+	require.ErrorIs(t, s.ChangeNAS(ctx, nas.ID, func(n *aaa.NAS) error { n.Name = "bras"; return nil }), aaa.ErrDamaged)
+	var kept []byte
+	require.NoError(t, db.QueryRowContext(ctx, "SELECT credential FROM users").Scan(&kept))
+	require.NotEmpty(t, kept, "perhaps the right key opens it yet")
+
+	require.NoError(t, s.ChangeUser(ctx, user.ID, func(u *aaa.User, _ *aaa.Profile) error { u.Credential = newUser("").Credential; return nil }))
+	require.NoError(t, s.ChangeNAS(ctx, nas.ID, func(n *aaa.NAS) error { n.Secret = []byte("a new secret"); return nil }))
+	got, err := s.UserByName(ctx, "alice")
+	require.NoError(t, err)
+	require.Equal(t, canary, string(got.Credential.Secret))
+
+	damage()
+	require.NoError(t, s.UpdateUser(ctx, "alice", func(u *aaa.User) error { u.Credential = aaa.Credential{}; return nil }), "none at all is an answer too")
+	got, err = s.UserByName(ctx, "alice")
+	require.NoError(t, err)
+	require.Equal(t, aaa.SchemeNone, got.Credential.Scheme)
+}

@@ -97,6 +97,7 @@ func Run(t *testing.T, database Database) {
 		"ActionWorkers":  testActionWorkers,
 		"ActionRate":     testActionRate,
 		"StagedActions":  testStagedActions,
+		"ReplaceSecret":  testReplaceSecret,
 		"ActionStops":    testActionStops,
 		"Backup":         testBackup,
 		"RestoreRefuses": testRestoreRefuses,
