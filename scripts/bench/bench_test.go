@@ -295,7 +295,7 @@ func TestReportOfDisturbances(t *testing.T) {
 	var text strings.Builder
 	b.printDisturbed(func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) })
 	assert.Contains(t, text.String(), "| calm | 1.00 (1.00 to 2.00) | 10.00 (10.00 to 20.00) |  |  |")
-	assert.Contains(t, text.String(), "| 3.00 (1.00 to 4.00) | 2.00 (2.00 to 2.00) | 0 | 0 % | 0 (0 to 0) % | 300 (300 to 300) a second, answered 100 (100 to 100) |")
+	assert.Contains(t, text.String(), "| 3.00 (1.00 to 4.00) | 2.00 (2.00 to 2.00) | 0 | 0 % | 0.0 (0.0 to 0.0) % | 0 (0 to 0) % | 300 (300 to 300) a second, answered 100 (100 to 100) |")
 }
 
 func TestGeneratorWithoutServer(t *testing.T) {
