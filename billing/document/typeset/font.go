@@ -97,7 +97,7 @@ var (
 		language.Han:        han,
 		language.Hiragana:   han,
 		language.Katakana:   han,
-		language.Hangul:     han,
+		language.Hangul:     newTypeface("NotoSansKR-Regular"),
 		language.Bopomofo:   han,
 	}
 )

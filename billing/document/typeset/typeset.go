@@ -6,7 +6,6 @@
 package typeset
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/go-text/typesetting/di"
@@ -275,49 +274,73 @@ func (s *Setter) line(text []rune, items []item, outputs []shaping.Output, level
 	return line
 }
 
-// pieces makes pieces of shaped text. Letters that consist of several glyphs are pieces
-// of their own, so that the file can say what they mean together.
+// pieces makes pieces of a shaped run. Where letters consist of several glyphs the file
+// says what they mean together: of a whole word, since readers that reckon the places of
+// letters find gaps in it otherwise; and of each letter where they stand from right to
+// left, since readers turn them around.
 func (s *Setter) pieces(text []rune, output *shaping.Output, style Style) []piece {
 	owner := s.owner(output.Face)
 	bold := style == Bold && !owner.typeface.bold
+	byLetter := output.Direction == di.DirectionRTL
 	var pieces []piece
-	var plain piece
-	flush := func() {
-		if len(plain.glyphs) > 0 {
-			pieces = append(pieces, plain)
-		}
-		plain = piece{font: owner.font, bold: bold}
-	}
-	flush()
-	for i := 0; i < len(output.Glyphs); {
-		first := output.Glyphs[i]
-		n := max(1, first.GlyphsCount())
-		cluster := output.Glyphs[i:min(i+n, len(output.Glyphs))]
-		from := first.TextIndex()
-		meant := string(text[from:min(from+max(1, first.RunesCount()), len(text))])
-		target := &plain
-		if len(cluster) > 1 {
-			flush()
-			target = &piece{font: owner.font, bold: bold, meant: meant}
-		}
-		for j, g := range cluster {
-			says := meant
-			if j > 0 {
-				says = ""
+	glyphs := output.Glyphs
+	for len(glyphs) > 0 {
+		n, several := 0, false
+		for n < len(glyphs) { // until the end of the word, or before or after a letter of several
+			g := glyphs[n]
+			size := min(max(1, g.GlyphsCount()), len(glyphs)-n)
+			if byLetter && size > 1 {
+				if n == 0 {
+					n, several = size, true
+				}
+				break
 			}
-			target.glyphs = append(target.glyphs, pdf.Glyph{
-				Code:    owner.font.Code(uint16(g.GlyphID), says),
-				Advance: thousandths(g.Advance), X: thousandths(g.XOffset), Y: thousandths(g.YOffset),
-			})
-			target.width += thousandths(g.Advance)
+			n, several = n+size, several || size > 1
+			if !byLetter && text[g.TextIndex()] == ' ' {
+				break
+			}
 		}
-		if len(cluster) > 1 {
-			pieces = append(pieces, *target)
+		p := s.glyphs(owner.font, text, glyphs[:n])
+		p.bold = bold
+		if several {
+			p.meant = meaning(text, glyphs[:n])
 		}
-		i += len(cluster)
+		if last := len(pieces) - 1; last >= 0 && p.meant == "" && pieces[last].meant == "" {
+			pieces[last].glyphs = append(pieces[last].glyphs, p.glyphs...)
+			pieces[last].width += p.width
+		} else {
+			pieces = append(pieces, p)
+		}
+		glyphs = glyphs[n:]
 	}
-	flush()
-	return slices.Clip(pieces)
+	return pieces
+}
+
+// meaning returns the text that glyphs were made of.
+func meaning(text []rune, glyphs []shaping.Glyph) string {
+	from, to := len(text), 0
+	for _, g := range glyphs {
+		from = min(from, g.TextIndex())
+		to = max(to, min(g.TextIndex()+max(1, g.RunesCount()), len(text)))
+	}
+	return string(text[from:to])
+}
+
+// glyphs makes a piece. Of the glyphs of a letter the first has its meaning.
+func (s *Setter) glyphs(font *pdf.Font, text []rune, glyphs []shaping.Glyph) piece {
+	p := piece{font: font, glyphs: make([]pdf.Glyph, len(glyphs))}
+	for i, g := range glyphs {
+		says := ""
+		if i == 0 || glyphs[i-1].TextIndex() != g.TextIndex() {
+			says = meaning(text, glyphs[i:i+1])
+		}
+		p.glyphs[i] = pdf.Glyph{
+			Code:    font.Code(uint16(g.GlyphID), says),
+			Advance: thousandths(g.Advance), X: thousandths(g.XOffset), Y: thousandths(g.YOffset),
+		}
+		p.width += thousandths(g.Advance)
+	}
+	return p
 }
 
 // thousandths converts a length at a size of 1000.
