@@ -21,8 +21,8 @@ func Check(invoice *billing.Invoice) error {
 	c.lines()
 	c.taxes()
 	c.totals()
-	if len(c.errs) > maxComplaints {
-		c.errs = append(c.errs[:maxComplaints], fmt.Errorf("and %d more", len(c.errs)-maxComplaints))
+	if c.more > 0 {
+		c.errs = append(c.errs, fmt.Errorf("and %d more", c.more))
 	}
 	return errors.Join(c.errs...)
 }
@@ -32,11 +32,16 @@ const maxComplaints = 50
 type checker struct {
 	invoice *billing.Invoice
 	errs    []error
+	more    int // that are not in errs
 }
 
 // want notes what is missing unless ok.
 func (c *checker) want(ok bool, rule, format string, args ...any) {
-	if !ok {
+	switch {
+	case ok:
+	case len(c.errs) == maxComplaints:
+		c.more++
+	default:
 		c.errs = append(c.errs, fmt.Errorf(format+" ("+rule+")", args...))
 	}
 }
@@ -50,6 +55,7 @@ func (c *checker) head() {
 	_, err := billing.ParseCurrency(string(i.Currency))
 	c.want(err == nil, "BR-05", "the invoice has no currency")
 	c.want(i.Currency.Digits() <= 2, "BR-DEC-09", "%s has three decimals, and amounts may have two", i.Currency)
+	c.want(i.Kind != billing.KindCreditNote || xmlText(i.CorrectsNumber) != "", "BR-55", "the credit note names no invoice")
 	c.span("the invoice's period", i.Period, "BR-29")
 	c.want(len(i.Lines) <= MaxLines, "limit", "the invoice has %d lines: at most %d can be written", len(i.Lines), MaxLines)
 }
@@ -104,6 +110,9 @@ func (c *checker) lines() {
 }
 
 func (c *checker) rate(what, category string, percent billing.Decimal) {
+	if !categories[category] {
+		return // which is said elsewhere
+	}
 	switch category {
 	case "S":
 		c.want(percent.Sign() > 0, "BR-S-05", "%s is of category S and has no tax rate", what)
@@ -125,16 +134,17 @@ func (c *checker) taxes() {
 	c.want(!outside || !inside, "BR-O-11", "lines outside the scope of VAT (category O) and others are on one invoice")
 	c.want(len(i.Taxes) > 0, "BR-CO-18", "the invoice has no taxes by rate")
 	for _, t := range taxGroups(i) {
-		what := fmt.Sprintf("the tax of category %s and %s %%", clean(t.Category, 20), t.Percent)
+		category := clean(t.Category, 20)
+		what := fmt.Sprintf("the tax of category %s and %s %%", category, t.Percent)
 		c.rate(what, t.Category, t.Percent)
 		key := taxKey{t.Category, t.Percent}
 		net, ok := nets[key]
 		delete(nets, key)
-		c.want(ok && net == t.Net, "BR-"+clean(t.Category, 20)+"-08", "%s is on %s, and its lines add up to %s", what, i.Currency.Format(t.Net), i.Currency.Format(net))
+		c.want(ok && net == t.Net, "BR-"+category+"-08", "%s is on %s, and its lines add up to %s", what, i.Currency.Format(t.Net), i.Currency.Format(net))
 		tax, err := t.Percent.Percent(t.Net)
 		c.want(err == nil && max(tax-t.Tax, t.Tax-tax) <= 1, "BR-CO-17", "%s is %s, and the rate makes %s", what, i.Currency.Format(t.Tax), i.Currency.Format(tax))
-		c.want(!needsReason[t.Category] || xmlText(t.ExemptionReason) != "", "BR-"+clean(t.Category, 20)+"-10", "%s has no reason why there is no tax", what)
-		c.want(needsReason[t.Category] || t.ExemptionReason == "", "BR-"+clean(t.Category, 20)+"-10", "%s has a reason for no tax", what)
+		c.want(!needsReason[t.Category] || xmlText(t.ExemptionReason) != "", "BR-"+category+"-10", "%s has no reason why there is no tax", what)
+		c.want(needsReason[t.Category] || t.ExemptionReason == "", "BR-"+category+"-10", "%s has a reason for no tax", what)
 	}
 	for key := range nets {
 		c.want(false, "BR-CO-18", "there is no sum of the tax of category %s and %s %%", clean(key.category, 20), key.percent)

@@ -18,23 +18,32 @@ const (
 // clean returns a text without characters that control anything (line feeds and tabs
 // become spaces), at most so many characters long.
 func clean(s string, limit int) string {
-	return strings.Join(strings.Fields(cleanLines(strings.ReplaceAll(s, "\n", " "), limit)), " ")
+	return strings.Join(strings.Fields(cleanLines(strings.ReplaceAll(cut(s, limit), "\n", " "), limit)), " ")
+}
+
+// cut cuts off what is certainly more than so many characters with their accents, so
+// that long texts cost no time.
+func cut(s string, limit int) string {
+	most := (limit + 1) * utf8.UTFMax * (1 + maxMarks)
+	if len(s) <= most {
+		return s
+	}
+	for range utf8.UTFMax - 1 {
+		if utf8.RuneStart(s[most]) {
+			break
+		}
+		most--
+	}
+	return s[:most] + "…"
 }
 
 // cleanLines is clean for a text of several lines.
 func cleanLines(s string, limit int) string {
 	var b strings.Builder
 	n, marks := 0, 0
-	for i, r := range s {
-		if r == utf8.RuneError || !printable(r) {
-			if _, size := utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || size > 1 {
-				if r == utf8.RuneError {
-					b.WriteRune(r)
-					n++
-				}
-				continue
-			}
-			r = utf8.RuneError // an octet that is no UTF-8
+	for _, r := range cut(s, limit) {
+		if !printable(r) {
+			continue
 		}
 		if unicode.Is(unicode.M, r) {
 			if marks++; marks > maxMarks {
@@ -60,10 +69,8 @@ func cleanLines(s string, limit int) string {
 // text can be made to look like another one.
 func printable(r rune) bool {
 	switch r {
-	case '\n', '\t', '\r', '\v', '\f', '\u0085', '\u2028', '\u2029', '\u200c', '\u200d', '\u00ad':
-		return r != '\u00ad'
-	case '\ufffe', '\uffff':
-		return false
+	case '\n', '\t', '\r', '\v', '\f', '\u0085', '\u2028', '\u2029', '\u200c', '\u200d':
+		return true
 	}
 	return unicode.IsGraphic(r) || unicode.Is(unicode.Co, r)
 }
