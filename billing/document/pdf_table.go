@@ -76,7 +76,11 @@ const (
 func (s *sheet) table() {
 	gross := showsGross(s.invoice)
 	columns := s.columns(gross)
-	s.room(headHeight + 60)
+	first := 0.0
+	if len(s.invoice.Lines) > 0 {
+		_, _, first = s.measure(columns, &s.invoice.Lines[0])
+	}
+	s.room(headHeight + first + sumHeight)
 	s.tableHead(columns)
 	var sum billing.Amount
 	onPage := 0
@@ -86,13 +90,7 @@ func (s *sheet) table() {
 		if gross {
 			amount = line.Gross
 		}
-		description := s.lines(clean(line.Description, maxDescription), typeset.Regular, bodySize, columns[colDescription].width-8, maxRowLines)
-		period := s.locale.span(line.Period)
-		height := rowPadding*2 + float64(len(description))*bodySize*leading
-		if period != "" {
-			height += smallSize * leading
-		}
-		height = max(height, rowPadding*2+bodySize*leading)
+		description, period, height := s.measure(columns, line)
 		last := i == len(s.invoice.Lines)-1
 		needed := height
 		if !last {
@@ -110,6 +108,17 @@ func (s *sheet) table() {
 		onPage++
 	}
 	s.page.Line(s.left, s.y, s.right, s.y, 0.8)
+}
+
+// measure returns what stands in a line's description, and how high its row is.
+func (s *sheet) measure(columns []column, line *billing.InvoiceLine) (description []typeset.Line, period string, height float64) {
+	description = s.lines(clean(line.Description, maxDescription), typeset.Regular, bodySize, columns[colDescription].width-8, maxRowLines)
+	period = s.locale.span(line.Period)
+	height = rowPadding*2 + float64(max(1, len(description)))*bodySize*leading
+	if period != "" {
+		height += smallSize * leading
+	}
+	return description, period, height
 }
 
 func (s *sheet) tableHead(columns []column) {

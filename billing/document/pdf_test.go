@@ -3,9 +3,12 @@ package document
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -261,12 +264,27 @@ func TestPDFOfHostileTexts(t *testing.T) {
 	}
 }
 
+// TestNothingIsPrintedOverTheFooter looks where the words of long texts stand.
+func TestNothingIsPrintedOverTheFooter(t *testing.T) {
+	invoice := hostile(t, strings.Repeat("word ", 2<<10), 30)
+	invoice.Seller = billing.Party{Name: "Seller"}
+	boxes := tool(t, render(t, invoice, Options{}), "pdftotext", "-bbox", "FILE", "-")
+	words := 0
+	for _, match := range regexp.MustCompile(`yMax="([0-9.]+)">word<`).FindAllStringSubmatch(boxes, -1) {
+		bottom, err := strconv.ParseFloat(match[1], 64)
+		require.NoError(t, err)
+		require.Less(t, bottom, 841.89-margin-footerHeight+5)
+		words++
+	}
+	require.Greater(t, words, 1000)
+}
+
 func TestOverridesAreTakenOut(t *testing.T) {
 	require.Equal(t, "invoice exe.pdf", clean("\u2067invoice\u2069 \u202eexe.pdf", 100))
 	require.Equal(t, "a b", clean(" a\r\n\t b\x00 ", 100))
 	require.Equal(t, "ab…", clean("abcd", 2))
 	require.Equal(t, "a\ufffdb", clean("a\xffb", 10))
-	require.Equal(t, "می‌خواهم", clean("می‌خواهم", 100), "the joiner belongs to the spelling")
+	require.Equal(t, "می\u200cخواهم", clean("می\u200cخواهم", 100), "the joiner belongs to the spelling")
 }
 
 func FuzzPDF(f *testing.F) {
@@ -312,4 +330,27 @@ func FuzzUBL(f *testing.F) {
 		require.Empty(t, schemaFaults(e))
 		require.Empty(t, ruleFaults(e))
 	})
+}
+
+func BenchmarkPDF(b *testing.B) {
+	for _, lines := range []int{10, 1000, 10000} {
+		b.Run(strconv.Itoa(lines), func(b *testing.B) {
+			invoice := sample(b, lines)
+			b.ReportAllocs()
+			var size bytes.Buffer
+			for b.Loop() {
+				size.Reset()
+				require.NoError(b, WritePDF(&size, invoice, Options{}))
+			}
+			b.ReportMetric(float64(size.Len()), "octets")
+		})
+	}
+}
+
+func BenchmarkUBL(b *testing.B) {
+	invoice := sample(b, 10)
+	b.ReportAllocs()
+	for b.Loop() {
+		require.NoError(b, WriteUBL(io.Discard, invoice))
+	}
 }

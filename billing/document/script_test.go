@@ -29,7 +29,7 @@ var names = []struct{ script, name string }{
 	{"Gurmukhi", "ਗੁਰਪ੍ਰੀਤ ਸਿੰਘ"},
 	{"Kannada", "ಕೃಷ್ಣ ಮೂರ್ತಿ"},
 	{"Malayalam", "ശ്രീകുമാർ നായർ"},
-	{"Sinhala", "ශ්‍රී ලංකාව"},
+	{"Sinhala", "ශ්\u200dරී ලංකාව"},
 	{"Khmer", "សុខ សុវណ្ណ"},
 	{"Lao", "ສົມໄຊ ວົງສາ"},
 	{"Burmese", "အောင်ဆန်း"},
