@@ -191,7 +191,9 @@ type UserRow struct {
 	Status          UserStatus
 	Scheme          Scheme
 	PlanID          uuid.UUID // zero: no plan
+	Plan            string    // its name
 	Groups          []Membership
+	GroupNames      []string  // of Groups
 	ExpiresAt       time.Time // zero: never
 	SimultaneousUse int
 	Items           []Item

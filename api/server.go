@@ -51,7 +51,6 @@ type Store interface {
 	GroupStore
 	NASStore
 	UserStore
-	NameStore
 	SessionStore
 	RecordStore
 	StatusStore
@@ -141,7 +140,7 @@ func New(o Options) (http.Handler, error) {
 		plans:     plans{spec: spec, dict: o.Dictionary, store: o.Store},
 		groups:    groups{spec: spec, dict: o.Dictionary, store: o.Store},
 		nases:     nases{spec: spec, store: o.Store},
-		users:     users{spec: spec, dict: o.Dictionary, store: o.Store, names: o.Store, hashing: hashing},
+		users:     users{spec: spec, dict: o.Dictionary, store: o.Store, hashing: hashing},
 
 		sessions:     sessions{store: o.Store},
 		records:      records{store: o.Store},

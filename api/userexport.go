@@ -45,14 +45,14 @@ func (e *userExport) next() (err error) {
 	if err != nil {
 		return err
 	}
-	plans, groups, err := e.users.namesIn(e.ctx, e.rows)
-	for id, name := range plans {
-		e.names.Plans[id] = name
+	for i := range e.rows {
+		u := &e.rows[i]
+		e.names.Plans[u.PlanID] = u.Plan
+		for g, m := range u.Groups {
+			e.names.Groups[m.GroupID] = u.GroupNames[g]
+		}
 	}
-	for id, name := range groups {
-		e.names.Groups[id] = name
-	}
-	return err
+	return nil
 }
 
 // VisitExportUsersResponse implements ExportUsersResponseObject. The status is sent

@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"maps"
-	"slices"
 
 	"github.com/google/uuid"
 
@@ -12,53 +10,30 @@ import (
 	"radiusd/operator"
 )
 
-// namesIn are the names of the plans and groups of users, with two queries.
-func (h *users) namesIn(ctx context.Context, rows []aaa.UserRow) (plans, groups map[uuid.UUID]string, err error) {
-	planIDs, groupIDs := map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
-	for i := range rows {
-		if rows[i].PlanID != uuid.Nil {
-			planIDs[rows[i].PlanID] = true
-		}
-		for _, m := range rows[i].Groups {
-			groupIDs[m.GroupID] = true
-		}
-	}
-	if plans, err = h.names.PlanNames(ctx, slices.Collect(maps.Keys(planIDs))); err != nil {
-		return nil, nil, err
-	}
-	groups, err = h.names.GroupNames(ctx, slices.Collect(maps.Keys(groupIDs)))
-	return plans, groups, err
-}
-
 // represent returns users as the API shows them. Who may not see profiles gets none.
-func (h *users) represent(ctx context.Context, rows []aaa.UserRow) ([]User, error) {
-	plans, groups, err := h.namesIn(ctx, rows)
-	if err != nil {
-		return nil, err
-	}
+func (h *users) represent(ctx context.Context, rows []aaa.UserRow) []User {
 	profiles := principalOf(ctx).Can(operator.ProfilesRead)
 	list := make([]User, len(rows))
 	for i := range rows {
-		list[i] = userOf(&rows[i], plans, groups)
+		list[i] = userOf(&rows[i])
 		hideSecrets(ctx, h.dict, operator.UsersWrite, list[i].CheckItems, list[i].ReplyItems)
 		if profiles {
 			profile := profileOf(&rows[i].Profile)
 			list[i].Profile = &profile
 		}
 	}
-	return list, nil
+	return list
 }
 
 // userOf is a user as the API shows it, without the profile.
-func userOf(u *aaa.UserRow, plans, groups map[uuid.UUID]string) User {
+func userOf(u *aaa.UserRow) User {
 	memberships := make([]Membership, len(u.Groups))
 	for i, m := range u.Groups {
-		memberships[i] = Membership{GroupID: m.GroupID, Group: groups[m.GroupID], Priority: m.Priority}
+		memberships[i] = Membership{GroupID: m.GroupID, Group: u.GroupNames[i], Priority: m.Priority}
 	}
-	plan, hasPlan := plans[u.PlanID]
 	return User{
 		ID: u.ID, Username: u.Name, Status: UserStatus(u.Status.String()), CredentialScheme: CredentialScheme(u.Scheme.String()),
-		PlanID: idOrNull(u.PlanID), Plan: orNull(plan, hasPlan), Groups: memberships,
+		PlanID: idOrNull(u.PlanID), Plan: orNull(u.Plan, u.PlanID != uuid.Nil), Groups: memberships,
 		ExpiresAt: timeOrNull(u.ExpiresAt), SimultaneousUse: u.SimultaneousUse,
 		CheckItems: itemsOf(u.Items, aaa.CheckItem), ReplyItems: itemsOf(u.Items, aaa.ReplyItem),
 		BatchID: idOrNull(u.BatchID), CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(),

@@ -22,19 +22,11 @@ type UserStore interface {
 	RemoveUser(ctx context.Context, id uuid.UUID, check func(*aaa.User, *aaa.Profile) error) error
 }
 
-// NameStore knows the names of what users refer to. An id of which it knows none is
-// missing in the answer.
-type NameStore interface {
-	PlanNames(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error)
-	GroupNames(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID]string, error)
-}
-
 // users is the resource /users.
 type users struct {
 	spec  *specification
 	dict  *dictionary.Dictionary
 	store UserStore
-	names NameStore
 	// hashing is for passwords.
 	hashing turns
 	// actions applies changes to open sessions.
@@ -55,9 +47,7 @@ func (h *users) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListUs
 		return nil, err
 	}
 	list := UserList{NextCursor: nextCursor(next)}
-	if list.Items, err = h.represent(ctx, found); err != nil {
-		return nil, err
-	}
+	list.Items = h.represent(ctx, found)
 	if p.Count {
 		if list.Total, err = total(h.store.CountUsers(ctx, filter)); err != nil {
 			return nil, err
@@ -239,11 +229,7 @@ func (h *users) read(ctx context.Context, id uuid.UUID) (body User, updatedAt ti
 	if err != nil {
 		return body, updatedAt, err
 	}
-	list, err := h.represent(ctx, []aaa.UserRow{*row})
-	if err != nil {
-		return body, updatedAt, err
-	}
-	return list[0], row.UpdatedAt, nil
+	return h.represent(ctx, []aaa.UserRow{*row})[0], row.UpdatedAt, nil
 }
 
 // prepareUser makes the credential of an input; nil: it has none. It refuses what the

@@ -177,7 +177,7 @@ func (s *Store) ChargeSessions(ctx context.Context, chargeID uuid.UUID, page aaa
 		return nil, "", s.listFailed("sessions", err)
 	}
 	began, ends := c.Period.From.Start(s.location), c.Period.To.Start(s.location)
-	err = s.readList(ctx, func(tx *sql.Tx) error {
+	err = s.read(ctx, func(tx *sql.Tx) error {
 		names, err := recordNames(ctx, tx, c.UserID)
 		if err != nil {
 			return err
@@ -194,7 +194,7 @@ func (s *Store) ChargeSessions(ctx context.Context, chargeID uuid.UUID, page aaa
 		where.terms = []string{"(" + strings.Join(any, " OR ") + ")"}
 		where.add("started_at < $%d AND (stopped_at IS NULL OR stopped_at >= $%d)", moment{&ends}, moment{&began})
 		rest, args := p.rest(where)
-		list, err = listSessions(ctx, tx, rest, args)
+		list, err = listSessions(ctx, tx, rest, s.planned(args))
 		return err
 	})
 	if err != nil {

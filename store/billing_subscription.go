@@ -240,8 +240,8 @@ func (s *Store) ListSubscriptionsPage(ctx context.Context, filter billing.Subscr
 		return nil, "", s.listFailed("subscriptions", err)
 	}
 	rest, args := p.rest(subscriptionConditions(filter))
-	err = s.readList(ctx, func(tx *sql.Tx) error {
-		list, err = s.subscriptionsOf(ctx, tx, rest, args)
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		list, err = s.subscriptionsOf(ctx, tx, rest, s.planned(args))
 		return err
 	})
 	if err != nil {

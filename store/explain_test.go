@@ -112,7 +112,7 @@ func TestPagesUseIndexes(t *testing.T) {
 			plan := s.plan(t, query, args, sorts)
 			assert.NotContains(t, plan, "Seq Scan", "%s\n%s", name, query)
 			for line := range strings.Lines(plan) {
-				scan := strings.Contains(line, "SCAN") && !strings.Contains(line, "USING") && !strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "SCAN few")
+				scan := strings.Contains(line, "SCAN") && !strings.Contains(line, "USING") && !strings.Contains(line, "CONSTANT ROW") && !strings.Contains(line, "SCAN few") && !strings.Contains(line, "SCAN found")
 				assert.False(t, scan, "%s\n%s\n%s", name, query, plan)
 			}
 			if !sorts {
@@ -150,8 +150,11 @@ func TestPagesUseIndexes(t *testing.T) {
 			}
 		}
 		for place := range userMatches {
-			query, args := matchQuery(listedUsers{from: "users"}, "a", place, []string{"alice", someone.String()}, 11)
-			check(fmt.Sprint("match ", place), query, args, false)
+			query, args := matchProfilesQuery(listedUsers{from: "users"}, "a", foundUser{place, "alice", someone}, 11)
+			check(fmt.Sprint("match from ", place), query, args, true)
+			for _, index := range []string{"full_name", "email", "phone"}[max(place, 1)-1:] {
+				assert.Contains(t, s.plan(t, query, args, true), "user_profiles_"+index)
+			}
 		}
 		sessions := func(f aaa.SessionFilter, sort string) (string, []any) {
 			p, err := sessionLists.begin(after("sessions", sort, f, from(now), someone.String()), f)

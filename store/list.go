@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"radiusd/aaa"
 )
@@ -107,25 +107,31 @@ func (l lister[T]) begin(page aaa.Page, filter any) (*listing[T], error) {
 	return p, nil
 }
 
-// rest returns what follows FROM the table: one row more than the page has, which tells
-// whether there is another page.
-func (p *listing[T]) rest(c conditions) (rest string, args []any) {
-	c.terms, c.args = slices.Clone(c.terms), slices.Clone(c.args)
-	columns, order, than, direction := make([]string, len(p.keys)), make([]string, len(p.keys)), ">", ""
+// place returns the conditions with that of where the page begins, and how it is sorted.
+func (p *listing[T]) place(c conditions) (where conditions, order string) {
+	where.terms, where.args = slices.Clone(c.terms), slices.Clone(c.args)
+	columns, sorted, than, direction := make([]string, len(p.keys)), make([]string, len(p.keys)), ">", ""
 	if p.descending {
 		than, direction = "<", " DESC"
 	}
 	for i, key := range p.keys {
-		columns[i], order[i] = key.column, key.column+direction
+		columns[i], sorted[i] = key.column, key.column+direction
 	}
 	if p.after != nil {
 		left, right := columns[0], "$%d"
 		if len(columns) > 1 {
 			left, right = "("+strings.Join(columns, ", ")+")", "("+strings.Repeat("$%d, ", len(columns)-1)+"$%d)"
 		}
-		c.add(left+" "+than+" "+right, arguments(p.after)...)
+		where.add(left+" "+than+" "+right, arguments(p.after)...)
 	}
-	return c.where() + " ORDER BY " + strings.Join(order, ", ") + " LIMIT " + fmt.Sprint(p.limit+1), c.args
+	return where, strings.Join(sorted, ", ")
+}
+
+// rest returns what follows FROM the table: one row more than the page has, which tells
+// whether there is another page.
+func (p *listing[T]) rest(c conditions) (rest string, args []any) {
+	where, order := p.place(c)
+	return where.where() + " ORDER BY " + order + " LIMIT " + fmt.Sprint(p.limit+1), where.args
 }
 
 // page cuts off what does not belong to the page any more, and returns the cursor of the
@@ -164,23 +170,20 @@ func (c *conditions) prefix(column, prefix string) {
 	}
 }
 
-// readList is read for the queries of lists. A plan that is made once for all arguments
-// of a statement, as Postgres makes it in time, is the wrong one for those that are
-// rare.
-func (s *Store) readList(ctx context.Context, fn func(tx *sql.Tx) error) error {
-	return s.read(ctx, func(tx *sql.Tx) error {
-		if s.pool != nil {
-			if _, err := tx.ExecContext(ctx, "SET LOCAL plan_cache_mode = force_custom_plan"); err != nil {
-				return err
-			}
-		}
-		return fn(tx)
-	})
+// planned has Postgres make the plan of a list's query for its arguments. One that is
+// made once for all arguments, as Postgres does it in time for a statement that is
+// prepared, is the wrong one for those that are rare. A list without arguments, and a
+// place in it, is the same for all; to plan that takes longer than to read it.
+func (s *Store) planned(args []any) []any {
+	if s.pool == nil || len(args) == 0 {
+		return args
+	}
+	return append([]any{pgx.QueryExecModeCacheDescribe}, args...)
 }
 
 // eachListed is eachRow for the query of a list.
 func (s *Store) eachListed(ctx context.Context, query string, args, dest []any, fn func() error) error {
-	return s.readList(ctx, func(tx *sql.Tx) error { return eachRow(ctx, tx, query, args, dest, fn) })
+	return eachRow(ctx, s.reader, query, s.planned(args), dest, fn)
 }
 
 // count counts what the conditions select, no more than there is a point in.
@@ -206,9 +209,9 @@ func (s *Store) listFailed(what string, err error) error {
 }
 
 // listIDs reads the ids that a query selects.
-func listIDs(ctx context.Context, tx *sql.Tx, query string, args []any) (ids []uuid.UUID, err error) {
+func listIDs(ctx context.Context, q querier, query string, args []any) (ids []uuid.UUID, err error) {
 	var rowID uuid.UUID
-	err = eachRow(ctx, tx, query, args, []any{id{&rowID}}, func() error {
+	err = eachRow(ctx, q, query, args, []any{id{&rowID}}, func() error {
 		ids = append(ids, rowID)
 		return nil
 	})

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -41,12 +41,19 @@ func matchArguments(query string) []any {
 
 // within is a term for the keys that begin with the query, whose arguments follow n
 // others. Only the engine knows how it folds case.
-func (m userMatch) within(n int) string {
-	fold := ""
+func (m userMatch) within(n int) string { return m.between(n, "%s") }
+
+// searched is within for the place where it is looked. The arguments are hidden from
+// Postgres, which would have a plan for each: there is one way to read a page, by the
+// index of the keys, and to plan takes longer.
+func (m userMatch) searched(n int) string { return m.between(n, "(SELECT %s)") }
+
+func (m userMatch) between(n int, bound string) string {
+	argument := "CAST($%d AS text)"
 	if m.folded {
-		fold = "lower"
+		argument = "lower(" + argument + ")"
 	}
-	return fmt.Sprintf("%s >= %s(CAST($%d AS text)) AND %s < %s(CAST($%d AS text))", m.key, fold, n+1, m.key, fold, n+2)
+	return fmt.Sprintf(m.key+" >= "+fmt.Sprintf(bound, argument)+" AND "+m.key+" < "+fmt.Sprintf(bound, argument), n+1, n+2)
 }
 
 // matchUsers looks for the query in one place after the other. A user who was found
@@ -57,49 +64,55 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 		return nil, "", fmt.Errorf("%w: users that match a text come in the order of the match", aaa.ErrBadSort)
 	}
 	matches := matchesOf(filter)
-	place, after := 0, []string(nil)
+	begin := foundUser{place: -1} // nobody
 	if page.Cursor != "" {
 		keys, err := aaa.ParseCursor(page.Cursor, name, sort, filter)
 		if err != nil {
 			return nil, "", err
 		}
-		if len(keys) != 3 || uuid.Validate(keys[2]) != nil {
+		if len(keys) != 3 {
 			return nil, "", aaa.ErrBadCursor
 		}
-		if place, err = strconv.Atoi(keys[0]); err != nil || place < 0 || place >= len(matches) {
+		place, wrongPlace := strconv.Atoi(keys[0])
+		userID, wrongID := uuid.Parse(keys[2])
+		if wrongPlace != nil || wrongID != nil || place < 0 || place >= len(matches) {
 			return nil, "", aaa.ErrBadCursor
 		}
-		after = keys[1:]
+		begin = foundUser{place, keys[1], userID}
 	}
 	limit := page.PageLimit()
-	err = s.readList(ctx, func(tx *sql.Tx) error {
-		among, err := s.narrowed(ctx, tx, filter, sort)
-		if err != nil {
-			return err
+	err = s.amongUsers(ctx, filter, sort, func(q querier, among listedUsers) error {
+		var found []foundUser
+		if begin.place <= 0 {
+			if rows, err = s.matchNames(ctx, q, among, filter.Query, begin, limit+1); err != nil {
+				return err
+			}
+			for i := range rows {
+				found = append(found, foundUser{0, rows[i].Name, rows[i].ID})
+			}
 		}
-		var ids []uuid.UUID
-		var lastPlace int
-		var lastKey string
-		for ; place < len(matches) && len(ids) <= limit; place, after = place+1, nil {
-			query, args := matchQuery(among, filter.Query, place, after, limit+1-len(ids))
-			var key string
-			var userID uuid.UUID
-			err := eachRow(ctx, tx, query, args, []any{&key, id{&userID}}, func() error {
-				ids = append(ids, userID)
-				if len(ids) == limit {
-					lastPlace, lastKey = place, key
-				}
-				return nil
-			})
+		if len(found) <= limit && len(matches) > 1 {
+			more, err := s.matchProfiles(ctx, q, among, filter.Query, begin, limit+1-len(found))
 			if err != nil {
 				return err
 			}
+			found = append(found, more...)
 		}
-		if len(ids) > limit {
-			ids = ids[:limit]
-			next = aaa.FormatCursor(name, sort, filter, strconv.Itoa(lastPlace), lastKey, ids[limit-1].String())
+		if len(found) > limit {
+			last := found[limit-1]
+			next = aaa.FormatCursor(name, sort, filter, strconv.Itoa(last.place), last.key, last.id.String())
+			found = found[:limit]
 		}
-		rows, err = s.userRows(ctx, tx, ids)
+		if len(found) <= len(rows) {
+			rows = rows[:len(found)]
+			return nil
+		}
+		ids := make([]uuid.UUID, 0, len(found)-len(rows))
+		for _, f := range found[len(rows):] {
+			ids = append(ids, f.id)
+		}
+		more, err := s.userRows(ctx, q, ids)
+		rows = append(rows, more...)
 		return err
 	})
 	if err != nil {
@@ -108,21 +121,68 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 	return rows, next, nil
 }
 
-// matchQuery selects keys and ids of the users that one place finds and no place before
-// it.
-func matchQuery(among listedUsers, text string, place int, after []string, limit int) (query string, args []any) {
-	m, c, from := userMatches[place], among.conditions, among.from
-	n := len(c.args)
-	c.args = append(slices.Clone(c.args), matchArguments(text)...)
-	c.terms = append(slices.Clone(c.terms), m.within(n))
-	if place > 0 {
-		from = m.table + " JOIN " + among.from + " ON users.id = " + m.id
-		for _, before := range userMatches[:place] {
-			c.terms = append(c.terms, "NOT ("+before.within(n)+")")
+// foundUser is where a user was found.
+type foundUser struct {
+	place int
+	key   string
+	id    uuid.UUID
+}
+
+// matchNames reads users whose name begins with the text, from after begin on.
+func (s *Store) matchNames(ctx context.Context, q querier, among listedUsers, text string, begin foundUser, limit int) ([]aaa.UserRow, error) {
+	where := among.matching(userMatches[0].searched(len(among.args)), text)
+	if begin.place == 0 {
+		where.add("users.username > $%d", begin.key)
+	}
+	return among.page(ctx, s, q, where, "users.username", limit)
+}
+
+// matching are the conditions with another one, which has the arguments of a match.
+func (l *listedUsers) matching(term, text string) (c conditions) {
+	c.terms = append(slices.Clone(l.terms), term)
+	c.args = append(slices.Clone(l.args), matchArguments(text)...)
+	return c
+}
+
+// matchProfiles finds users by their personal data, from after begin on, whom their name
+// does not find.
+func (s *Store) matchProfiles(ctx context.Context, q querier, among listedUsers, text string, begin foundUser, limit int) (found []foundUser, err error) {
+	query, args := matchProfilesQuery(among, text, begin, limit)
+	if len(among.args) > 0 {
+		args = s.planned(args)
+	}
+	var f foundUser
+	err = eachRow(ctx, q, query, args, []any{&f.place, &f.key, id{&f.id}}, func() error {
+		found = append(found, f)
+		return nil
+	})
+	return found, err
+}
+
+// matchProfilesQuery looks into a place only if those before it did not fill the page:
+// whoever is found there may be many, and not be found again here.
+func matchProfilesQuery(among listedUsers, text string, begin foundUser, limit int) (query string, args []any) {
+	n := len(among.args)
+	args = among.matching("", text).args
+	var with, all, before []string
+	for place := max(begin.place, 1); place < len(userMatches); place++ {
+		m := userMatches[place]
+		c := conditions{terms: append(slices.Clone(among.terms), m.searched(n)), args: args}
+		for _, earlier := range userMatches[:place] {
+			c.terms = append(c.terms, "NOT ("+earlier.within(n)+")")
 		}
+		if before != nil {
+			c.terms = append(c.terms, strings.Join(before, " + ")+" < "+strconv.Itoa(limit))
+		}
+		if place == begin.place {
+			c.add("("+m.key+", "+m.id+") > ($%d, $%d)", begin.key, begin.id.String())
+			args = c.args
+		}
+		name := "found" + strconv.Itoa(place)
+		with = append(with, fmt.Sprintf("%s AS (SELECT %d AS place, %s AS key, %s AS id FROM %s JOIN %s ON users.id = %s%s ORDER BY %s, %s LIMIT %d)",
+			name, place, m.key, m.id, m.table, among.from, m.id, c.where(), m.key, m.id, limit))
+		all = append(all, "SELECT place, key, id FROM "+name)
+		before = append(before, "(SELECT count(*) FROM "+name+")")
 	}
-	if after != nil {
-		c.add("("+m.key+", "+m.id+") > ($%d, $%d)", after[0], after[1])
-	}
-	return fmt.Sprintf("SELECT %s, %s FROM %s%s ORDER BY %s, %s LIMIT %d", m.key, m.id, from, c.where(), m.key, m.id, limit), c.args
+	return "WITH " + strings.Join(with, ", ") + " " + strings.Join(all, " UNION ALL ") + " ORDER BY place, key, id LIMIT " + strconv.Itoa(limit), args
 }

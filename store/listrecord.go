@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -72,11 +71,7 @@ func (s *Store) ListSessionsPage(ctx context.Context, filter aaa.SessionFilter, 
 		c.terms = append(c.terms, "stopped_at IS NOT NULL")
 	}
 	rest, args := p.rest(c)
-	err = s.readList(ctx, func(tx *sql.Tx) error {
-		list, err = listSessions(ctx, tx, rest, args)
-		return err
-	})
-	if err != nil {
+	if list, err = listSessions(ctx, s.reader, rest, s.planned(args)); err != nil {
 		return nil, "", s.listFailed("sessions", err)
 	}
 	list, next = p.page(list)

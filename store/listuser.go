@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -135,44 +136,75 @@ const fewUsers = 2500
 // listedUsers is what a list of users is asked of: all, or few.
 type listedUsers struct {
 	from string // a table or query called users
+	few  bool   // it is a query
 	conditions
 }
 
 // userColumns are what a list asks of users.
-const userColumns = "users.id, users.username, users.status, users.credential_scheme, users.plan_id, users.batch_id, users.expires_at, users.created_at, users.updated_at"
+const userColumns = "users.id, users.username, users.status, users.credential_scheme, users.plan_id, users.batch_id, users.expires_at, users.simultaneous_use, users.created_at, users.updated_at"
 
-// narrowed is where the users of the filter are best asked for, for a page by sort. An
-// engine cannot know that a list by one column has the few users that another column
-// selects at its end, or not at all, and would read all of it. So it is asked first
-// whether there are few.
-func (s *Store) narrowed(ctx context.Context, tx *sql.Tx, f aaa.UserFilter, sort string) (l listedUsers, err error) {
-	l.from = "users"
+// amongUsers calls fn with where the users of the filter are best asked for, for a page by
+// sort. An engine cannot know that a list by one column has the few users that another
+// column selects at its end, or not at all, and would read all of it. So it is asked first
+// whether there are few, in the same state of the database.
+func (s *Store) amongUsers(ctx context.Context, f aaa.UserFilter, sort string, fn func(q querier, among listedUsers) error) error {
 	terms := userTerms(f)
-	for i, t := range terms {
-		if t.plain {
-			continue
-		}
-		var n int
-		if err := tx.QueryRowContext(ctx, t.count(), t.args...).Scan(&n); err != nil {
-			return l, err
-		}
-		if n <= fewUsers {
-			few := conditions{}
-			few.add(t.few(), t.args...)
-			// No engine looks into a query with a limit for something better.
-			l.from, l.args = "(SELECT "+userColumns+few.terms[0]+") AS users", few.args
-			terms = slices.Delete(slices.Clone(terms), i, i+1)
-			break
-		}
+	if !slices.ContainsFunc(terms, func(t userTerm) bool { return !t.plain }) {
+		return fn(s.reader, s.allUsers(terms, sort))
 	}
+	return s.read(ctx, func(tx *sql.Tx) error {
+		for i, t := range terms {
+			if t.plain {
+				continue
+			}
+			var n int
+			if err := tx.QueryRowContext(ctx, t.count(), s.planned(t.args)...).Scan(&n); err != nil {
+				return err
+			}
+			if n <= fewUsers {
+				return fn(tx, s.fewOf(t, slices.Delete(terms, i, i+1)))
+			}
+		}
+		return fn(tx, s.allUsers(terms, sort))
+	})
+}
+
+// allUsers are the users for whom the terms hold, of which none holds for few.
+func (s *Store) allUsers(terms []userTerm, sort string) listedUsers {
+	l := listedUsers{from: "users"}
 	for _, t := range terms {
 		column := t.column
-		if column != "" && t.sorts != sort && s.pool == nil && l.from == "users" {
+		if column != "" && t.sorts != sort && s.pool == nil {
 			column = "+" + column // SQLite: not by its index, there are many
 		}
 		l.add(column+t.term, t.args...)
 	}
-	return l, nil
+	return l
+}
+
+// fewOf are those of the few users of a term for whom the other terms hold as well.
+func (s *Store) fewOf(few userTerm, others []userTerm) listedUsers {
+	c := conditions{}
+	c.add(few.few(), few.args...)
+	// No engine looks into a query with a limit for something better.
+	l := listedUsers{from: "(SELECT " + userColumns + c.terms[0] + ") AS users", few: true, conditions: conditions{args: c.args}}
+	for _, t := range others {
+		l.add(t.column+t.term, t.args...)
+	}
+	return l
+}
+
+// page reads a page of the users. where is the page's conditions, order how it is sorted.
+func (l *listedUsers) page(ctx context.Context, s *Store, q querier, where conditions, order string, limit int) ([]aaa.UserRow, error) {
+	from, rest := l.from, where.where()+" ORDER BY "+order+" LIMIT "+strconv.Itoa(limit)
+	if l.few { // they are sorted before anything else is looked up
+		from, rest = "(SELECT * FROM "+from+rest+") AS users", " ORDER BY "+order
+	}
+	args := where.args
+	if len(l.args) > 0 {
+		args = s.planned(args)
+	}
+	return s.readUserRows(ctx, q, from, rest, args)
 }
 
 // few is the end of a query for the users for whom the term holds, of no more than show
@@ -207,17 +239,9 @@ func (s *Store) ListUsersPage(ctx context.Context, filter aaa.UserFilter, page a
 	if err != nil {
 		return nil, "", s.listFailed("users", err)
 	}
-	err = s.readList(ctx, func(tx *sql.Tx) error {
-		among, err := s.narrowed(ctx, tx, filter, strings.TrimPrefix(p.sort, "-"))
-		if err != nil {
-			return err
-		}
-		rest, args := p.rest(among.conditions)
-		ids, err := listIDs(ctx, tx, "SELECT users.id FROM "+among.from+rest, args)
-		if err != nil {
-			return err
-		}
-		rows, err = s.userRows(ctx, tx, ids)
+	err = s.amongUsers(ctx, filter, strings.TrimPrefix(p.sort, "-"), func(q querier, among listedUsers) error {
+		where, order := p.place(among.conditions)
+		rows, err = among.page(ctx, s, q, where, order, p.limit+1)
 		return err
 	})
 	if err != nil {
@@ -247,11 +271,7 @@ func (s *Store) CountUsers(ctx context.Context, filter aaa.UserFilter) (aaa.Coun
 
 // UserRowByID returns a user as a list has it, without a look at the secret.
 func (s *Store) UserRowByID(ctx context.Context, userID uuid.UUID) (*aaa.UserRow, error) {
-	var rows []aaa.UserRow
-	err := s.read(ctx, func(tx *sql.Tx) (err error) {
-		rows, err = s.userRows(ctx, tx, []uuid.UUID{userID})
-		return err
-	})
+	rows, err := s.readUserRows(ctx, s.reader, "users", " WHERE users.id = $1", []any{userID.String()})
 	if err == nil && len(rows) == 0 {
 		err = notFound("user", userID.String())
 	}
@@ -268,12 +288,8 @@ func (s *Store) UserRowsByName(ctx context.Context, names []string) (rows []aaa.
 		rows = nil
 		for chunk := range slices.Chunk(names, inListSize) {
 			var c conditions
-			c.in("username", chunk)
-			ids, err := listIDs(ctx, tx, "SELECT id FROM users"+c.where(), c.args)
-			if err != nil {
-				return err
-			}
-			found, err := s.userRows(ctx, tx, ids)
+			c.in("users.username", chunk)
+			found, err := s.readUserRows(ctx, tx, "users", c.where(), c.args)
 			if err != nil {
 				return err
 			}
@@ -285,72 +301,4 @@ func (s *Store) UserRowsByName(ctx context.Context, names []string) (rows []aaa.
 		return nil, fmt.Errorf("read users: %w", s.explain(err))
 	}
 	return rows, nil
-}
-
-// userRows reads users in the order of the ids; those that do not exist are missing.
-func (s *Store) userRows(ctx context.Context, tx *sql.Tx, ids []uuid.UUID) ([]aaa.UserRow, error) {
-	rows := make([]aaa.UserRow, 0, len(ids))
-	for chunk := range slices.Chunk(ids, inListSize) {
-		which, args := s.isOneOf(chunk)
-		read := userReader{users: make([]aaa.User, 0, len(chunk)), profiles: map[uuid.UUID]aaa.Profile{}, batches: map[uuid.UUID]uuid.UUID{}}
-		if err := read.all(ctx, s, tx, which, args); err != nil {
-			return nil, err
-		}
-		byID := make(map[uuid.UUID]*aaa.User, len(chunk))
-		for i := range read.users {
-			byID[read.users[i].ID] = &read.users[i]
-		}
-		for _, userID := range chunk {
-			if u := byID[userID]; u != nil {
-				rows = append(rows, aaa.UserRow{
-					ID: u.ID, Name: u.Name, Status: u.Status, Scheme: u.Credential.Scheme, PlanID: u.PlanID, Groups: u.Groups,
-					ExpiresAt: u.ExpiresAt, SimultaneousUse: u.SimultaneousUse, Items: u.Items, Profile: read.profiles[u.ID],
-					BatchID: read.batches[u.ID], CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
-				})
-			}
-		}
-	}
-	return rows, nil
-}
-
-// userReader reads users with what belongs to them, but not their secrets.
-type userReader struct {
-	users    []aaa.User
-	profiles map[uuid.UUID]aaa.Profile
-	batches  map[uuid.UUID]uuid.UUID
-}
-
-func (r *userReader) all(ctx context.Context, s *Store, tx *sql.Tx, which string, args []any) error {
-	var u aaa.User
-	var batchID uuid.UUID
-	fields := append(withoutSecrets(usersFields(s, &u)), field{"batch_id", nullID{&batchID}})
-	err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM users WHERE id "+which, args, targets(fields), func() error {
-		r.users = append(r.users, u)
-		if batchID != uuid.Nil {
-			r.batches[u.ID] = batchID
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err := completeUsers(ctx, tx, r.users, which, args); err != nil {
-		return err
-	}
-	var userID uuid.UUID
-	var p aaa.Profile
-	var updatedAt time.Time
-	fields = profileFields(&userID, &p, &updatedAt)
-	return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM user_profiles WHERE user_id "+which, args, targets(fields), func() error {
-		r.profiles[userID] = p
-		return nil
-	})
-}
-
-// withoutSecrets are the fields that anybody may see.
-func withoutSecrets(fields []field) []field {
-	return slices.DeleteFunc(fields, func(f field) bool {
-		_, is := f.column.(secret)
-		return is
-	})
 }

@@ -35,6 +35,14 @@ func targets(fields []field) []any {
 	return list
 }
 
+// withoutSecrets are the fields that anybody may see.
+func withoutSecrets(fields []field) []field {
+	return slices.DeleteFunc(fields, func(f field) bool {
+		_, is := f.column.(secret)
+		return is
+	})
+}
+
 // placeholders returns "$first, $first+1, …", n of them.
 func placeholders(first, n int) string {
 	var b strings.Builder

@@ -137,24 +137,3 @@ func testFieldErrors(t *testing.T, database Database) {
 	err := s.UpdateUser(ctx, "bob", func(u *aaa.User) error { u.PlanID = uuid.New(); return nil })
 	assert.Equal(t, []string{"plan_id"}, fields(err))
 }
-
-// testNames reads the names of what ids stand for.
-func testNames(t *testing.T, database Database) {
-	s, ctx := Open(t, database), t.Context()
-	var plans, groups []uuid.UUID
-	for _, name := range []string{"gold", "silver", "bronze"} {
-		plan, group := &aaa.Plan{Name: name}, &aaa.Group{Name: "of " + name}
-		require.NoError(t, s.CreatePlan(ctx, plan))
-		require.NoError(t, s.CreateGroup(ctx, group))
-		plans, groups = append(plans, plan.ID), append(groups, group.ID)
-	}
-	names, err := s.PlanNames(ctx, []uuid.UUID{plans[2], uuid.New(), plans[0]})
-	require.NoError(t, err)
-	assert.Equal(t, map[uuid.UUID]string{plans[0]: "gold", plans[2]: "bronze"}, names)
-	names, err = s.GroupNames(ctx, groups[:1])
-	require.NoError(t, err)
-	assert.Equal(t, map[uuid.UUID]string{groups[0]: "of gold"}, names)
-	names, err = s.PlanNames(ctx, nil)
-	require.NoError(t, err)
-	assert.Empty(t, names)
-}

@@ -35,7 +35,6 @@ func Run(t *testing.T, database Database) {
 		"PolicyOf":       testPolicyOf,
 		"Profiles":       testProfiles,
 		"ByID":           testByID,
-		"Names":          testNames,
 		"UserPages":      testUserPages,
 		"UserPagesGrow":  testUserPagesGrow,
 		"BadPages":       testBadPages,

@@ -74,8 +74,15 @@ func fillListed(t *testing.T, database Database) *listedUsers {
 			records = append(records, record)
 			l.online[u.Name] = true
 		}
-		l.rows = append(l.rows, aaa.UserRow{ID: u.ID, Name: u.Name, Status: u.Status, Scheme: u.Credential.Scheme, PlanID: u.PlanID, Groups: u.Groups,
-			ExpiresAt: u.ExpiresAt, Items: u.Items, Profile: *p, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt})
+		row := aaa.UserRow{ID: u.ID, Name: u.Name, Status: u.Status, Scheme: u.Credential.Scheme, PlanID: u.PlanID, Groups: u.Groups,
+			ExpiresAt: u.ExpiresAt, Items: u.Items, Profile: *p, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
+		if u.PlanID != uuid.Nil {
+			row.Plan = fmt.Sprint("plan", n%2)
+		}
+		if u.Groups != nil {
+			row.GroupNames = []string{fmt.Sprint("group", n%2)}
+		}
+		l.rows = append(l.rows, row)
 	}
 	sink, err := l.s.NewSink()
 	require.NoError(t, err)
