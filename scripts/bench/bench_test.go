@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -292,10 +295,42 @@ func TestReportOfDisturbances(t *testing.T) {
 	}
 	b := &bench{options: &options{sockets: 8}, peak: 100, disturbed: []*contestant{calm, flooded},
 		under: []map[string]*result{round(time.Millisecond, 3*time.Millisecond), round(2*time.Millisecond, 2*time.Millisecond), round(time.Millisecond, 4*time.Millisecond)}}
+	b.alone = []reads{{PerSecond: 3000, Done: 10, APICPU: 2 * time.Millisecond, PostgresCPU: time.Millisecond}}
 	var text strings.Builder
 	b.printDisturbed(func(format string, args ...any) { fmt.Fprintf(&text, format+"\n", args...) })
 	assert.Contains(t, text.String(), "| calm | 1.00 (1.00 to 2.00) | 10.00 (10.00 to 20.00) |  |  |")
 	assert.Contains(t, text.String(), "| 3.00 (1.00 to 4.00) | 2.00 (2.00 to 2.00) | 0 | 0 % | 0.0 (0.0 to 0.0) % | 0 (0 to 0) % | 300 (300 to 300) a second, answered 100 (100 to 100) |")
+	assert.Contains(t, text.String(), "3000 reads a second; CPU a read: the API 200 µs, Postgres 100 µs")
+}
+
+func TestReader(t *testing.T) {
+	long := strings.Repeat(" ", 10_000)
+	served := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "Bearer secret", r.Header.Get("Authorization"))
+		switch r.URL.Path {
+		case "/api/users":
+			fmt.Fprintf(w, `{"items":[{"id":"7","username":"%s"}]}`, r.URL.Query().Get("q"))
+		case "/api/users/7":
+			fmt.Fprint(w, `{"id":"7"}`, long) // in chunks
+		default:
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer served.Close()
+	target, err := url.Parse(served.URL + "/api")
+	require.NoError(t, err)
+	r := &reader{target: target, token: "secret", users: 10}
+	require.NoError(t, r.findIDs())
+	c, err := r.connect()
+	require.NoError(t, err)
+	defer c.conn.Close()
+	for n := range 3 {
+		require.NoError(t, c.read(n))
+	}
+	require.Len(t, c.body, len(`{"id":"7"}`)+len(long))
+	require.ErrorContains(t, c.read(3), "status 503")
+	require.NoError(t, c.read(4), "the connection goes on")
+	require.ErrorContains(t, c.getWith("/users/7", `"id":"8"`), "the answer is without")
 }
 
 func TestGeneratorWithoutServer(t *testing.T) {

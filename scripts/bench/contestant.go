@@ -141,6 +141,7 @@ type bench struct {
 	halves    []map[string]*result // the same, at half that rate
 	peak      float64              // that of the disturbed, undisturbed
 	under     []map[string]*result // a disturbance, at half of it
+	alone     []reads              // of an admin API, while nothing else happens
 }
 
 // needs reports whether a server is part of this run.

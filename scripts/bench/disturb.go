@@ -97,10 +97,20 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 			}
 			results[c.name] = r
 			server, generator := r.busy()
-			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, others %.1f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v; %.0f reads a second, p99 %v, %d failed",
+			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, others %.1f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v; %.0f reads a second, p99 %v, %d failed %s",
 				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator, 100*r.others(), r.effect.delayed.Round(time.Millisecond),
 				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond),
-				r.effect.reads.PerSecond, r.effect.reads.P99, r.effect.reads.Failed)
+				r.effect.reads.PerSecond, r.effect.reads.P99, r.effect.reads.Failed, r.effect.reads.Failure)
+		}
+		if results["disturbed-reads"] != nil {
+			s := b.servers[disturbedServer]
+			alone, err := b.readAlone(ctx, s)
+			if err != nil {
+				return fmt.Errorf("reads alone: %w", err)
+			}
+			say("round %d, reads alone: %.0f a second, CPU a read: API %.0f µs, Postgres %.0f µs, reader %.0f µs; p99 %v, %d failed %s", round+1, alone.PerSecond,
+				alone.perRead(alone.APICPU), alone.perRead(alone.PostgresCPU), alone.perRead(alone.OwnCPU), alone.P99, alone.Failed, alone.Failure)
+			b.alone = append(b.alone, alone)
 		}
 		b.under = append(b.under, results)
 	}
@@ -336,6 +346,17 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s %% | %s %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, spread("%.1f", over(func(r *result) float64 { return 100 * r.others() })), spread("%.0f", over((*result).waited)), what)
 	}
 	p("")
+	if len(b.alone) > 0 {
+		over := func(figure func(reads) float64) string {
+			var values []float64
+			for _, r := range b.alone {
+				values = append(values, figure(r))
+			}
+			return spread("%.0f", values)
+		}
+		p("The admin API and Postgres on one core, and radiusd with nothing to do: %s reads a second; CPU a read: the API %s µs, Postgres %s µs.\n",
+			over(func(r reads) float64 { return r.PerSecond }), over(func(r reads) float64 { return r.perRead(r.APICPU) }), over(func(r reads) float64 { return r.perRead(r.PostgresCPU) }))
+	}
 }
 
 // underAll collects a figure over all that was disturbed.

@@ -34,44 +34,50 @@ const (
 	readerPassword = "four tall ships off a windy cape"
 )
 
+// adminAPI is one that runs.
+type adminAPI struct {
+	base    string // URL
+	token   string
+	process *testbed.Process
+}
+
 // startAdminAPI starts an admin API on the database of a server, on the load generator's
-// core, and returns its address and a token for it.
-func (b *bench) startAdminAPI(ctx context.Context, s *server) (base, token string, stop func() error, err error) {
+// core.
+func (b *bench) startAdminAPI(ctx context.Context, s *server) (*adminAPI, error) {
 	port, err := testbed.FreePort()
 	if err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
 	program := filepath.Join(filepath.Dir(b.radiusd), "adminapi")
 	config := filepath.Join(s.folder, "adminapi.yaml")
 	settings := fmt.Sprintf("data_dir: %s\nmaster_key_file: %s\nstore: {url: %q}\nadmin: {listen: \"127.0.0.1:%d\"}\n",
 		filepath.Join(s.folder, "admin"), filepath.Join(s.folder, "data", "master.key"), b.postgres.URL(s.database), port)
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
 	added, err := testbed.Run(program, "--config", config, "operator", "list", "-o", "json")
 	if err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
 	if !strings.Contains(string(added), `"`+readerName+`"`) {
 		if _, err := testbed.Run(program, "--config", config, "operator", "add", readerName, "--role", "owner", "--password", readerPassword); err != nil {
-			return "", "", nil, err
+			return nil, err
 		}
 	}
 	args := append(front(b.places.generator), program, "--config", config, "serve")
 	process, err := b.bed.Start("adminapi", syscall.SIGTERM, exec.Command(args[0], args[1:]...))
 	if err != nil {
-		return "", "", nil, err
+		return nil, err
 	}
-	stop = func() error { return b.bed.Stop(process) }
-	base = fmt.Sprintf("http://127.0.0.1:%d/api/v1", port)
+	api := &adminAPI{base: fmt.Sprintf("http://127.0.0.1:%d/api/v1", port), process: process}
 	err = process.Await(func() (err error) {
-		token, err = signIn(ctx, base)
+		api.token, err = signIn(ctx, api.base)
 		return err
 	})
 	if err != nil {
-		return "", "", nil, errors.Join(err, stop())
+		return nil, errors.Join(err, b.bed.Stop(process))
 	}
-	return base, token, stop, nil
+	return api, nil
 }
 
 // signIn returns an access token.
@@ -101,33 +107,69 @@ func signIn(ctx context.Context, base string) (string, error) {
 
 // readBeside has an admin API beside the server read while the load counts.
 func (b *bench) readBeside(ctx context.Context, s *server, st *stage) (e effect, err error) {
-	base, token, stop, err := b.startAdminAPI(ctx, s)
+	api, err := b.startAdminAPI(ctx, s)
 	if err != nil {
 		return e, err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, b.bed.Stop(api.process)) }()
+	st.await(s.process.PID())
+	e.reads, err = b.read(ctx, s, api, b.places.generator, readRate)
+	return e, err
+}
+
+// readAlone has an admin API read as fast as it answers, of a server that has nothing to
+// do and leaves its core to who reads.
+func (b *bench) readAlone(ctx context.Context, s *server) (r reads, err error) {
+	api, err := b.startAdminAPI(ctx, s)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, b.bed.Stop(api.process)) }()
+	return b.read(ctx, s, api, b.places.server, 0)
+}
+
+// read has another process, in its place, read for as long as a load counts.
+func (b *bench) read(ctx context.Context, s *server, api *adminAPI, place string, rate int) (r reads, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return e, err
+		return r, err
 	}
-	args := append(front(b.places.generator), self, "read", "-base", base, "-users", strconv.Itoa(s.users),
-		"-rate", strconv.Itoa(readRate), "-duration", b.duration.String())
+	args := append(front(place), self, "read", "-base", api.base, "-users", strconv.Itoa(s.users),
+		"-rate", strconv.Itoa(rate), "-duration", b.duration.String())
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
-	cmd.Stdin = strings.NewReader(token)
-	st.await(s.process.PID())
+	cmd.Stdin = strings.NewReader(api.token)
+	apiCPU, err := cpuOf(api.process.PID())
+	if err != nil {
+		return r, err
+	}
+	postgresCPU := b.postgresCPU()
 	out, err := cmd.Output()
 	if err != nil {
-		return e, fmt.Errorf("read: %w", err)
+		return r, fmt.Errorf("read: %w", err)
 	}
-	return e, json.Unmarshal(out, &e.reads)
+	if err := json.Unmarshal(out, &r); err != nil {
+		return r, err
+	}
+	ended, err := cpuOf(api.process.PID())
+	r.APICPU, r.PostgresCPU = ended-apiCPU, b.postgresCPU()-postgresCPU
+	return r, err
 }
 
 // reads are what became of reads.
 type reads struct {
 	PerSecond float64
 	P50, P99  time.Duration // from when a read was due
+	Done      int
 	Failed    int
+	Failure   string `json:",omitempty"` // one of those
+	// APICPU, PostgresCPU and OwnCPU are the time of all reads.
+	APICPU, PostgresCPU, OwnCPU time.Duration
+}
+
+// perRead is a time of all reads, for one of them, in microseconds.
+func (r reads) perRead(all time.Duration) float64 {
+	return float64(all.Microseconds()) / float64(max(r.Done, 1))
 }
 
 // runRead is the command that reads: lists of ten users by the beginning of their name,
@@ -149,10 +191,12 @@ func runRead(ctx context.Context, args []string, input io.Reader, w io.Writer) e
 	if err != nil {
 		return err
 	}
-	r := &reader{base: base, token: strings.TrimSpace(string(token)), users: users,
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients, DisableCompression: true}}}
-	defer r.client.CloseIdleConnections()
-	if err := r.findIDs(ctx); err != nil {
+	target, err := url.Parse(base)
+	if err != nil {
+		return err
+	}
+	r := &reader{target: target, token: strings.TrimSpace(string(token)), users: users}
+	if err := r.findIDs(); err != nil {
 		return err
 	}
 	var mu sync.Mutex
@@ -161,8 +205,13 @@ func runRead(ctx context.Context, args []string, input io.Reader, w io.Writer) e
 	var wait sync.WaitGroup
 	start := time.Now()
 	for c := range clients {
+		client, err := r.connect()
+		if err != nil {
+			return err
+		}
+		defer client.conn.Close()
 		wait.Go(func() {
-			for n := c; ; n += clients {
+			for n := c; ctx.Err() == nil; n += clients {
 				due := time.Since(start)
 				if rate > 0 {
 					due = time.Duration(float64(n) / float64(rate) * float64(time.Second))
@@ -173,90 +222,26 @@ func runRead(ctx context.Context, args []string, input io.Reader, w io.Writer) e
 				if early := due - time.Since(start); early > 0 {
 					time.Sleep(early)
 				}
-				err := r.read(ctx, n)
+				err := client.read(n)
 				mu.Lock()
 				latency.add(int64(time.Since(start) - due))
-				result.PerSecond++
+				result.Done++
 				if err != nil {
 					result.Failed++
+					result.Failure = err.Error()
 				}
 				mu.Unlock()
+				if err != nil { // what is left of the answer is not the next one
+					return
+				}
 			}
 		})
 	}
 	wait.Wait()
-	result.PerSecond /= time.Since(start).Seconds()
+	result.PerSecond = float64(result.Done) / time.Since(start).Seconds()
 	result.P50, result.P99 = latency.quantile(0.5), latency.quantile(0.99)
+	if result.OwnCPU, err = cpuOf(os.Getpid()); err != nil {
+		return err
+	}
 	return json.NewEncoder(w).Encode(result)
-}
-
-// reader reads the API as an operator's console does.
-type reader struct {
-	base, token string
-	users       int
-	ids         []string
-	client      *http.Client
-}
-
-// findIDs learns the ids of some users.
-func (r *reader) findIDs(ctx context.Context) error {
-	var list struct {
-		Items []struct{ ID string }
-	}
-	if err := r.get(ctx, "/users?limit=1000", &list); err != nil {
-		return err
-	}
-	for _, user := range list.Items {
-		r.ids = append(r.ids, user.ID)
-	}
-	if len(r.ids) == 0 {
-		return errors.New("there are no users")
-	}
-	return nil
-}
-
-func (r *reader) read(ctx context.Context, n int) error {
-	var body struct {
-		ID    string
-		Items []struct{ ID string }
-	}
-	switch n % 4 {
-	case 0, 1:
-		name := userName(1 + n*7919%r.users)
-		if err := r.get(ctx, "/users?limit=10&q="+url.QueryEscape(string(name)), &body); err != nil {
-			return err
-		}
-		if len(body.Items) == 0 {
-			return errors.New("a user is not found")
-		}
-	case 2:
-		id := r.ids[n*31%len(r.ids)]
-		if err := r.get(ctx, "/users/"+id, &body); err != nil {
-			return err
-		}
-		if body.ID != id {
-			return errors.New("it is another user")
-		}
-	default:
-		return r.get(ctx, "/sessions?online=true&limit=10", &body)
-	}
-	return nil
-}
-
-func (r *reader) get(ctx context.Context, path string, body any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+path, nil)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Authorization", "Bearer "+r.token)
-	response, err := r.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		_, _ = io.Copy(io.Discard, response.Body)
-		return fmt.Errorf("%s: %s", path, response.Status)
-	}
-	return json.NewDecoder(response.Body).Decode(body)
 }
