@@ -229,10 +229,6 @@ func (tx *writeTx) emitSubscription(kind string, x *billing.Subscription) error 
 // a run does, beside the subscriptions' states: charges, and invoices if it has some. Of o
 // it sets RunID and Now. It fails with ErrNotFound if there is no such user.
 func (s *Store) BillAccount(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
-	if o.Location == nil {
-		o.Location = s.location
-	}
-	o.RunID = uuid.Nil
 	err := s.write(ctx, func(tx *writeTx) error {
 		if err := tx.claimKey(ctx, userID); err != nil {
 			return err
@@ -240,45 +236,52 @@ func (s *Store) BillAccount(ctx context.Context, userID uuid.UUID, o billing.Run
 		if err := tx.userExists(ctx, userID); err != nil {
 			return err
 		}
-		o.Now = s.timestamp()
-		accounts, err := tx.readAccounts(ctx, []uuid.UUID{userID}, o)
-		if err != nil {
-			return err
-		}
-		account := accounts[0]
-		bill, err := compute(account, o)
-		if err != nil {
-			return err
-		}
-		if err := checkBill(account, bill); err != nil {
-			return err
-		}
-		var run billing.Run
-		b := billWriter{tx: tx, o: o, run: &run}
-		b.add(account, bill)
-		b.changed = nil // the audit log's events tell of them
-		if err := b.write(ctx); err != nil {
-			return err
-		}
-		for i := range bill.Subscriptions {
-			x := &bill.Subscriptions[i]
-			n := slices.IndexFunc(account.Subscriptions, func(old billing.Subscription) bool { return old.ID == x.ID })
-			if n < 0 {
-				return fmt.Errorf("subscription %s is not the account's", x.ID)
-			}
-			before, err := factsOf(subscriptionFields(&account.Subscriptions[n]))
-			if err != nil {
-				return err
-			}
-			event := "subscription.changed"
-			if x.State == billing.SubscriptionEnded {
-				event = "subscription.ended"
-			}
-			if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(&x.Rate), before, subscriptionFields(x), event); err != nil {
-				return err
-			}
-		}
-		return nil
+		return tx.billAccount(ctx, userID, o, compute)
 	})
 	return s.failed("bill user "+userID.String(), err)
+}
+
+func (tx *writeTx) billAccount(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
+	if o.Location == nil {
+		o.Location = tx.store.location
+	}
+	o.RunID, o.Now = uuid.Nil, tx.store.timestamp()
+	accounts, err := tx.readAccounts(ctx, []uuid.UUID{userID}, o)
+	if err != nil {
+		return err
+	}
+	account := accounts[0]
+	bill, err := compute(account, o)
+	if err != nil {
+		return err
+	}
+	if err := checkBill(account, bill); err != nil {
+		return err
+	}
+	var run billing.Run
+	b := billWriter{tx: tx, o: o, run: &run}
+	b.add(account, bill)
+	b.changed = nil // the audit log's events tell of them
+	if err := b.write(ctx); err != nil {
+		return err
+	}
+	for i := range bill.Subscriptions {
+		x := &bill.Subscriptions[i]
+		n := slices.IndexFunc(account.Subscriptions, func(old billing.Subscription) bool { return old.ID == x.ID })
+		if n < 0 {
+			return fmt.Errorf("subscription %s is not the account's", x.ID)
+		}
+		before, err := factsOf(subscriptionFields(&account.Subscriptions[n]))
+		if err != nil {
+			return err
+		}
+		event := "subscription.changed"
+		if x.State == billing.SubscriptionEnded {
+			event = "subscription.ended"
+		}
+		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(&x.Rate), before, subscriptionFields(x), event); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -70,4 +70,3 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 	}
 	return s.InvoiceByID(ctx, made)
 }
-

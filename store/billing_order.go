@@ -1,0 +1,275 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+	"radiusd/operator"
+)
+
+func orderFields(o *billing.Order) []field {
+	return []field{
+		{"id", id{&o.ID}},
+		{"user_id", id{&o.UserID}},
+		{"kind", term(&o.Kind)},
+		{"state", term(&o.State)},
+		{"currency", term(&o.Currency)},
+		{"amount", money(&o.Amount)},
+		{"details", structured[billing.OrderDetails]{&o.Details}},
+		{"subscription_id", nullID{&o.SubscriptionID}},
+		{"payment_id", nullID{&o.PaymentID}},
+		{"created_at", moment{&o.CreatedAt}},
+		{"updated_at", moment{&o.UpdatedAt}},
+	}
+}
+
+func listedOrder(o *billing.Order) []field {
+	return append(orderFields(o), field{usernameOf("orders"), text{&o.Username}})
+}
+
+var orderLists = lister[billing.Order]{
+	name: "orders", sorts: billing.OrderSorts(),
+	keys: map[string]sortKey[billing.Order]{"created_at": timeKey("created_at", func(o *billing.Order) time.Time { return o.CreatedAt })},
+	id:   idKey("id", func(o *billing.Order) uuid.UUID { return o.ID }),
+}
+
+func orderConditions(f billing.OrderFilter) (c conditions) {
+	if f.UserID != uuid.Nil {
+		c.add("user_id = $%d", f.UserID.String())
+	}
+	if f.State != "" {
+		c.add("state = $%d", term(&f.State))
+	}
+	if f.Kind != "" {
+		c.add("kind = $%d", term(&f.Kind))
+	}
+	return c
+}
+
+// CreateOrder writes what a user has asked for. One that costs nothing is completed in
+// the same transaction. It sets the ID if that is zero, State, History and the times. o
+// is as for PayOrder.
+func (s *Store) CreateOrder(ctx context.Context, order *billing.Order, o billing.RunOptions) error {
+	x := *order
+	err := s.write(ctx, func(tx *writeTx) error {
+		x = *order
+		if x.ID == uuid.Nil {
+			x.ID = uuid.Must(uuid.NewV7())
+		}
+		x.State, x.History, x.PaymentID = billing.OrderOpen, nil, uuid.Nil
+		x.CreatedAt = s.timestamp()
+		x.UpdatedAt = x.CreatedAt
+		if err := checkOrder(&x); err != nil {
+			return err
+		}
+		if err := tx.claimKey(ctx, x.ID); err != nil {
+			return err
+		}
+		if err := tx.userExists(ctx, x.UserID); err != nil {
+			return err
+		}
+		if err := insert(ctx, tx.Tx, "orders", orderFields(&x)); err != nil {
+			return err
+		}
+		if err := tx.recordFields(ctx, "orders.create", "order", x.ID, string(x.Kind), nil, orderFields(&x), "order.created"); err != nil {
+			return err
+		}
+		if err := tx.enterOrder(ctx, &x, billing.OrderOpen, ""); err != nil {
+			return err
+		}
+		if x.Amount > 0 {
+			return nil
+		}
+		return tx.completeOrder(ctx, &x, o)
+	})
+	if err != nil {
+		return s.failed("create order", err)
+	}
+	made, err := s.OrderByID(ctx, x.ID)
+	if err == nil {
+		*order = *made
+	}
+	return err
+}
+
+func checkOrder(x *billing.Order) error {
+	if _, err := billing.ParseCurrency(string(x.Currency)); err != nil {
+		return &billing.FieldError{Field: "currency", Message: err.Error()}
+	}
+	switch {
+	case x.Amount < 0, x.Kind == billing.OrderTopUp && x.Amount == 0:
+		return &billing.FieldError{Field: "amount", Message: "an order is of no negative amount, and credit of more than nothing"}
+	case x.Kind == billing.OrderPlan && x.Details.RateID == uuid.Nil:
+		return &billing.FieldError{Field: "rate_id", Message: "an order of a plan needs the rate that is subscribed to"}
+	case x.Kind == billing.OrderChange && (x.Details.RateID == uuid.Nil || x.Details.SubscriptionID == uuid.Nil):
+		return &billing.FieldError{Field: "subscription_id", Message: "an order of a change needs the subscription and the rate that it changes to"}
+	case x.Kind != billing.OrderPlan && x.Kind != billing.OrderChange && x.Kind != billing.OrderTopUp && x.Kind != billing.OrderVoucher:
+		return &billing.FieldError{Field: "kind", Message: fmt.Sprintf("%q is no kind of order: want plan, change, top_up or voucher", x.Kind)}
+	}
+	return nil
+}
+
+// enterOrder gives an order a state, and notes it in its history.
+func (tx *writeTx) enterOrder(ctx context.Context, x *billing.Order, state billing.OrderState, note string) error {
+	var entry int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) + 1 FROM order_history WHERE order_id = $1", x.ID.String()).Scan(&entry); err != nil {
+		return err
+	}
+	x.State, x.UpdatedAt = state, tx.store.timestampAfter(x.UpdatedAt)
+	e := billing.OrderEntry{At: x.UpdatedAt, State: state, Actor: operator.ActorOf(ctx).Name, Note: note}
+	if err := insert(ctx, tx.Tx, "order_history", append([]field{{"order_id", id{&x.ID}}, {"entry", whole[int]{&entry}}}, entryFields(&e)...)); err != nil {
+		return err
+	}
+	return update(ctx, tx.Tx, "orders", orderFields(x))
+}
+
+func entryFields(e *billing.OrderEntry) []field {
+	return []field{{"at", moment{&e.At}}, {"state", term(&e.State)}, {"actor", text{&e.Actor}}, {"note", text{&e.Note}}}
+}
+
+// completeOrder does what was ordered. Credit needs no more than the payment.
+func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billing.RunOptions) error {
+	start := x.Details.Start
+	if start.IsZero() {
+		start = o.AsOf
+	}
+	switch x.Kind {
+	case billing.OrderPlan:
+		rate, err := findRate(ctx, tx, x.Details.RateID, "")
+		if err != nil {
+			return err
+		}
+		if start.IsZero() {
+			return &billing.FieldError{Field: "start", Message: "a subscription needs a first day"}
+		}
+		subscription := billing.NewSubscription(uuid.Must(uuid.NewV7()), x.UserID, *rate, start, tx.store.timestamp())
+		if err := tx.insertSubscription(ctx, &subscription); err != nil {
+			return err
+		}
+		x.SubscriptionID = subscription.ID
+	case billing.OrderChange:
+		rate, err := findRate(ctx, tx, x.Details.RateID, "")
+		if err != nil {
+			return err
+		}
+		x.SubscriptionID = x.Details.SubscriptionID
+		err = tx.billAccount(ctx, x.UserID, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+			on := start
+			for i := range a.Subscriptions {
+				if sub := &a.Subscriptions[i]; sub.ID == x.Details.SubscriptionID && x.Details.AtPeriodEnd {
+					on = sub.PeriodEnd(o.AsOf)
+				}
+			}
+			return billing.Change(a, x.Details.SubscriptionID, *rate, on, o)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := tx.enterOrder(ctx, x, billing.OrderCompleted, ""); err != nil {
+		return err
+	}
+	return tx.recordFields(ctx, "orders.complete", "order", x.ID, string(x.Kind), nil, nil, "order.completed")
+}
+
+// PayOrder books the payment of an open order and does what was ordered, in one
+// transaction: the money is the user's credit, from which open invoices and what was
+// ordered are paid. The payment must be of the order's amount and currency, and is as for
+// RecordPayment; UserID is set. o has the day and the rules that a change of a
+// subscription is charged by. One that was paid by the same payment before is returned as
+// it is.
+func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions) (*billing.Order, error) {
+	err := s.write(ctx, func(tx *writeTx) error {
+		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+		if err != nil {
+			return err
+		}
+		p := *payment
+		p.UserID = x.UserID
+		if p.Amount != x.Amount || p.Currency != x.Currency {
+			return &billing.FieldError{Field: "amount", Message: "the order is of " + amountOf(x.Currency, x.Amount) + ", the payment of " + amountOf(p.Currency, p.Amount)}
+		}
+		if err := checkPayment(&p); err != nil {
+			return err
+		}
+		row, booked, err := tx.recordPayment(ctx, &p)
+		if err != nil {
+			return err
+		}
+		if !booked && x.PaymentID == row.ID {
+			return nil
+		}
+		if x.State != billing.OrderOpen || !booked {
+			return fmt.Errorf("order %s: %w: it is %s, or the payment is of something else", orderID, ErrInUse, x.State)
+		}
+		x.PaymentID = row.ID
+		if err := tx.enterOrder(ctx, x, billing.OrderPaid, ""); err != nil {
+			return err
+		}
+		return tx.completeOrder(ctx, x, o)
+	})
+	if err != nil {
+		return nil, s.failed("pay order "+orderID.String(), err)
+	}
+	return s.OrderByID(ctx, orderID)
+}
+
+// CancelOrder gives up an open order.
+func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string) error {
+	err := s.write(ctx, func(tx *writeTx) error {
+		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+		if err != nil || x.State == billing.OrderCancelled {
+			return err
+		}
+		if x.State != billing.OrderOpen {
+			return fmt.Errorf("order %s: %w: it is %s", orderID, ErrInUse, x.State)
+		}
+		if err := tx.enterOrder(ctx, x, billing.OrderCancelled, note); err != nil {
+			return err
+		}
+		return tx.recordFields(ctx, "orders.cancel", "order", x.ID, string(x.Kind), nil, nil, "order.cancelled")
+	})
+	return s.failed("cancel order "+orderID.String(), err)
+}
+
+func findOrder(ctx context.Context, q querier, orderID uuid.UUID, lock string) (*billing.Order, error) {
+	var x billing.Order
+	fields := listedOrder(&x)
+	err := q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM orders WHERE id = $1"+lock, orderID.String()).Scan(targets(fields)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("order", orderID.String())
+	}
+	return &x, err
+}
+
+// OrderByID returns an order with its history. It fails with ErrNotFound.
+func (s *Store) OrderByID(ctx context.Context, orderID uuid.UUID) (x *billing.Order, err error) {
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		if x, err = findOrder(ctx, tx, orderID, ""); err != nil {
+			return err
+		}
+		var e billing.OrderEntry
+		fields := entryFields(&e)
+		return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM order_history WHERE order_id = $1 ORDER BY entry", []any{orderID.String()}, targets(fields), func() error {
+			x.History = append(x.History, e)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, s.failed("read order "+orderID.String(), err)
+	}
+	return x, nil
+}
+
+// ListOrdersPage returns a page of orders without their history, and the cursor of the
+// next page; empty: there is none. It fails with aaa.ErrBadCursor and aaa.ErrBadSort.
+func (s *Store) ListOrdersPage(ctx context.Context, filter billing.OrderFilter, page aaa.Page) ([]billing.Order, string, error) {
+	return listRows(ctx, s, orderLists, "orders", listedOrder, orderConditions(filter), filter, page)
+}
