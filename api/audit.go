@@ -17,6 +17,8 @@ type AuditStore interface {
 	ListAudit(ctx context.Context, filter operator.AuditFilter) ([]operator.AuditEntry, error)
 	// VerifyAudit fails with *operator.AuditError if the log was tampered with.
 	VerifyAudit(ctx context.Context, expect operator.AuditMark, progress func(done, of uint64)) (operator.AuditReport, error)
+	// AppendAudit adds an entry, and an event if a kind is given.
+	AppendAudit(ctx context.Context, e operator.AuditEntry, eventKind string) error
 	EventsAfter(ctx context.Context, position uint64, limit int) ([]operator.Event, error)
 }
 

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -11,12 +12,14 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/ingest"
+	"radiusd/jobs"
 	"radiusd/operator"
 )
 
 // fixture is one thing of each kind, for operations to work on.
 type fixture struct {
 	user, plan, group, nas, session, action, actionBatch, operator, signIn, role, apiToken, webhook uuid.UUID
+	job                                                                                             int64
 }
 
 func newFixture(t *testing.T, w *world) *fixture {
@@ -68,7 +71,13 @@ func newFixture(t *testing.T, w *world) *fixture {
 	webhook := &operator.Webhook{Name: "fixture", URL: "https://192.0.2.1/hook", Secret: operator.NewWebhookSecret(), Enabled: true}
 	require.NoError(t, w.store.CreateWebhook(ctx, webhook))
 
+	letters, err := jobs.Register[letter](newJobs(t, w, 0), nil, jobs.Policy{})
+	require.NoError(t, err)
+	job, _, err := letters.InsertAt(ctx, letter{To: "fixture"}, time.Now().Add(time.Hour))
+	require.NoError(t, err)
+
 	return &fixture{
+		job:  job,
 		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
 		operator: o.ID, signIn: signedIn.Tokens.SessionID, role: role.ID, apiToken: token.ID, webhook: webhook.ID,
 	}
@@ -82,6 +91,8 @@ func (f *fixture) parameter(path, name string) string {
 		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
 	}
 	switch name {
+	case "job_id":
+		return fmt.Sprint(f.job)
 	case "report_name":
 		return "top-users"
 	case "attribute_name":

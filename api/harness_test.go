@@ -95,6 +95,7 @@ func newWorld(t *testing.T, options store.Options) *world {
 	templates, err := aaa.LoadTemplates(dictionary.Embedded())
 	require.NoError(t, err)
 	w.api = api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates, Sender: sender, Logger: logger, Now: c.now}
+	w.api.Jobs = newJobs(t, w, 0)
 	w.serve(t)
 	return w
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"radiusd/aaa"
+	"radiusd/jobs"
 	"radiusd/operator"
 	"radiusd/report"
 )
@@ -70,7 +71,7 @@ func problemOf(err error) *problem {
 		return invalidField(unexplained.Field, "%v", unexplained.Err)
 	case len(operatorFields(err)) > 0:
 		return invalid(operatorFields(err)...)
-	case errors.Is(err, aaa.ErrNotFound), errors.Is(err, operator.ErrNotFound):
+	case errors.Is(err, aaa.ErrNotFound), errors.Is(err, operator.ErrNotFound), errors.Is(err, jobs.ErrNotFound):
 		return problemf(http.StatusNotFound, "not_found", "%v", err)
 	case errors.Is(err, aaa.ErrExists), errors.Is(err, operator.ErrExists):
 		return problemf(http.StatusConflict, "exists", "%v", err)
@@ -86,6 +87,8 @@ func problemOf(err error) *problem {
 		return problemf(http.StatusConflict, "no_coa", "%v", err)
 	case errors.Is(err, aaa.ErrNothingToChange):
 		return problemf(http.StatusConflict, "nothing_to_change", "%v", err)
+	case errors.Is(err, jobs.ErrState):
+		return problemf(http.StatusConflict, "job_state", "%v", err)
 	case errors.Is(err, aaa.ErrBatchTooLarge):
 		return invalidField("filter", "%v", err)
 	case errors.Is(err, aaa.ErrBadCursor):

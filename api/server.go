@@ -28,6 +28,8 @@ type Options struct {
 	// Templates turn plans into the attributes of vendors, as those of the servers do.
 	// Required.
 	Templates *aaa.Templates
+	// Jobs are those in the background. Required.
+	Jobs Jobs
 	// Sender posts test events to webhooks. Required.
 	Sender operator.Sender
 	// Reports answers reports. Nil: the store does.
@@ -90,6 +92,7 @@ type server struct {
 	webhooks
 	actions
 	settings
+	jobList
 	userBatches
 	usage
 	userFiles
@@ -113,8 +116,8 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Sender == nil {
-		return nil, errors.New("api: a store, operators, a dictionary, templates and a sender are needed")
+	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Jobs == nil || o.Sender == nil {
+		return nil, errors.New("api: a store, operators, a dictionary, templates, jobs and a sender are needed")
 	}
 	if o.Reports == nil {
 		o.Reports = o.Store
@@ -152,6 +155,7 @@ func New(o Options) (http.Handler, error) {
 		webhooks:     webhooks{store: o.Store, deliveries: o.Store, sender: o.Sender, now: o.Now},
 		actions:      actions{dict: o.Dictionary, templates: o.Templates, store: o.Store, now: o.Now},
 		settings:     settings{spec: spec, store: o.Store},
+		jobList:      jobList{jobs: o.Jobs, audit: o.Store},
 		userBatches:  userBatches{store: o.Store},
 		usage:        usage{store: o.Store, zone: o.Zone, now: o.Now},
 	}

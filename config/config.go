@@ -45,6 +45,7 @@ type Config struct {
 	ClickHouse ClickHouse `yaml:"clickhouse"`
 	Audit      Audit      `yaml:"audit"`
 	Feed       Feed       `yaml:"feed"`
+	Jobs       Jobs       `yaml:"jobs"`
 	Admin      Admin      `yaml:"admin"`
 	Metrics    Metrics    `yaml:"metrics"`
 	Log        Log        `yaml:"log"`
@@ -199,6 +200,13 @@ type Feed struct {
 	Topic string `yaml:"topic"`
 }
 
+// Jobs is work in the background. The process of the admin API runs it: `adminapi
+// serve`, or `radiusd serve --admin`.
+type Jobs struct {
+	// How many jobs the process runs at once. 0: none, another process does.
+	Workers int `yaml:"workers"`
+}
+
 // Admin is the admin API: `adminapi serve` runs it as a process of its own, on
 // Postgres; `radiusd serve --admin` in the server's.
 type Admin struct {
@@ -301,6 +309,7 @@ func Default() *Config {
 		Redis:      Redis{Prefix: "radiusd"},
 		ClickHouse: ClickHouse{RetentionDays: 1100},
 		Feed:       Feed{Topic: "radiusd.events"},
+		Jobs:       Jobs{Workers: 4},
 		Admin: Admin{
 			Listen: "127.0.0.1:8080", AccessLog: "off", MetricsListen: "127.0.0.1:9813",
 			OIDC: OIDC{Name: "Single sign-on"},

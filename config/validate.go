@@ -66,6 +66,7 @@ func (c *Config) Validate() error {
 		v.url("feed.url", c.Feed.URL, "redis", "rediss", "amqp", "amqps")
 	}
 	v.check("feed.topic", c.Feed.URL == "" || c.Feed.Topic != "", "must not be empty")
+	v.count("jobs.workers", c.Jobs.Workers, 0, 1000)
 	v.admin(&c.Admin)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()

@@ -245,6 +245,9 @@ func TestMetricsExist(t *testing.T) {
 	exposed := scrape(t, serve(t))
 	metrics := 0
 	for _, a := range alerts(t) {
+		if strings.Contains(a.Expr, "radiusd_jobs_") {
+			continue // of the process with the admin API, see internal/cli
+		}
 		metrics += exposed.requireExposed(t, a.Expr)
 	}
 	for _, expr := range readDashboard(t).expressions() {

@@ -172,9 +172,9 @@ func (q *Queue) Run(ctx context.Context) error {
 	worker, err := q.newClient(q.options.Writer, &river.Config{
 		Logger: q.riverLog(), Workers: q.workers, PeriodicJobs: q.periodic,
 		Queues:            map[string]river.QueueConfig{queueName: {MaxWorkers: q.options.Workers}},
-		FetchPollInterval: q.options.Poll,
-		PollOnly:          q.options.Postgres != nil && q.options.Postgres.Config().MaxConns < listenerConns,
-		JobTimeout:        -1, // each kind has its own
+		FetchPollInterval: q.options.Poll, FetchCooldown: min(q.options.Poll, river.FetchCooldownDefault),
+		PollOnly:   q.options.Postgres != nil && q.options.Postgres.Config().MaxConns < listenerConns,
+		JobTimeout: -1, // each kind has its own
 		// River takes a job that runs for long as abandoned; here signs of life tell.
 		RescueStuckJobsAfter:        10 * 365 * 24 * time.Hour,
 		CompletedJobRetentionPeriod: keepDone, CancelledJobRetentionPeriod: keepFailed, DiscardedJobRetentionPeriod: keepFailed,

@@ -14,6 +14,7 @@ import (
 	"radiusd/config"
 	"radiusd/dictionary"
 	"radiusd/internal/httpserver"
+	"radiusd/jobs"
 	"radiusd/operator"
 	"radiusd/store"
 	"radiusd/store/clickhouse"
@@ -82,8 +83,12 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 			return nil, nil, err
 		}
 	}
+	queue, err := jobs.New(jobOptions(s, t.log))
+	if err != nil {
+		return nil, nil, err
+	}
 	options := api.Options{
-		Store: s, Operators: operators, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
+		Store: s, Operators: operators, Jobs: queue, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
 		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
 	}
 	if t.reports != nil {

@@ -86,6 +86,7 @@ type adminProcess struct {
 	store    atomic.Pointer[store.Store] // nil until it is open
 	admin    *adminHTTP
 	outbox   *outbox
+	jobs     *jobWorkers
 	observer *observer // nil: none
 
 	background *errgroup.Group
@@ -139,6 +140,7 @@ func (a *app) newAdminProcess(ctx context.Context, cfg *config.Config, log *slog
 	if p.outbox, err = newOutbox(cfg, registry, log); err != nil {
 		return nil, err
 	}
+	p.jobs = &jobWorkers{cfg, registry, log}
 	if cfg.Admin.MetricsListen != "" {
 		checks := []check{{"store", func() (string, error) { return "ok", p.admin.ready(context.Background()) }}}
 		if p.observer, err = observe("admin.metrics_listen", cfg.Admin.MetricsListen, registry, checks, nil, log); err != nil {
@@ -161,6 +163,7 @@ func (a *app) newAdminProcess(ctx context.Context, cfg *config.Config, log *slog
 		})
 	})
 	p.background.Go(func() error { p.outbox.run(background, p.store.Load); return nil })
+	p.background.Go(func() error { p.jobs.run(background, p.store.Load); return nil })
 	p.background.Go(func() error { runErasures(background, p.store.Load, historyErasers(cfg, log), log); return nil })
 	attributes := []any{"admin", p.admin.url()}
 	if p.observer != nil {

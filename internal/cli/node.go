@@ -58,8 +58,9 @@ type node struct {
 	actions    *aaa.Actions
 	observer   *observer
 	outbox     *outbox
-	admin      *adminHTTP // nil: it is no business of this process
-	traces     *traces    // nil: none
+	jobs       *jobWorkers // nil: another process runs jobs
+	admin      *adminHTTP  // nil: it is no business of this process
+	traces     *traces     // nil: none
 	keep       store.Retention
 
 	serving    atomic.Bool // requests are taken
@@ -115,6 +116,7 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, stderr io.Write
 		return nil, err
 	}
 	if cfg.Admin.Enabled {
+		n.jobs = &jobWorkers{cfg, n.registry, log}
 		if n.admin, err = listenAdmin(cfg, dict, n.registry, n.traces, stderr, log); err != nil {
 			return nil, err
 		}
@@ -281,6 +283,9 @@ func (n *node) start() error {
 	}
 	run(func(ctx context.Context) { n.outbox.run(ctx, n.backend.store) })
 	run(func(ctx context.Context) { runErasures(ctx, n.backend.store, n.keep.Erasers, n.log) })
+	if n.jobs != nil {
+		run(func(ctx context.Context) { n.jobs.run(ctx, n.backend.store) })
+	}
 	if n.admin != nil {
 		n.background.Go(func() error { return n.admin.run(background, n.backend.awaitOpen) })
 	}

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"radiusd/config"
+	"radiusd/jobs"
+	"radiusd/store"
+)
+
+// jobWorkers runs background jobs. A process that has the admin API has them.
+type jobWorkers struct {
+	cfg      *config.Config
+	registry prometheus.Registerer
+	log      *slog.Logger
+}
+
+// jobOptions are those of the jobs in an open store, without workers.
+func jobOptions(s *store.Store, log *slog.Logger) jobs.Options {
+	h := s.Handles()
+	return jobs.Options{Postgres: h.Pool, Writer: h.Writer, Reader: h.Reader, Logger: log}
+}
+
+// run runs jobs until ctx is done. ready returns the store once it is open, else nil.
+func (w *jobWorkers) run(ctx context.Context, ready func() *store.Store) {
+	s := ready()
+	for s == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
+			s = ready()
+		}
+	}
+	options := jobOptions(s, w.log)
+	options.Workers, options.Registerer = w.cfg.Jobs.Workers, w.registry
+	queue, err := jobs.New(options)
+	if err == nil {
+		err = queue.Run(ctx)
+	}
+	if err != nil {
+		w.log.Error("background jobs", "error", oneLine(err))
+	}
+}
