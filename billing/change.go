@@ -144,6 +144,9 @@ func (s *Subscription) changesBy(day Date) bool {
 // change gives the subscription another rate on a day that has come.
 func (b *biller) change(to Rate, on Date) error {
 	s := b.s
+	if len(s.Past) == 0 && on.Before(s.Anchor) {
+		on = s.Anchor // the trial stays what it is
+	}
 	if s.ChargedUntil.IsZero() && !s.Anchor.Before(on) { // nothing was had at the old rate
 		s.Rate, s.NextRateID, s.NextFrom = to, uuid.Nil, Date{}
 		s.Revision++
@@ -174,7 +177,10 @@ func (b *biller) creditFrom(on Date) error {
 		return nil
 	}
 	days := Span{on, b.s.ChargedUntil}
+	next := b.s.NextFrom
+	b.s.NextFrom = Date{} // a change that is planned came after they were charged
 	pieces, err := b.pieces(days.From, days.To)
+	b.s.NextFrom = next
 	if err != nil {
 		return err
 	}

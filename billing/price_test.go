@@ -212,6 +212,42 @@ func TestChangeAtThePeriodsEnd(t *testing.T) {
 	require.Equal(t, []PastRate{{old.ID, day("2026-11-01"), day("2026-12-01"), day("2026-11-01")}}, a.Subscriptions[0].Past)
 }
 
+func TestChangeInTheTrial(t *testing.T) {
+	trial := func(t *Terms) { t.TrialDays = 14 }
+	dear := monthly(6000)
+	for name, on := range map[string]string{"while it lasts": "2026-11-10", "from a day of it on, when it is over": "2026-11-16"} {
+		t.Run(name, func(t *testing.T) {
+			a := account(subscribe(monthly(3000, trial), "2026-11-01"))
+			charges := run(t, a, on).Charges
+			b, err := Change(a, a.Subscriptions[0].ID, dear, day("2026-11-10"), options(on))
+			require.NoError(t, err)
+			apply(a, b)
+			charges = append(append(charges, b.Charges...), run(t, a, "2026-11-20").Charges...)
+			require.Equal(t, Amount(6000), sum(charges, ChargePeriod, ChargeProration), "November 15 to December 14 at the new rate alone")
+			require.Equal(t, Span{day("2026-11-15"), day("2026-12-15")}, charges[len(charges)-1].Period)
+		})
+	}
+}
+
+// TestCancelAfterAPlannedChange: 30.00 for November, a change planned for the 11th, and
+// then an end on the 21st: the 21st to the 30th are given back at once (10.00), the 11th to
+// the 20th when the change comes (10.00), with 60.00 * 10 / 30 = 20.00 for the new rate.
+func TestCancelAfterAPlannedChange(t *testing.T) {
+	dear := monthly(6000)
+	a := account(subscribe(monthly(3000), "2026-11-01"))
+	a.Rates[dear.ID] = dear
+	id := a.Subscriptions[0].ID
+	run(t, a, "2026-11-01")
+	b, err := Change(a, id, dear, day("2026-11-11"), options("2026-11-02"))
+	require.NoError(t, err)
+	apply(a, b)
+	b, err = Cancel(a, id, day("2026-11-21"), options("2026-11-02"))
+	require.NoError(t, err)
+	apply(a, b)
+	requireCharges(t, []charged{{ChargeProration, "2026-11-21", "2026-11-30", -1000}}, b.Charges)
+	requireCharges(t, []charged{{ChargeProration, "2026-11-11", "2026-11-20", -1000}, {ChargePeriod, "2026-11-11", "2026-11-20", 2000}}, run(t, a, "2026-11-11").Charges)
+}
+
 func TestCancelAndResume(t *testing.T) {
 	a := account(subscribe(monthly(3100), "2026-12-01"))
 	id := a.Subscriptions[0].ID
