@@ -143,3 +143,31 @@ func FuzzLoginTime(f *testing.F) {
 		require.False(t, after, "and not at the end")
 	})
 }
+
+// TestLoginHoursPiece: pieces follow each other without gaps, also where clocks change,
+// and each lies all within the hours or all outside.
+func TestLoginHoursPiece(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	for _, text := range []string{"", "Wk0800-1800", "Al0130-0230", "Al2200-0400", "Sa,Su0000-0215"} {
+		h, err := ParseLoginHours(text)
+		require.NoError(t, err)
+		for _, day := range []string{"2030-03-30", "2030-10-26", "2030-06-01"} {
+			at, err := time.ParseInLocation(time.DateOnly, day, berlin)
+			require.NoError(t, err)
+			for last := at.Add(72 * time.Hour); at.Before(last); {
+				start, end, within := h.Piece(at)
+				require.True(t, start.Equal(at), "%s %s", text, at)
+				require.True(t, end.After(start), "%s %s", text, at)
+				for moment := start; moment.Before(end); moment = moment.Add(7 * time.Minute) {
+					_, allowed := h.Until(moment)
+					require.Equal(t, within, allowed, "%s %s", text, moment)
+					again, _, _ := h.Piece(moment)
+					require.True(t, again.Equal(start))
+				}
+				require.Equal(t, start.Day(), end.Add(-1).Day())
+				at = end
+			}
+		}
+	}
+}

@@ -359,3 +359,22 @@ func testBackupUnderLoad(t *testing.T, database Database) {
 	}
 	check(batches)
 }
+
+// testBackupBilling: a restored ledger is that of the backup, and still guarded.
+func testBackupBilling(t *testing.T, database Database) {
+	b := newBilled(t, database, 4)
+	fillBilling(t, b)
+	want := dumpBilling(t, b.options)
+	for _, table := range []string{"payments", "payment_allocations", "invoice_lines", "ledger_postings"} {
+		require.NotEmpty(t, want[table])
+	}
+	options := database(t)
+	options.Sealer = sealer()
+	_, err := Restore(t.Context(), options, bytes.NewReader(Backup(t, b.Store)), store.RestoreOptions{})
+	require.NoError(t, err)
+	assert.Equal(t, want, dumpBilling(t, options))
+	restored := reopen(t, options)
+	requireSound(t, restored)
+	_, err = Raw(t, options).ExecContext(t.Context(), "DELETE FROM ledger_postings")
+	assert.ErrorContains(t, err, "append-only")
+}

@@ -112,6 +112,8 @@ func Run(t *testing.T, database Database) {
 		"PaymentsAtOnce": testPaymentsAtOnce,
 		"LedgerProperty": testLedgerProperty,
 		"Orders":         testOrders,
+		"BillingUsage":   testBillingUsage,
+		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
 		"Pseudonymise":   testPseudonymiseSessions,
 		"ExportPerson":   testExportPerson,

@@ -1,0 +1,91 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// testBillingUsage: what an account brings of usage, by the day and at certain hours, and
+// under names that the user had before; and what stands behind a charge.
+func testBillingUsage(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	user := newUser("user of x")
+	require.NoError(t, s.CreateUser(ctx, user))
+	day := billing.DateOf(noon, time.UTC)
+	terms := monthly(0)
+	terms.Usage[0].Hours = "Al1210-1220"
+	rate := newRate(t, s, "gold", terms)
+	subscription := billing.NewSubscription(uuid.New(), user.ID, *rate, day, noon)
+	require.NoError(t, s.CreateSubscription(ctx, &subscription))
+	// From 12:00 to 12:30 in steps of 15 minutes: 1000 octets up to 12:15, 2000 to 12:30.
+	require.NoError(t, write(ctx, sinkOf(t, s), 1, record("x", aaa.AcctStart, 0, 0), record("x", aaa.AcctInterim, 15*time.Minute, 900), record("x", aaa.AcctStop, 30*time.Minute, 2700)))
+
+	account := func() (got billing.Account) {
+		t.Helper()
+		stop := errors.New("seen")
+		o := billing.RunOptions{AsOf: day.AddDays(1), LookBack: 10, Series: "x"}
+		err := s.BillAccount(context.WithoutCancel(ctx), user.ID, o, func(a *billing.Account, _ billing.RunOptions) (*billing.Bill, error) {
+			got = *a
+			return nil, stop
+		})
+		require.ErrorIs(t, err, stop)
+		return got
+	}
+	a := account()
+	assert.Equal(t, "user of x", a.Username)
+	assert.Equal(t, []billing.DayUsage{{Day: day, Seconds: 1800, Upload: 2700, Download: 27000}}, a.Usage)
+	// 5 of 15 minutes of the first step, 5 of 15 of the second one.
+	assert.Equal(t, map[string][]billing.DayUsage{"Al1210-1220": {{Day: day, Seconds: 600, Upload: 900, Download: 9000}}}, a.Hours)
+
+	charge := &billing.Charge{UserID: user.ID, Description: "usage", Currency: "EUR", Quantity: decimal("1"), Unit: "period", UnitPrice: decimal("1"), Amount: 100,
+		Period: billing.Span{From: day, To: day.AddDays(1)}}
+	require.NoError(t, s.CreateCharge(ctx, charge))
+	got, err := s.ChargeByID(ctx, charge.ID)
+	require.NoError(t, err)
+	assert.Equal(t, charge, got)
+
+	require.NoError(t, s.UpdateUser(ctx, "user of x", func(u *aaa.User) error { u.Name = "renamed"; return nil }))
+	b := account()
+	assert.Equal(t, "renamed", b.Username)
+	assert.Equal(t, a.Usage, b.Usage, "under the name that it had")
+	assert.Equal(t, a.Hours, b.Hours)
+	sessions, _, err := s.ChargeSessions(ctx, charge.ID, aaa.Page{})
+	require.NoError(t, err)
+	require.Len(t, sessions, 1)
+	assert.Equal(t, "x", sessions[0].AcctSessionID)
+	usage, err := s.ChargeUsage(ctx, charge.ID)
+	require.NoError(t, err)
+	assert.Equal(t, a.Usage, usage)
+
+	require.NoError(t, s.DeleteCharge(ctx, charge.ID))
+	_, err = s.ChargeByID(ctx, charge.ID)
+	assert.ErrorIs(t, err, aaa.ErrNotFound)
+}
+
+// fillBilling gives a store something of all that billing has.
+func fillBilling(t testing.TB, b *billed) {
+	t.Helper()
+	ctx := t.Context()
+	_, err := b.run(ctx, "2030-01-01", 2)
+	require.NoError(t, err)
+	for n, userID := range b.users[1:] {
+		b.pay(t, userID, billing.Amount(1000*n+1), "")
+	}
+	o := b.runOptions()
+	o.AsOf = civil("2030-01-01")
+	require.NoError(t, b.CreateOrder(ctx, &billing.Order{UserID: b.users[0], Kind: billing.OrderPlan, Currency: "EUR", Details: billing.OrderDetails{RateID: b.gold.ID}}, o))
+	invoice := b.invoicesOf(t, b.users[1])[0]
+	_, err = b.CreditInvoice(ctx, invoice.ID, nil, civil("2030-01-02"), "")
+	require.NoError(t, err)
+	require.NoError(t, b.CreateCharge(ctx, &billing.Charge{UserID: b.users[0], Description: "a \"draft\" \\ 😀", Currency: "EUR", Amount: -5}))
+}
