@@ -39,7 +39,11 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 		if err != nil {
 			return err
 		}
-		drawn.Note = note
+		settings, _, err := readBillingSettings(ctx, tx)
+		if err != nil {
+			return err
+		}
+		drawn.Series, drawn.Note = settings.CreditSeries, note
 		row := &invoiceRow{Invoice: *drawn}
 		if err := tx.issue(ctx, []*invoiceRow{row}); err != nil {
 			return err

@@ -43,7 +43,7 @@ func eachCursorPage[T any](limit int, list func(aaa.Page) ([]T, string, error)) 
 }
 
 // today returns the present day in the configured time zone.
-func today(cfg *config.Config) billing.Date { return billing.DateOf(time.Now(), cfg.Location()) }
+func (a *app) today(cfg *config.Config) billing.Date { return billing.DateOf(a.now(), cfg.Location()) }
 
 // dayFlag reads a flag that names a day; otherwise is what an empty one means.
 func dayFlag(flag, text string, otherwise billing.Date) (billing.Date, error) {

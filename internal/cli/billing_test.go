@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -94,5 +95,72 @@ func TestSubscriptions(t *testing.T) {
 		assert.Contains(t, s.fails(exitUsage, "subscription", "list", "--state", "asleep"), "is not one of trial, active")
 		assert.Contains(t, s.fails(exitUsage, "subscription", "show", "17"), "is no id of a subscription")
 		assert.Contains(t, s.fails(exitFailed, "subscription", "add", "alise", "home"), `did you mean alice`)
+	})
+}
+
+// TestFromPlanToPaid goes the way of a month's money: price, subscription, run, invoice,
+// payment.
+func TestFromPlanToPaid(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		s.ok("plan", "add", "home")
+		s.ok("user", "add", "alice", "--password", "x", "--full-name", "Zoë Ünal", "--email", "zoe@example.org")
+		s.ok("tax", "set", "standard", "19")
+		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "29.90", "--tax", "standard", "--due-days", "14")
+		s.ok("billing", "set", "--seller-name", "Example Net", "--seller-city", "Wien", "--seller-country", "AT", "--series", "A")
+		assert.Equal(t, "Example Net", s.object("billing", "show")["seller_name"])
+		assert.Contains(t, s.fails(exitUsage, "billing", "set", "--seller-country", "Austria"), "ISO 3166-1")
+		assert.Contains(t, s.fails(exitUsage, "billing", "run", "--as-of", "2999-01-01"), "has not come yet")
+		s.ok("subscription", "add", "alice", "home", "--from", "2026-02-01", "--until", "2026-03-01")
+
+		// February at 29.90, with 19 % of it: 5.681 is 5.68.
+		run := s.object("billing", "run", "--as-of", "2026-02-01")
+		assert.Equal(t, []any{1.0, 1.0, 1.0, 0.0}, []any{run["accounts"], run["charges"], run["invoices"], run["failed"]})
+		again := s.object("billing", "run", "--as-of", "2026-02-01")
+		assert.Equal(t, []any{0.0, 0.0}, []any{again["charges"], again["invoices"]}, "what is charged is not charged again")
+		assert.NotEmpty(t, s.rows("billing", "status"))
+		list := s.rows("invoice", "list", "--user", "alice", "--state", "issued", "--overdue")
+		require.Len(t, list, 1)
+		for key, want := range map[string]any{
+			"number": "A-000001", "kind": "invoice", "username": "alice", "issued_on": "2026-02-01", "due_on": "2026-02-15",
+			"currency": "EUR", "net": "29.90", "tax": "5.68", "total": "35.58", "paid": "0.00",
+		} {
+			assert.Equal(t, want, list[0][key], key)
+		}
+		lines := s.object("invoice", "show", "A-000001")["lines"].([]any)
+		require.Len(t, lines, 1)
+		assert.Equal(t, "29.90", lines[0].(map[string]any)["net"])
+		assert.Equal(t, "2026-02-01", lines[0].(map[string]any)["from"])
+
+		pdf := filepath.Join(s.dir, "invoice.pdf")
+		s.ok("invoice", "pdf", "A-000001", pdf, "--locale", "de")
+		written, err := os.ReadFile(pdf)
+		require.NoError(t, err)
+		assert.True(t, bytes.HasPrefix(written, []byte("%PDF-")))
+		assert.Contains(t, s.fails(exitFailed, "invoice", "xml", "A-000001", "-"), "EN 16931")
+		assert.Contains(t, s.fails(exitFailed, "invoice", "show", "A-000009"), "not found")
+
+		assert.Equal(t, "35.58", s.rows("balance", "alice")[0]["owed"])
+		pay := []string{"payment", "add", "alice", "20", "--method", "bank", "--provider", "bank", "--reference", "17"}
+		first := s.object(pay...)
+		assert.Equal(t, []any{"A-000001 20.00"}, first["invoices"])
+		assert.Equal(t, first["id"], s.object(pay...)["id"], "what is reported twice is booked once")
+		assert.Equal(t, "15.58", s.rows("balance", "alice")[0]["owed"])
+		assert.Contains(t, s.fails(exitFailed, "invoice", "void", "A-000001"), "20.00 EUR have been paid")
+		rest := s.object("payment", "add", "alice", "20", "--invoice", "A-000001")
+		assert.Equal(t, []any{"A-000001 15.58"}, rest["invoices"])
+		assert.Equal(t, "-4.42", s.rows("balance", "alice")[0]["owed"], "the rest is credit")
+		assert.Equal(t, "paid", s.object("invoice", "show", "A-000001")["state"])
+		back := s.object("payment", "refund", rest["id"].(string), "4.42")
+		assert.Equal(t, "-4.42", back["amount"])
+		assert.Equal(t, "0.00", s.rows("balance", "alice")[0]["owed"])
+		assert.Len(t, s.rows("payment", "list", "--user", "alice"), 3)
+		assert.Equal(t, "4.42", s.rows("payment", "list", "--user", "alice")[0]["amount"].(string)[1:])
+
+		note := s.object("invoice", "credit", "A-000001", "--note", "Outage")
+		assert.Equal(t, []any{"credit_note", "CN-000001", "35.58"}, []any{note["kind"], note["number"], note["total"]})
+		assert.Equal(t, "-35.58", s.rows("balance", "alice")[0]["owed"])
+		assert.Equal(t, "the books balance\n", s.ok("billing", "check"))
+		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1.234"), "EUR has 2 decimals")
+		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1", "--method", "shells"), "is not one of cash, bank, card")
 	})
 }

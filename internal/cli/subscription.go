@@ -69,7 +69,7 @@ func (a *app) subscriptionAddCommand() *cobra.Command {
 					return err
 				}
 				x := billing.Subscription{UserID: user.ID, Rate: billing.Rate{ID: rate.ID}}
-				if x.Start, err = dayFlag("from", from, today(cfg)); err != nil {
+				if x.Start, err = dayFlag("from", from, a.today(cfg)); err != nil {
 					return err
 				}
 				if x.End, err = dayFlag("until", end, billing.Date{}); err != nil {
