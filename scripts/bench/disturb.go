@@ -97,10 +97,9 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 			}
 			results[c.name] = r
 			server, generator := r.busy()
-			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, others %.1f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v; %.0f reads a second, p99 %v, %d failed %s",
+			say("round %d, %-27s %7.0f a second, p50 %v, p99 %v, %d lost, server %.0f %%, generator %.0f %%, others %.1f %%, delayed %v; crowd %.0f, flood %.0f a second, %.0f answered; UPDATE %v, in force after %v",
 				round+1, c.name+":", r.perSecond(), r.P50, r.P99, r.Lost, 100*server, 100*generator, 100*r.others(), r.effect.delayed.Round(time.Millisecond),
-				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond),
-				r.effect.reads.PerSecond, r.effect.reads.P99, r.effect.reads.Failed, r.effect.reads.Failure)
+				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond))
 		}
 		if results["disturbed-reads"] != nil {
 			s := b.servers[disturbedServer]
@@ -108,8 +107,8 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("reads alone: %w", err)
 			}
-			say("round %d, reads alone: %.0f a second, CPU a read: API %.0f µs, Postgres %.0f µs, reader %.0f µs; p99 %v, %d failed %s", round+1, alone.PerSecond,
-				alone.perRead(alone.APICPU), alone.perRead(alone.PostgresCPU), alone.perRead(alone.OwnCPU), alone.P99, alone.Failed, alone.Failure)
+			say("round %d, reads beside: %v", round+1, results["disturbed-reads"].effect.reads)
+			say("round %d, reads alone:  %v", round+1, alone)
 			b.alone = append(b.alone, alone)
 		}
 		b.under = append(b.under, results)

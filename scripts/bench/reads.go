@@ -172,6 +172,11 @@ func (r reads) perRead(all time.Duration) float64 {
 	return float64(all.Microseconds()) / float64(max(r.Done, 1))
 }
 
+func (r reads) String() string {
+	return fmt.Sprintf("%.0f a second, CPU a read: API %.0f µs, Postgres %.0f µs, reader %.0f µs; p50 %v, p99 %v, %d failed %s",
+		r.PerSecond, r.perRead(r.APICPU), r.perRead(r.PostgresCPU), r.perRead(r.OwnCPU), r.P50, r.P99, r.Failed, r.Failure)
+}
+
 // runRead is the command that reads: lists of ten users by the beginning of their name,
 // single users, and lists of sessions. The token comes from its input.
 func runRead(ctx context.Context, args []string, input io.Reader, w io.Writer) error {
@@ -216,7 +221,7 @@ func runRead(ctx context.Context, args []string, input io.Reader, w io.Writer) e
 				if rate > 0 {
 					due = time.Duration(float64(n) / float64(rate) * float64(time.Second))
 				}
-				if due >= duration {
+				if max(due, time.Since(start)) >= duration { // also of what fell behind
 					return
 				}
 				if early := due - time.Since(start); early > 0 {
