@@ -74,6 +74,7 @@ func (t Terms) validatePrepaid(p *problems) {
 		p.need(len(t.Usage) > 0, "prepaid usage needs usage terms")
 	default:
 		p.add("prepaid is %q: want %s, %s or nothing", t.Prepaid, PrepaidDaily, PrepaidUsage)
+		return
 	}
 	p.need(t.Timing != InArrears, "timing must be %s for a prepaid plan", InAdvance)
 	p.need(t.TaxClass == "" || t.TaxIncluded, "the prices of a prepaid plan must include the tax, as they are what is taken from the credit")
