@@ -94,7 +94,7 @@ func (c listOf[T]) list() structured[[]T] {
 func (c listOf[T]) Value() (driver.Value, error) { return c.list().Value() }
 func (c listOf[T]) appendBinary(b []byte) []byte { return c.list().appendBinary(b) }
 func (c listOf[T]) Scan(src any) error {
-	if err := (structured[[]T]{c.p}).Scan(src); err != nil {
+	if err := structured[[]T](c).Scan(src); err != nil {
 		return err
 	}
 	if len(*c.p) == 0 {
