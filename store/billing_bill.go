@@ -191,6 +191,13 @@ func (b *billWriter) write(ctx context.Context) error {
 			return err
 		}
 	}
+	subscribers := make([]uuid.UUID, 0, len(b.subscriptions))
+	for i := range b.subscriptions {
+		subscribers = append(subscribers, b.subscriptions[i].UserID)
+	}
+	if err := tx.followSubscriptions(ctx, subscribers, false); err != nil {
+		return err
+	}
 	b.run.Charges += len(b.charges)
 	b.run.Invoices += len(b.invoices)
 	return tx.settle(ctx, users)
@@ -281,6 +288,11 @@ func (tx *writeTx) billAccount(ctx context.Context, userID uuid.UUID, o billing.
 		}
 		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(&x.Rate), before, subscriptionFields(x), event); err != nil {
 			return err
+		}
+		if lifted := !account.Subscriptions[n].End.IsZero() && x.End.IsZero(); lifted {
+			if err := tx.followSubscriptions(ctx, []uuid.UUID{userID}, true); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -155,7 +155,10 @@ func (tx *writeTx) insertSubscription(ctx context.Context, x *billing.Subscripti
 	if err := insert(ctx, tx.Tx, "subscriptions", subscriptionFields(x)); err != nil {
 		return err
 	}
-	return tx.recordFields(ctx, "subscriptions.create", "subscription", x.ID, rateLabel(rate), nil, subscriptionFields(x), "subscription.created")
+	if err := tx.recordFields(ctx, "subscriptions.create", "subscription", x.ID, rateLabel(rate), nil, subscriptionFields(x), "subscription.created"); err != nil {
+		return err
+	}
+	return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, true)
 }
 
 // UpdateSubscription lets fn change the subscription, by the rules of package billing,
@@ -171,7 +174,7 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if err != nil {
 			return err
 		}
-		updatedAt, ended := x.UpdatedAt, x.State == billing.SubscriptionEnded
+		updatedAt, ended, lifted := x.UpdatedAt, x.State == billing.SubscriptionEnded, !x.End.IsZero()
 		charges, err := fn(x)
 		if err != nil {
 			return err
@@ -201,7 +204,10 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if err != nil {
 			return err
 		}
-		return tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(rate), before, subscriptionFields(x), event)
+		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(rate), before, subscriptionFields(x), event); err != nil {
+			return err
+		}
+		return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, lifted && x.End.IsZero())
 	})
 	return s.failed(fmt.Sprintf("change subscription %s", subscriptionID), err)
 }

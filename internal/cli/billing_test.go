@@ -112,6 +112,11 @@ func TestFromPlanToPaid(t *testing.T) {
 		assert.Contains(t, s.fails(exitUsage, "billing", "run", "--as-of", "2999-01-01"), "has not come yet")
 		s.ok("subscription", "add", "alice", "home", "--from", "2026-02-01", "--until", "2026-03-01")
 
+		preview := s.rows("billing", "preview", "--as-of", "2026-02-01")
+		require.Len(t, preview, 1)
+		assert.Equal(t, []any{"alice", "35.58", ""}, []any{preview[0]["username"], preview[0]["total"], preview[0]["error"]})
+		assert.Empty(t, s.rows("invoice", "list"), "a preview writes nothing")
+
 		// February at 29.90, with 19 % of it: 5.681 is 5.68.
 		run := s.object("billing", "run", "--as-of", "2026-02-01")
 		assert.Equal(t, []any{1.0, 1.0, 1.0, 0.0}, []any{run["accounts"], run["charges"], run["invoices"], run["failed"]})
@@ -162,5 +167,38 @@ func TestFromPlanToPaid(t *testing.T) {
 		assert.Equal(t, "the books balance\n", s.ok("billing", "check"))
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1.234"), "EUR has 2 decimals")
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1", "--method", "shells"), "is not one of cash, bank, card")
+	})
+}
+
+// TestSubscriptionsGiveService holds that who subscribes has the plan, and for as long.
+func TestSubscriptionsGiveService(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		for _, plan := range []string{"home", "fibre"} {
+			s.ok("plan", "add", plan)
+			s.ok("plan", "price", plan, "--currency", "EUR", "--price", "30", "--every", "30 days")
+		}
+		s.ok("user", "add", "alice", "--password", "x", "--expires", "2020-01-01")
+		s.ok("subscription", "add", "alice", "home")
+		alice := s.object("user", "show", "alice")
+		assert.Equal(t, "home", alice["plan"])
+		assert.Nil(t, alice["expires_at"], "who had expired is served again")
+		id := s.rows("subscription", "list", "--user", "alice")[0]["id"].(string)
+		s.ok("billing", "run")
+
+		assert.Equal(t, "fibre", s.object("subscription", "change", id, "fibre")["plan"])
+		assert.Equal(t, "fibre", s.object("user", "show", "alice")["plan"])
+		ended := s.object("subscription", "cancel", id, "--at-period-end")
+		assert.NotEmpty(t, ended["end"])
+		assert.NotNil(t, s.object("user", "show", "alice")["expires_at"])
+		assert.Empty(t, s.object("subscription", "resume", id)["end"])
+		assert.Nil(t, s.object("user", "show", "alice")["expires_at"])
+		assert.Contains(t, s.fails(exitUsage, "subscription", "cancel", id, "--on", "2030-01-01", "--at-period-end"), "exclude each other")
+		assert.Contains(t, s.fails(exitFailed, "subscription", "change", id, "fibre"), "has that rate already")
+
+		// A start in the future changes nothing yet.
+		s.ok("user", "add", "bob", "--password", "x")
+		s.ok("subscription", "add", "bob", "home", "--from", "2999-01-01")
+		assert.Empty(t, s.object("user", "show", "bob")["plan"])
+		assert.Equal(t, "the books balance\n", s.ok("billing", "check"))
 	})
 }

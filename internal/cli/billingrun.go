@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"radiusd/aaa"
@@ -24,7 +27,7 @@ whoever runs it again has the same charges, invoices and numbers.`,
   radiusd billing status
   radiusd billing check`,
 	}
-	c.AddCommand(a.billingRunCommand(), a.billingStatusCommand(), a.billingCheckCommand(), a.billingShowCommand(), a.billingSetCommand())
+	c.AddCommand(a.billingRunCommand(), a.billingPreviewCommand(), a.billingStatusCommand(), a.billingCheckCommand(), a.billingShowCommand(), a.billingSetCommand())
 	return c
 }
 
@@ -62,16 +65,12 @@ the exit code is then 1.`,
 				if a.today(cfg).Before(day) {
 					return usagef("--as-of %s has not come yet", day)
 				}
-				settings, _, err := s.BillingSettings(ctx)
-				if err != nil {
-					return err
-				}
-				taxes, err := s.TaxRates(ctx)
+				o, err := a.runOptions(ctx, cfg, s, day)
 				if err != nil {
 					return err
 				}
 				p := a.newProgress("accounts", -1)
-				run, err := billing.BillAll(ctx, s, settings.RunOptions(day, cfg.Location(), taxes, a.now()), func(run billing.Run) {
+				run, err := billing.BillAll(ctx, s, o, func(run billing.Run) {
 					p.set(int64(run.Accounts))
 				})
 				if err != nil {
@@ -105,6 +104,105 @@ the exit code is then 1.`,
 	c.Flags().StringVar(&asOf, "as-of", "", "the `DAY` the run is for; empty: today")
 	a.outputFlag(c)
 	return c
+}
+
+// runOptions are what a run for a day goes by.
+func (a *app) runOptions(ctx context.Context, cfg *config.Config, s *store.Store, day billing.Date) (billing.RunOptions, error) {
+	settings, _, err := s.BillingSettings(ctx)
+	if err != nil {
+		return billing.RunOptions{}, err
+	}
+	taxes, err := s.TaxRates(ctx)
+	return settings.RunOptions(day, cfg.Location(), taxes, a.now()), err
+}
+
+// previewed is what a run would make of an account in a currency.
+type previewed struct {
+	account *billing.Account
+	invoice billing.Invoice
+	charges int
+	err     error
+}
+
+var previewColumns = []column[previewed]{
+	{name: "username", value: func(p *previewed) any { return p.account.Username }},
+	{name: "charges", value: func(p *previewed) any { return p.charges }},
+	{name: "currency", value: func(p *previewed) any { return string(p.invoice.Currency) }},
+	{name: "net", value: func(p *previewed) any { return p.invoice.Currency.Format(p.invoice.Net) }},
+	{name: "tax", value: func(p *previewed) any { return p.invoice.Currency.Format(p.invoice.Tax) }},
+	{name: "total", value: func(p *previewed) any { return p.invoice.Currency.Format(p.invoice.Total) }},
+	{name: "due_on", value: func(p *previewed) any { return p.invoice.DueOn.String() }},
+	{name: "error", value: func(p *previewed) any {
+		if p.err == nil {
+			return ""
+		}
+		return oneLine(p.err)
+	}},
+}
+
+func (a *app) billingPreviewCommand() *cobra.Command {
+	var asOf string
+	c := &cobra.Command{
+		Use:   "preview",
+		Short: "Show the invoices that a run would issue",
+		Long: `Shows what a billing run for the day would make, also for a day to come, as far as
+usage is known by now. It writes nothing.`,
+		Example: `  radiusd billing preview
+  radiusd billing preview --as-of 2026-12-01 -o csv`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
+				day, err := dayFlag("as-of", asOf, a.today(cfg))
+				if err != nil {
+					return err
+				}
+				o, err := a.runOptions(c.Context(), cfg, s, day)
+				if err != nil {
+					return err
+				}
+				return writeList(a, previewColumns, eachPreview(c.Context(), s, o))
+			})
+		},
+	}
+	c.Flags().StringVar(&asOf, "as-of", "", "the `DAY` of the run; empty: today")
+	a.outputFlag(c)
+	return c
+}
+
+// eachPreview gives the invoices that a run would issue, and the accounts it would fail
+// for.
+func eachPreview(ctx context.Context, s *store.Store, o billing.RunOptions) iter.Seq2[*previewed, error] {
+	return func(yield func(*previewed, error) bool) {
+		const atOnce = 200
+		for last := uuid.Nil; ; {
+			accounts, err := s.PreviewBills(ctx, last, o, atOnce)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if len(accounts) == 0 {
+				return
+			}
+			last = accounts[len(accounts)-1].UserID
+			var list []previewed
+			for _, account := range accounts {
+				bill, err := billing.Compute(account, o)
+				if err != nil {
+					list = append(list, previewed{account: account, err: err})
+					continue
+				}
+				for _, invoice := range bill.Invoices {
+					list = append(list, previewed{account: account, invoice: invoice, charges: len(invoice.Lines)})
+				}
+			}
+			for i := range list {
+				if !yield(&list[i], nil) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func (a *app) billingStatusCommand() *cobra.Command {

@@ -44,7 +44,7 @@ charges for it until it ends. A new price of the plan leaves it as it is.`,
   radiusd subscription list --user alice
   radiusd subscription list --state active --plan home -o csv`,
 	}
-	c.AddCommand(a.subscriptionAddCommand(), a.subscriptionListCommand(), a.subscriptionShowCommand())
+	c.AddCommand(a.subscriptionAddCommand(), a.subscriptionListCommand(), a.subscriptionShowCommand(), a.subscriptionChangeCommand(), a.subscriptionCancelCommand(), a.subscriptionResumeCommand())
 	return c
 }
 
@@ -162,4 +162,118 @@ func (a *app) withSubscription(c *cobra.Command, text string, fn func(*config.Co
 		return err
 	}
 	return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error { return fn(cfg, s, subscriptionID) })
+}
+
+// amendSubscription changes a subscription by one of billing's rules, and shows it.
+func (a *app) amendSubscription(c *cobra.Command, text string, rule func(*config.Config, *store.Store, *billing.Subscription) (func(*billing.Account, billing.RunOptions) (*billing.Bill, error), error)) error {
+	return a.withSubscription(c, text, func(cfg *config.Config, s *store.Store, subscriptionID uuid.UUID) error {
+		ctx := c.Context()
+		x, err := s.SubscriptionByID(ctx, subscriptionID)
+		if err != nil {
+			return err
+		}
+		amend, err := rule(cfg, s, x)
+		if err != nil {
+			return err
+		}
+		o, err := a.runOptions(ctx, cfg, s, a.today(cfg))
+		if err != nil {
+			return err
+		}
+		if err := s.BillAccount(ctx, x.UserID, o, amend); err != nil {
+			return err
+		}
+		if x, err = s.SubscriptionByID(ctx, subscriptionID); err != nil {
+			return err
+		}
+		return writeOne(a, subscriptionColumns, x)
+	})
+}
+
+// changeDay is the day that --on and --at-period-end name.
+func (a *app) changeDay(cfg *config.Config, x *billing.Subscription, on string, atPeriodEnd bool) (billing.Date, error) {
+	if atPeriodEnd {
+		if on != "" {
+			return billing.Date{}, usagef("--on and --at-period-end exclude each other")
+		}
+		return x.PeriodEnd(a.today(cfg)), nil
+	}
+	return dayFlag("on", on, a.today(cfg))
+}
+
+func (a *app) subscriptionChangeCommand() *cobra.Command {
+	var on string
+	var atPeriodEnd bool
+	c := &cobra.Command{
+		Use:   "change ID PLAN",
+		Short: "Move a subscription to another plan, or to its plan's present price",
+		Long: `Moves a subscription to what a plan costs now, today or on a later day. Days that were
+paid are credited, and the new ones charged; both stand on the next invoice.`,
+		Example: `  radiusd subscription change 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa fibre
+  radiusd subscription change 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa fibre --at-period-end`,
+		Args:              arguments("ID", "PLAN"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.amendSubscription(c, args[0], func(cfg *config.Config, s *store.Store, x *billing.Subscription) (func(*billing.Account, billing.RunOptions) (*billing.Bill, error), error) {
+				to, err := offeredRate(c.Context(), s, args[1])
+				if err != nil {
+					return nil, err
+				}
+				day, err := a.changeDay(cfg, x, on, atPeriodEnd)
+				return func(account *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+					return billing.Change(account, x.ID, *to, day, o)
+				}, err
+			})
+		},
+	}
+	c.Flags().StringVar(&on, "on", "", "first `DAY` of the new plan; empty: today")
+	c.Flags().BoolVar(&atPeriodEnd, "at-period-end", false, "when the present period is over")
+	a.outputFlag(c)
+	return c
+}
+
+func (a *app) subscriptionCancelCommand() *cobra.Command {
+	var on string
+	var atPeriodEnd bool
+	c := &cobra.Command{
+		Use:   "cancel ID",
+		Short: "End a subscription",
+		Long: `Ends a subscription, today or on a later day, which is the first one without service:
+the user expires then. Days after it that were paid are credited.`,
+		Example: `  radiusd subscription cancel 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa --at-period-end
+  radiusd subscription cancel 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa --on 2027-01-01`,
+		Args:              arguments("ID"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.amendSubscription(c, args[0], func(cfg *config.Config, _ *store.Store, x *billing.Subscription) (func(*billing.Account, billing.RunOptions) (*billing.Bill, error), error) {
+				day, err := a.changeDay(cfg, x, on, atPeriodEnd)
+				return func(account *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+					return billing.Cancel(account, x.ID, day, o)
+				}, err
+			})
+		},
+	}
+	c.Flags().StringVar(&on, "on", "", "first `DAY` without service; empty: today")
+	c.Flags().BoolVar(&atPeriodEnd, "at-period-end", false, "when the present period is over")
+	a.outputFlag(c)
+	return c
+}
+
+func (a *app) subscriptionResumeCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:               "resume ID",
+		Short:             "Take back the end of a subscription that has not come yet",
+		Example:           "  radiusd subscription resume 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa",
+		Args:              arguments("ID"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.amendSubscription(c, args[0], func(_ *config.Config, _ *store.Store, x *billing.Subscription) (func(*billing.Account, billing.RunOptions) (*billing.Bill, error), error) {
+				return func(account *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+					return billing.Resume(account, x.ID, o)
+				}, nil
+			})
+		},
+	}
+	a.outputFlag(c)
+	return c
 }
