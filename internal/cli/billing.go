@@ -114,8 +114,9 @@ func (a *app) taxCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tax",
 		Short: "Set, list and delete tax rates",
-		Long: `A tax class is what a plan's price names (radiusd plan price --tax); a tax rate is
-what that class is taxed with from a day on. Invoices that are issued keep their tax.`,
+		Long: `A tax class is what a plan's price names (radiusd plan price --tax); a tax rate
+is what that class is taxed with from a day on. Invoices that are issued keep
+their tax.`,
 		Example: `  radiusd tax set standard 19 --name VAT
   radiusd tax set standard 20 --name VAT --from 2027-01-01
   radiusd tax list`,
@@ -130,9 +131,10 @@ func (a *app) taxSetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set CLASS PERCENT",
 		Short: "Set what a tax class is taxed with from a day on",
-		Long: `Sets the percentage of a class from a day on. The category is that of the European
-standard for invoices (EN 16931): S standard, Z zero rated, E exempt, AE reverse charge,
-K within the EU, G export, O not subject to tax; all but S and Z want a reason.`,
+		Long: `Sets the percentage of a class from a day on. The category is that of the
+European standard for invoices (EN 16931): S standard, Z zero rated, E exempt,
+AE reverse charge, K within the EU, G export, O not subject to tax; all but S
+and Z want a reason.`,
 		Example: `  radiusd tax set standard 19 --name VAT
   radiusd tax set standard 20 --name VAT --from 2027-01-01
   radiusd tax set school 0 --name VAT --category E --reason 'Exempt: Article 132'`,
@@ -189,9 +191,10 @@ func (a *app) taxListCommand() *cobra.Command {
 
 func (a *app) taxDeleteCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "delete ID",
-		Short:             "Delete a tax rate",
-		Long:              "Deletes a tax rate by its id (radiusd tax list -o json). Invoices that are issued keep their tax.",
+		Use:   "delete ID",
+		Short: "Delete a tax rate",
+		Long: `Deletes a tax rate by its id (radiusd tax list -o json). Invoices that are
+issued keep their tax.`,
 		Example:           "  radiusd tax delete 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa",
 		Args:              arguments("ID"),
 		ValidArgsFunction: cobra.NoFileCompletions,

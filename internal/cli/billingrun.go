@@ -19,9 +19,9 @@ func (a *app) billingCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "billing",
 		Short: "Bill subscribers, and see to the books",
-		Long: `A billing run charges what is due of subscriptions and of usage, and issues an invoice
-for each subscriber who owes something. It may be repeated, and killed at any point:
-whoever runs it again has the same charges, invoices and numbers.`,
+		Long: `A billing run charges what is due of subscriptions and of usage, and issues an
+invoice for each subscriber who owes something. It may be repeated, and killed
+at any point: whoever runs it again has the same charges, invoices and numbers.`,
 		Example: `  radiusd billing set --seller-name 'Example Net' --seller-country AT --series INV
   radiusd billing run
   radiusd billing status
@@ -48,9 +48,9 @@ func (a *app) billingRunCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Charge what is due, and issue invoices",
-		Long: `Charges what is due on the day and before, and issues invoices. A run that was killed
-goes on where it was. Accounts that cannot be billed are left as they were and told of;
-the exit code is then 1.`,
+		Long: `Charges what is due on the day and before, and issues invoices. A run that was
+killed goes on where it was. Accounts that cannot be billed are left as they
+were and told of; the exit code is then 1.`,
 		Example: `  radiusd billing run
   radiusd billing run --as-of 2026-12-01`,
 		Args:              cobra.NoArgs,
@@ -230,9 +230,9 @@ func (a *app) billingCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check",
 		Short: "Check that the books balance",
-		Long: `Adds up the ledger again: every transaction and every account, what invoices say was
-paid of them, and that the numbers of each series have no gap. It changes nothing. The
-exit code is 1 if anything is wrong.`,
+		Long: `Adds up the ledger again: every transaction and every account, what invoices say
+was paid of them, and that the numbers of each series have no gap. It changes
+nothing. The exit code is 1 if anything is wrong.`,
 		Example:           "  radiusd billing check",
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -321,7 +321,8 @@ func (a *app) billingSetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set",
 		Short: "Set who sells, and how bills are made",
-		Long:  "Sets what is given and leaves the rest. Invoices that are issued keep what they have.",
+		Long: `Sets what is given and leaves the rest. Invoices that are issued keep what they
+have.`,
 		Example: `  radiusd billing set --seller-name 'Example Net' --seller-address 'Main Street 1' --seller-city Vienna --seller-country AT
   radiusd billing set --seller-iban AT611904300234573201 --due-days 14`,
 		Args:              cobra.NoArgs,

@@ -56,8 +56,8 @@ func (a *app) invoiceCommand() *cobra.Command {
 		Use:   "invoice",
 		Short: "List invoices and credit notes, print and correct them",
 		Long: `Invoices come from billing runs (radiusd billing run). One that is issued never
-changes: what is wrong with it is corrected by a credit note, or, while nothing was paid
-of it, by voiding it. Either keeps its number.`,
+changes: what is wrong with it is corrected by a credit note, or, while nothing
+was paid of it, by voiding it. Either keeps its number.`,
 		Example: `  radiusd invoice list --user alice
   radiusd invoice list --overdue -o csv
   radiusd invoice show INV-000001
@@ -211,8 +211,9 @@ func (a *app) invoicePDFCommand() *cobra.Command {
 		Short: "Print an invoice as PDF",
 		Long:  "Writes the invoice or credit note as PDF to a file, or to standard output for -.",
 		Example: `  radiusd invoice pdf INV-000001 invoice.pdf
-  radiusd invoice pdf INV-000001 - --locale de >rechnung.pdf`,
-		Args: arguments("NUMBER", "FILE"),
+  radiusd invoice pdf INV-000001 rechnung.pdf --locale de`,
+		Args:              arguments("NUMBER", "FILE"),
+		ValidArgsFunction: completeSecondFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			o.Paper = document.Paper(paper)
 			return a.withInvoice(c, args[0], func(_ *config.Config, _ *store.Store, invoice *billing.Invoice) error {
@@ -231,8 +232,9 @@ func (a *app) invoiceXMLCommand() *cobra.Command {
 		Short: "Write an invoice for machines",
 		Long: `Writes the invoice or credit note as UBL 2.1 by EN 16931 to a file, or to standard
 output for -. What it lacks for that, such as the seller's tax number, is an error.`,
-		Example: "  radiusd invoice xml INV-000001 invoice.xml",
-		Args:    arguments("NUMBER", "FILE"),
+		Example:           "  radiusd invoice xml INV-000001 invoice.xml",
+		Args:              arguments("NUMBER", "FILE"),
+		ValidArgsFunction: completeSecondFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withInvoice(c, args[0], func(_ *config.Config, _ *store.Store, invoice *billing.Invoice) error {
 				if err := document.Check(invoice); err != nil {
@@ -286,9 +288,10 @@ func (a *app) invoiceWriteOffCommand() *cobra.Command {
 func (a *app) invoiceCreditCommand() *cobra.Command {
 	var note string
 	c := &cobra.Command{
-		Use:               "credit NUMBER",
-		Short:             "Issue a credit note over an invoice",
-		Long:              "Issues a credit note over all of an invoice that no other one has given back. It pays\nwhat is open of the invoice; the rest is the user's credit.",
+		Use:   "credit NUMBER",
+		Short: "Issue a credit note over an invoice",
+		Long: `Issues a credit note over all of an invoice that no other one has given back. It
+pays what is open of the invoice; the rest is the user's credit.`,
 		Example:           "  radiusd invoice credit INV-000001 --note 'Outage of 3 November'",
 		Args:              arguments("NUMBER"),
 		ValidArgsFunction: cobra.NoFileCompletions,

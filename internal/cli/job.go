@@ -19,10 +19,12 @@ func (a *app) jobCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "job",
 		Short: "Background jobs: what waits, runs and has failed",
-		Long: `Background jobs are what is done besides requests, like billing runs. They are in
-the store; adminapi serve, or radiusd serve --admin, runs them. A job that fails is
-tried again, with longer and longer pauses, until its attempts are used up. Completed
-jobs are kept for a week, failed and cancelled ones for 30 days.`,
+		Long: `Background jobs are what is done besides requests, like billing runs. They are
+in the store; adminapi serve, or radiusd serve --admin, runs them. A job that
+fails is tried again, with longer and longer pauses, until its attempts are used
+up. Completed jobs are kept for a week, failed and cancelled ones for 30 days.`,
+		Example: `  radiusd job list
+  radiusd job list --state failed`,
 	}
 	c.AddCommand(a.jobListCommand(), a.jobShowCommand(), a.jobRetryCommand(), a.jobCancelCommand())
 	return c

@@ -45,8 +45,8 @@ func (a *app) paymentCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "payment",
 		Short: "Book payments and refunds, and list them",
-		Long: `A payment goes to the invoices that are named, or to the oldest open ones; what is left
-is the user's credit, and goes to the next invoice.`,
+		Long: `A payment goes to the invoices that are named, or to the oldest open ones; what
+is left is the user's credit, and goes to the next invoice.`,
 		Example: `  radiusd payment add alice 29.90 --method cash
   radiusd payment add alice 29.90 --method bank --provider bank --reference 2026-11-03/17
   radiusd payment list --user alice`,
@@ -87,8 +87,8 @@ func (a *app) paymentAddCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "add USER AMOUNT",
 		Short: "Book a payment",
-		Long: `Books money that came from a user. With --provider and --reference the same payment is
-booked once, however often it is reported.`,
+		Long: `Books money that came from a user. With --provider and --reference the same
+payment is booked once, however often it is reported.`,
 		Example: `  radiusd payment add alice 29.90
   radiusd payment add alice 59.80 --invoice INV-000007 --invoice INV-000009 --method bank`,
 		Args:              arguments("USER", "AMOUNT"),
@@ -239,8 +239,8 @@ func (a *app) paymentRefundCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "refund ID AMOUNT",
 		Short: "Book that some of a payment was given back",
-		Long: `Books a refund. What is on no invoice goes back first, and then what is on the invoices
-that were paid last, which are open again.`,
+		Long: `Books a refund. What is on no invoice goes back first, and then what is on the
+invoices that were paid last, which are open again.`,
 		Example:           "  radiusd payment refund 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa 10.00",
 		Args:              arguments("ID", "AMOUNT"),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -58,8 +58,8 @@ they are moved (radiusd subscription change).
 --usage charges for what is used beyond the price, and is repeated for each metric
 (seconds, octets, upload, download), in words of NAME=VALUE:
 
-  allowance=100GiB     free of charge in each period; rollover=1 carries what is left
-                       into so many periods
+  allowance=100GiB     free of charge in each period; rollover=1 carries what is
+                       left into so many periods
   price=0.10           for each unit; or in tiers, up to an amount: 500GiB:0.10,0.05
   per=1GiB             the unit of the price (1GiB for octets, 1h for seconds)
   step=1MiB            round usage up to a multiple

@@ -207,8 +207,9 @@ func (a *app) subscriptionChangeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "change ID PLAN",
 		Short: "Move a subscription to another plan, or to its plan's present price",
-		Long: `Moves a subscription to what a plan costs now, today or on a later day. Days that were
-paid are credited, and the new ones charged; both stand on the next invoice.`,
+		Long: `Moves a subscription to what a plan costs now, today or on a later day. Days
+that were paid are credited, and the new ones charged; both stand on the next
+invoice.`,
 		Example: `  radiusd subscription change 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa fibre
   radiusd subscription change 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa fibre --at-period-end`,
 		Args:              arguments("ID", "PLAN"),
@@ -238,8 +239,8 @@ func (a *app) subscriptionCancelCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "cancel ID",
 		Short: "End a subscription",
-		Long: `Ends a subscription, today or on a later day, which is the first one without service:
-the user expires then. Days after it that were paid are credited.`,
+		Long: `Ends a subscription, today or on a later day, which is the first one without
+service: the user expires then. Days after it that were paid are credited.`,
 		Example: `  radiusd subscription cancel 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa --at-period-end
   radiusd subscription cancel 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa --on 2027-01-01`,
 		Args:              arguments("ID"),

@@ -190,9 +190,10 @@ func (a *app) userSetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "set NAME",
 		Short: "Change a user",
-		Long: `Changes what the flags say and leaves all else as it is. The next login gets what was
-changed; with --apply the sessions that are open get it too, by CoA-Requests, or are
-ended where that cannot be, or if the user may not log in any more.`,
+		Long: `Changes what the flags say and leaves all else as it is. The next login gets
+what was changed; with --apply the sessions that are open get it too, by
+CoA-Requests, or are ended where that cannot be, or if the user may not log in
+any more.`,
 		Example: `  radiusd user set alice --status suspended
   radiusd user set alice --plan gold --apply
   radiusd user set alice --plan none --expires 2026-12-31
