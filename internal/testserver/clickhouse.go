@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"radiusd/internal/freeport"
+
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 )
 
@@ -201,7 +203,7 @@ func initClickHouse() (_ *clickhouse, err error) {
 		}
 	}()
 	for _, port := range []*int{&c.tcp, &c.http, &c.interserver} {
-		if *port, err = freePort(); err != nil {
+		if *port, err = freeport.Reserve(); err != nil {
 			return nil, err
 		}
 	}

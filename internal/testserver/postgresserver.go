@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"radiusd/internal/freeport"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -94,7 +96,7 @@ func initPostgres(settings ...string) (_ *postgres, err error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	p.port, err = freePort()
+	p.port, err = freeport.Reserve()
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"radiusd/internal/freeport"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -51,7 +53,7 @@ func (p *postgres) standby() (_ *postgres, err error) {
 	if out, err := backup.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("pg_basebackup: %w\n%s", err, out)
 	}
-	q.port, err = freePort()
+	q.port, err = freeport.Reserve()
 	return q, err
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"radiusd/internal/freeport"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -84,7 +86,7 @@ func StopRedis() {
 func startCluster() error {
 	const masters, slots = 3, 16384
 	for i := range masters {
-		bus, err := freePort()
+		bus, err := freeport.Reserve()
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 
+	"radiusd/internal/freeport"
+
 	"github.com/redis/go-redis/v9"
 )
 
@@ -30,7 +32,7 @@ func newRedisProcess(settings ...string) (*redisProcess, error) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return nil, errors.New("install it (Debian: apt-get install redis-server)")
 	}
-	port, err := freePort()
+	port, err := freeport.Reserve()
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"radiusd/internal/freeport"
 	"radiusd/scripts/internal/testbed"
 	"radiusd/store/seal"
 )
@@ -40,7 +41,7 @@ func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 		s.core = i.cpus
 	}
 	for _, address := range []*string{&s.auth, &s.acct, &s.metrics} {
-		port, err := testbed.FreePort()
+		port, err := freeport.Reserve()
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"radiusd/internal/freeport"
 	"radiusd/scripts/internal/testbed"
 )
 
@@ -44,7 +45,7 @@ type adminAPI struct {
 // startAdminAPI starts an admin API on the database of a server, on the load generator's
 // core.
 func (b *bench) startAdminAPI(ctx context.Context, s *server) (*adminAPI, error) {
-	port, err := testbed.FreePort()
+	port, err := freeport.Reserve()
 	if err != nil {
 		return nil, err
 	}

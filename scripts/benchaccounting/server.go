@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"radiusd/internal/freeport"
 	"radiusd/scripts/internal/testbed"
 )
 
@@ -73,11 +74,11 @@ func (b *bench) startClickHouse(ctx context.Context) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	port, err := testbed.FreePort()
+	port, err := freeport.Reserve()
 	if err != nil {
 		return err
 	}
-	web, err := testbed.FreePort()
+	web, err := freeport.Reserve()
 	if err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func askVersion(ctx context.Context, port int) (string, error) {
 func (b *bench) startRadiusd() (acct string, err error) {
 	var auth, accounting, metrics int
 	for _, port := range []*int{&auth, &accounting, &metrics} {
-		if *port, err = testbed.FreePort(); err != nil {
+		if *port, err = freeport.Reserve(); err != nil {
 			return "", err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"syscall"
+
+	"radiusd/internal/freeport"
 )
 
 // freeradiusFiles is where Debian has FreeRADIUS's configuration.
@@ -216,7 +218,7 @@ func (b *Bed) StartFreeRADIUS(name, secret string, postgres *Postgres, front ...
 	f := new(FreeRADIUS)
 	var ports [2]int
 	for i, address := range []*string{&f.Auth, &f.Acct} {
-		if ports[i], err = FreeUDPPort(); err != nil {
+		if ports[i], err = freeport.Reserve(); err != nil {
 			return nil, err
 		}
 		*address = fmt.Sprintf("127.0.0.1:%d", ports[i])

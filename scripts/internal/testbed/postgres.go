@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"radiusd/internal/freeport"
 )
 
 // Postgres is a server of Postgres that trusts the account radiusd.
@@ -75,7 +77,7 @@ func (b *Bed) StartPostgres(databases []string, front ...string) (*Postgres, err
 			return nil, fmt.Errorf("initdb: %w\n%s", err, out)
 		}
 	}
-	port, err := FreePort()
+	port, err := freeport.Reserve()
 	if err != nil {
 		return nil, err
 	}
