@@ -99,8 +99,8 @@ var permissionDescriptions = map[Permission]string{
 	SettingsWrite:   "change settings",
 	DictionaryRead:  "look attributes up in the dictionary",
 	StatusRead:      "see how the system is",
-	BillingRead:     "see invoices, payments and balances",
-	BillingWrite:    "change invoices, payments and balances",
+	BillingRead:     "see prices, subscriptions, invoices, payments and balances",
+	BillingWrite:    "change prices, subscriptions, invoices, payments and balances",
 }
 
 // Description says in a few words what the permission allows.

@@ -56,8 +56,8 @@ func BuiltInRoles() []Role {
 			Permissions: with(UsersWrite, ProfilesRead, ProfilesWrite, SessionsAct, PolicyExplain, BillingRead), BuiltIn: true},
 		{ID: AuditorRole, Name: "auditor", Description: "sees configuration, history and the audit log, no personal data",
 			Permissions: with(ReportsRead, PolicyExplain, OperatorsRead, RolesRead, TokensRead, AuditRead, WebhooksRead, SettingsRead, BillingRead), BuiltIn: true},
-		{ID: ReadOnlyRole, Name: "read-only", Description: "sees the network and its users, no personal data",
-			Permissions: with(ReportsRead), BuiltIn: true},
+		{ID: ReadOnlyRole, Name: "read-only", Description: "sees the network, its users and their accounts, no personal data",
+			Permissions: with(ReportsRead, BillingRead), BuiltIn: true},
 	}
 }
 
