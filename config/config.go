@@ -46,6 +46,7 @@ type Config struct {
 	Audit      Audit      `yaml:"audit"`
 	Feed       Feed       `yaml:"feed"`
 	Jobs       Jobs       `yaml:"jobs"`
+	Billing    Billing    `yaml:"billing"`
 	Admin      Admin      `yaml:"admin"`
 	Metrics    Metrics    `yaml:"metrics"`
 	Log        Log        `yaml:"log"`
@@ -207,6 +208,15 @@ type Jobs struct {
 	Workers int `yaml:"workers"`
 }
 
+// Billing is what happens by itself in billing. The process that runs jobs does it, once
+// billing was set up with `radiusd billing set`. How bills are made, and what becomes of
+// who does not pay, is in the store.
+type Billing struct {
+	// Time of day of the nightly billing run, in the time zone of time_zone. Reminders and
+	// suspensions follow it. Empty: it does not run by itself.
+	RunAt string `yaml:"run_at"`
+}
+
 // Admin is the admin API: `adminapi serve` runs it as a process of its own, on
 // Postgres; `radiusd serve --admin` in the server's.
 type Admin struct {
@@ -310,6 +320,7 @@ func Default() *Config {
 		ClickHouse: ClickHouse{RetentionDays: 1100},
 		Feed:       Feed{Topic: "radiusd.events"},
 		Jobs:       Jobs{Workers: 4},
+		Billing:    Billing{RunAt: "04:00"},
 		Admin: Admin{
 			Listen: "127.0.0.1:8080", AccessLog: "off", MetricsListen: "127.0.0.1:9813",
 			OIDC: OIDC{Name: "Single sign-on"},

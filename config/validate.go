@@ -67,6 +67,10 @@ func (c *Config) Validate() error {
 	}
 	v.check("feed.topic", c.Feed.URL == "" || c.Feed.Topic != "", "must not be empty")
 	v.count("jobs.workers", c.Jobs.Workers, 0, 1000)
+	if c.Billing.RunAt != "" {
+		_, err := time.Parse("15:04", c.Billing.RunAt)
+		v.check("billing.run_at", err == nil, "%q is not a time of day like 04:00", c.Billing.RunAt)
+	}
 	v.admin(&c.Admin)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()

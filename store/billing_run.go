@@ -72,6 +72,17 @@ func (s *Store) BeginRun(ctx context.Context, asOf billing.Date) (run billing.Ru
 	return run, release, nil
 }
 
+// UnfinishedRuns returns the days before a day whose billing run was begun and not
+// finished, in order.
+func (s *Store) UnfinishedRuns(ctx context.Context, before billing.Date) (days []billing.Date, err error) {
+	var day billing.Date
+	err = eachRow(ctx, s.reader, "SELECT as_of FROM billing_runs WHERE finished_at IS NULL AND as_of < $1 ORDER BY as_of", []any{civil{&before}}, []any{civil{&day}}, func() error {
+		days = append(days, day)
+		return nil
+	})
+	return days, s.failed("read unfinished billing runs", err)
+}
+
 // lockBilling takes the only right to bill.
 func (s *Store) lockBilling(ctx context.Context) (release func(), err error) {
 	if s.pool == nil {

@@ -65,7 +65,7 @@ were and told of; the exit code is then 1.`,
 				if a.today(cfg).Before(day) {
 					return usagef("--as-of %s has not come yet", day)
 				}
-				o, err := a.runOptions(ctx, cfg, s, day)
+				o, err := runOptions(ctx, s, day, cfg.Location(), a.now())
 				if err != nil {
 					return err
 				}
@@ -104,16 +104,6 @@ were and told of; the exit code is then 1.`,
 	c.Flags().StringVar(&asOf, "as-of", "", "the `DAY` the run is for; empty: today")
 	a.outputFlag(c)
 	return c
-}
-
-// runOptions are what a run for a day goes by.
-func (a *app) runOptions(ctx context.Context, cfg *config.Config, s *store.Store, day billing.Date) (billing.RunOptions, error) {
-	settings, _, err := s.BillingSettings(ctx)
-	if err != nil {
-		return billing.RunOptions{}, err
-	}
-	taxes, err := s.TaxRates(ctx)
-	return settings.RunOptions(day, cfg.Location(), taxes, a.now()), err
 }
 
 // previewed is what a run would make of an account in a currency.
@@ -157,7 +147,7 @@ usage is known by now. It writes nothing.`,
 				if err != nil {
 					return err
 				}
-				o, err := a.runOptions(c.Context(), cfg, s, day)
+				o, err := runOptions(c.Context(), s, day, cfg.Location(), a.now())
 				if err != nil {
 					return err
 				}

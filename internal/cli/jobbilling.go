@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"radiusd/billing"
 	"radiusd/jobs"
+	"radiusd/store"
 )
 
 // billingRun is the job of a billing run.
@@ -18,8 +20,8 @@ type billingRun struct {
 func (billingRun) Kind() string { return "billing.run" }
 
 // registerBilling adds billing runs, nightly at a time like 04:00 of the zone; empty: not
-// by themselves. bill does one for a day, or goes on with the one that was interrupted,
-// and tells of its progress.
+// by themselves. bill does what is due on a day, or goes on with what was interrupted, and
+// tells of its progress.
 func registerBilling(queue *jobs.Queue, runAt string, zone *time.Location, bill func(context.Context, billing.Date, func(billing.Run)) (billing.Run, error), log *slog.Logger) error {
 	handle := func(ctx context.Context, args billingRun) error {
 		run, err := bill(ctx, args.AsOf, func(run billing.Run) { jobs.Progress(ctx, int64(run.Accounts), 0) })
@@ -40,4 +42,57 @@ func registerBilling(queue *jobs.Queue, runAt string, zone *time.Location, bill 
 	}
 	kind.Schedule(nightly, func(due time.Time) billingRun { return billingRun{AsOf: billing.DateOf(due, zone)} })
 	return nil
+}
+
+// nightBilling is what is done for billing by itself, each night.
+type nightBilling struct {
+	store *store.Store
+	zone  *time.Location
+	now   func() time.Time
+	log   *slog.Logger
+}
+
+// bill finishes what earlier nights have left unfinished, and then bills what is due on
+// the day. While nobody has set billing up it does nothing.
+func (n *nightBilling) bill(ctx context.Context, asOf billing.Date, progress func(billing.Run)) (billing.Run, error) {
+	_, changed, err := n.store.BillingSettings(ctx)
+	if err != nil {
+		return billing.Run{}, err
+	}
+	if changed.IsZero() {
+		n.log.Info("billing is not set up, so there is no nightly run; see radiusd billing set")
+		return billing.Run{}, nil
+	}
+	unfinished, err := n.store.UnfinishedRuns(ctx, asOf)
+	if err != nil {
+		return billing.Run{}, err
+	}
+	for _, day := range unfinished {
+		if run, err := n.billDay(ctx, day, progress); err != nil {
+			return run, fmt.Errorf("finish the run for %s: %w", day, err)
+		}
+	}
+	return n.billDay(ctx, asOf, progress)
+}
+
+func (n *nightBilling) billDay(ctx context.Context, day billing.Date, progress func(billing.Run)) (billing.Run, error) {
+	o, err := runOptions(ctx, n.store, day, n.zone, n.now())
+	if err != nil {
+		return billing.Run{}, err
+	}
+	run, err := billing.BillAll(ctx, n.store, o, progress)
+	if err == nil {
+		n.log.Info("billed", "as_of", day.String(), "accounts", run.Accounts, "charges", run.Charges, "invoices", run.Invoices, "failed", run.Failed)
+	}
+	return run, err
+}
+
+// runOptions are what a run for a day goes by.
+func runOptions(ctx context.Context, s *store.Store, day billing.Date, zone *time.Location, now time.Time) (billing.RunOptions, error) {
+	settings, _, err := s.BillingSettings(ctx)
+	if err != nil {
+		return billing.RunOptions{}, err
+	}
+	taxes, err := s.TaxRates(ctx)
+	return settings.RunOptions(day, zone, taxes, now), err
 }

@@ -40,9 +40,18 @@ func (w *jobWorkers) run(ctx context.Context, ready func() *store.Store) {
 	options.Workers, options.Registerer = w.cfg.Jobs.Workers, w.registry
 	queue, err := jobs.New(options)
 	if err == nil {
+		err = w.register(queue, s)
+	}
+	if err == nil {
 		err = queue.Run(ctx)
 	}
 	if err != nil {
 		w.log.Error("background jobs", "error", oneLine(err))
 	}
+}
+
+// register adds all kinds of jobs that this program has.
+func (w *jobWorkers) register(queue *jobs.Queue, s *store.Store) error {
+	night := nightBilling{store: s, zone: w.cfg.Location(), now: time.Now, log: w.log}
+	return registerBilling(queue, w.cfg.Billing.RunAt, night.zone, night.bill, w.log)
 }

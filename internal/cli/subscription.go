@@ -176,7 +176,7 @@ func (a *app) amendSubscription(c *cobra.Command, text string, rule func(*config
 		if err != nil {
 			return err
 		}
-		o, err := a.runOptions(ctx, cfg, s, a.today(cfg))
+		o, err := runOptions(ctx, s, a.today(cfg), cfg.Location(), a.now())
 		if err != nil {
 			return err
 		}
