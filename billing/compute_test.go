@@ -104,7 +104,7 @@ func TestMonthInAdvance(t *testing.T) {
 	// 29.90 + 15.00 = 44.90 net; 44.90 * 0.19 = 8.531, rounded 8.53; total 53.43
 	require.Equal(t, []Amount{4490, 853, 5343}, []Amount{i.Net, i.Tax, i.Total})
 	require.Equal(t, "Home, set-up", i.Lines[0].Description)
-	require.Equal(t, "Home, 2026-11-01 to 2026-11-30", i.Lines[1].Description)
+	require.Equal(t, "Home", i.Lines[1].Description)
 	require.Equal(t, day("2026-11-15"), i.DueOn)
 	require.Equal(t, Span{day("2026-11-01"), day("2026-12-01")}, i.Period)
 

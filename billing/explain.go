@@ -146,7 +146,7 @@ func (r *usageRater) describe(c Charge) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	s := fmt.Sprintf("%s, %s, %s: %s", r.rate.PlanName, name, c.Period.text(), r.terms.quantity(used))
+	s := fmt.Sprintf("%s, %s: %s", r.rate.PlanName, name, r.terms.quantity(used))
 	switch {
 	case c.Kind == ChargeAdjustment:
 		s += ", records that came late"

@@ -177,10 +177,10 @@ func (b *biller) chargePiece(p piece, days Span, kind ChargeKind) error {
 	c := b.newCharge(p.rate, kind, days)
 	c.ID = makeID("charge", b.s.ID, string(kind), b.s.Revision, days.From, days.To)
 	c.Inputs = inputs
-	c.Description = p.rate.PlanName + ", " + days.text()
+	c.Description = p.rate.PlanName
 	if kind == ChargeProration {
 		amount = -amount
-		c.Description = p.rate.PlanName + ", credit for " + days.text()
+		c.Description = p.rate.PlanName + ", credit"
 	}
 	if inputs.Days != inputs.Of {
 		c.Description += fmt.Sprintf(" (%d of %d days)", inputs.Days, inputs.Of)
@@ -210,12 +210,4 @@ func (b *biller) add(c Charge, amount Amount) error {
 	b.credit[c.Currency] -= amount
 	b.charges = append(b.charges, c)
 	return nil
-}
-
-// text writes the first and the last day of a span.
-func (s Span) text() string {
-	if s.Days() == 1 {
-		return s.From.String()
-	}
-	return s.From.String() + " to " + s.To.AddDays(-1).String()
 }

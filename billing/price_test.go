@@ -170,8 +170,8 @@ func TestChangeNow(t *testing.T) {
 	apply(a, b)
 	// had 10 days: 30.00 * 10 / 30 = 10.00, so 20.00 back; 20 days of the new: 60.00 * 20 / 30 = 40.00
 	requireCharges(t, []charged{{ChargeProration, "2026-11-11", "2026-11-30", -2000}, {ChargePeriod, "2026-11-11", "2026-11-30", 4000}}, b.Charges)
-	require.Equal(t, "Home, credit for 2026-11-11 to 2026-11-30 (20 of 30 days)", b.Charges[0].Description)
-	require.Equal(t, "Office, 2026-11-11 to 2026-11-30 (20 of 30 days)", b.Charges[1].Description)
+	require.Equal(t, "Home, credit (20 of 30 days)", b.Charges[0].Description)
+	require.Equal(t, "Office (20 of 30 days)", b.Charges[1].Description)
 	require.Equal(t, []string{"-1", "20"}, []string{b.Charges[0].Quantity.String(), b.Charges[0].UnitPrice.String()})
 
 	// Back on the same day: of the new one no day was had.

@@ -65,8 +65,8 @@ type Charge struct {
 	UserID         uuid.UUID
 	SubscriptionID uuid.UUID // zero: none, as a charge made by hand
 	Kind           ChargeKind
-	Description    string
-	Period         Span // what it is for; zero: a moment
+	Description    string // as it stands on the invoice, beside the period
+	Period         Span   // what it is for; zero: a moment
 	Currency       Currency
 	// Quantity of Unit at UnitPrice; for usage what is beyond the allowance.
 	Quantity  Decimal

@@ -97,7 +97,7 @@ func TestUsageIsChargedWhenItIsSettled(t *testing.T) {
 	// 60 + 75 are 35 beyond 100: 3.50
 	requireCharges(t, []charged{{ChargeUsage, "2026-11-01", "2026-11-30", 350}}, b.Charges)
 	c := b.Charges[0]
-	require.Equal(t, "Home, traffic, 2026-11-01 to 2026-11-30: 135 B, 100 B included", c.Description)
+	require.Equal(t, "Home, traffic: 135 B, 100 B included", c.Description)
 	require.Equal(t, []string{"35", "byte", "0.1"}, []string{c.Quantity.String(), c.Unit, c.UnitPrice.String()})
 	require.Equal(t, []DayUsage{octets("2026-11-01", 60), octets("2026-11-30", 75)}, c.Inputs.Usage)
 }
@@ -114,7 +114,7 @@ func TestLateRecordsAreAdjusted(t *testing.T) {
 	c := usageOf(b)[0]
 	require.Equal(t, first.ID, c.Inputs.Adjusts)
 	require.Equal(t, Amount(350), c.Inputs.Before)
-	require.Equal(t, "Home, traffic, 2026-11-01 to 2026-11-30: 155 B, records that came late", c.Description)
+	require.Equal(t, "Home, traffic: 155 B, records that came late", c.Description)
 	require.Len(t, b.Invoices[0].Lines, 2, "it is on the next invoice")
 	require.Empty(t, run(t, a, "2027-01-02").Charges)
 

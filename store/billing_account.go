@@ -143,20 +143,21 @@ func (r *billingReader) readBuyers(ctx context.Context) error {
 			FROM users LEFT JOIN user_profiles ON user_id = users.id WHERE `+which, args,
 			[]any{id{&userID}, &username, &p.FullName, &p.Email, &p.Phone, &p.Address}, func() error {
 				account := r.accounts[userID]
-				account.Username, account.Buyer = username, buyerOf(username, p)
+				account.Username, account.Buyer = username, buyerOf(username, p, r.o.Seller)
 				r.byName[username] = account
 				return nil
 			})
 	})
 }
 
-// buyerOf is how a user stands on an invoice.
-func buyerOf(username string, p aaa.Profile) billing.Party {
+// buyerOf is how a user stands on an invoice. Profiles have no country: who is served is
+// taken to be where the seller is.
+func buyerOf(username string, p aaa.Profile, seller billing.Party) billing.Party {
 	name := p.FullName
 	if name == "" {
 		name = username
 	}
-	return billing.Party{Name: name, Address: p.Address, Email: p.Email, Phone: p.Phone, Username: username}
+	return billing.Party{Name: name, Address: p.Address, Email: p.Email, Phone: p.Phone, Username: username, Country: seller.Country}
 }
 
 // earliest returns the first day of usage that is needed of anybody.

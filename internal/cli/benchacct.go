@@ -23,6 +23,7 @@ type acctOptions struct {
 	loss       float64
 	repeat     float64
 	reboot     int
+	ago        time.Duration
 	login      bool
 	password   string
 	authServer []string
@@ -60,11 +61,16 @@ acknowledged; without one if it was sent and never answered, because the NAS
 crashed or the load was interrupted. 'radiusd bench verify' compares that log with
 the stores.
 
+With --ago, the sessions took place that long ago, as those that a NAS delivers
+after it was cut off from its servers. Up to seven days are believed; beyond, the
+NAS's clock is taken to be wrong, and usage counts when it is told of.
+
 A seed gives the same sessions, counters and losses again. On one store, give each
 load another seed, as its NASes and sessions are called the same otherwise.`,
 		Example: `  radiusd bench acct --duration 30s --concurrency 256
   radiusd bench acct --rate 20000 --open 100000 --nas 16 --concurrency 1024 --duration 1m --log acknowledged.csv
   radiusd bench acct --sessions 10000 --loss 0.05 --repeat 0.05 --reboot 500 --wait 200ms --log acknowledged.csv
+  radiusd bench acct --sessions 100 --ago 48h
   radiusd bench acct --server 192.0.2.1 --server 192.0.2.2 --spread --remote --secret-stdin`,
 		Args:              arguments(),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -86,6 +92,7 @@ load another seed, as its NASes and sessions are called the same otherwise.`,
 	flags.Float64Var(&o.loss, "loss", 0, "`SHARE` of requests, and of answers, that the network loses; up to 0.9")
 	flags.Float64Var(&o.repeat, "repeat", 0, "`SHARE` of requests that the network delivers twice")
 	flags.IntVar(&o.reboot, "reboot", 0, "a NAS restarts after about so many `SESSIONS` (default never)")
+	flags.DurationVar(&o.ago, "ago", 0, "the sessions took place so long ago: 48h for two days")
 	flags.BoolVar(&o.login, "login", false, "begin sessions with an Access-Request, and return the Class of its answer")
 	flags.StringVar(&o.password, "password", "bench{n}", "`PASSWORD` for --login; {n} is the user's number")
 	flags.StringArrayVar(&o.authServer, "auth-server", nil, "`HOST[:PORT]` for --login (default --server, on port 1812)")
@@ -110,6 +117,8 @@ func (o *acctOptions) completeAcct() error {
 		return usagef("--open: want 0 to %d, --nas 0 to %d, and --reboot no less than 0", 1<<24, 1<<15)
 	case clocks[o.clock] == nil:
 		return usagef("--clock: %q is not one of %s", o.clock, strings.Join(clockNames(), ", "))
+	case o.ago < 0 || o.ago > 10*365*24*time.Hour:
+		return usagef("--ago: want 0 to 10 years")
 	case !o.login && len(o.authServer) > 0:
 		return usagef("--auth-server is for --login")
 	}
@@ -190,15 +199,16 @@ func share[T int | uint64](whole T, index, of int) T {
 
 // nasClock is what a NAS sends of the time of its records, one at least.
 type nasClock struct {
-	timestamp bool // Event-Timestamp
-	delay     bool // Acct-Delay-Time
+	timestamp bool          // Event-Timestamp
+	delay     bool          // Acct-Delay-Time
+	ago       time.Duration // how long before it is sent first what is told of took place
 }
 
 // delayOf returns the Acct-Delay-Time of a request that was sent first a time ago.
 // A boot without Event-Timestamp is told from the next by Acct-Delay-Time alone, so
 // one that is sent again has always one.
 func (c nasClock) delayOf(since time.Duration, boot bool) uint32 {
-	seconds := uint32(since / time.Second)
+	seconds := uint32((c.ago + since) / time.Second)
 	if boot && since > 0 {
 		seconds++
 	}

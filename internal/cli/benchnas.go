@@ -117,6 +117,7 @@ func (s *acctSource) add(index int) {
 		limit:  max(share(o.open, index, o.nases), 1),
 		home:   0, limited: o.count > 0, left: share(o.count, index, o.nases),
 	}
+	n.clock.ago = o.ago
 	if index%2 == 0 {
 		n.addr = netip.AddrFrom4([4]byte{10, 255, byte(index >> 8), byte(index)})
 	}
@@ -250,7 +251,7 @@ func (s *acctSource) begun(r *acctRequest, now time.Time) {
 		r.home = s.server
 		s.server = (s.server + 1) % len(s.o.servers)
 	}
-	r.event = now.UTC()
+	r.event = now.UTC().Add(-s.o.ago)
 	if r.nas.clock.timestamp {
 		r.event = r.event.Truncate(time.Second)
 	}
