@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 
@@ -18,6 +19,9 @@ type Lookup interface {
 	// InvoicesByNumber returns those of the numbers that exist, in any order: ID,
 	// Number, Kind, State, UserID, Currency, IssuedOn, Total and Paid.
 	InvoicesByNumber(ctx context.Context, numbers []string) ([]billing.Invoice, error)
+	// InvoicesOfAmount returns invoices of which just that is open, with Buyer as well;
+	// of very many only some.
+	InvoicesOfAmount(ctx context.Context, currency billing.Currency, open billing.Amount) ([]billing.Invoice, error)
 }
 
 // Confidence says how sure a match is.
@@ -47,9 +51,10 @@ func none(format string, args ...any) Result {
 }
 
 // Match finds the invoices that an entry pays by their numbers, in a structured
-// reference or in what the payer wrote. It goes by numbers alone, not by names or
-// accounts, and where a text can mean two existing invoices it takes neither. An error
-// is of the lookup.
+// reference or in what the payer wrote; where a text can mean two existing invoices it
+// takes neither. Money that names no invoice is Likely to be for the one of just that
+// amount whose buyer has the payer's name, if there is one alone. An error is of the
+// lookup.
 func Match(ctx context.Context, e *Entry, l Lookup) (Result, error) {
 	if why := e.NoPayment(); why != "" {
 		return none("%s", why), nil
@@ -64,7 +69,7 @@ func Match(ctx context.Context, e *Entry, l Lookup) (Result, error) {
 		numbers = append(numbers, m.numbers...)
 	}
 	if len(numbers) == 0 {
-		return none("it names no invoice"), nil
+		return byPayer(ctx, e, l)
 	}
 	slices.Sort(numbers)
 	invoices, err := l.InvoicesByNumber(ctx, slices.Compact(numbers))
@@ -76,6 +81,43 @@ func Match(ctx context.Context, e *Entry, l Lookup) (Result, error) {
 		byNumber[invoices[i].Number] = &invoices[i]
 	}
 	return decide(e, named, byNumber), nil
+}
+
+// byPayer looks for the invoice of an entry that names none.
+func byPayer(ctx context.Context, e *Entry, l Lookup) (Result, error) {
+	nothing := none("it names no invoice")
+	payer := nameWords(e.Name)
+	if len(payer) == 0 {
+		return nothing, nil
+	}
+	invoices, err := l.InvoicesOfAmount(ctx, e.Currency, e.Amount)
+	if err != nil {
+		return Result{}, fmt.Errorf("look up the invoices of an amount: %w", err)
+	}
+	var found *billing.Invoice
+	for i := range invoices {
+		if !slices.Equal(nameWords(invoices[i].Buyer.Name), payer) {
+			continue
+		}
+		if found != nil {
+			return none("it names no invoice, and several of this amount are of %s", found.Buyer.Name), nil
+		}
+		found = &invoices[i]
+	}
+	if found == nil || unpayable(found, e) != "" {
+		return nothing, nil
+	}
+	return Result{
+		Confidence: Likely, UserID: found.UserID, Reason: "it names no invoice, but the amount and the payer's name are those of " + found.Number,
+		Allocations: []billing.Allocation{{InvoiceID: found.ID, Number: found.Number, Amount: e.Amount}},
+	}, nil
+}
+
+// nameWords are the words of a name in order of the alphabet: banks write names in any.
+func nameWords(name string) []string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) })
+	slices.Sort(words)
+	return words
 }
 
 // namedBy returns what the entry names. Structured references come first, with those

@@ -32,6 +32,16 @@ func (l invoices) InvoicesByNumber(_ context.Context, numbers []string) ([]billi
 	return found, l.err
 }
 
+func (l invoices) InvoicesOfAmount(_ context.Context, c billing.Currency, open billing.Amount) ([]billing.Invoice, error) {
+	var found []billing.Invoice
+	for _, i := range l.all {
+		if i.Currency == c && i.Open() == open && i.State == billing.InvoiceIssued && i.Kind == billing.KindInvoice {
+			found = append(found, i)
+		}
+	}
+	return found, l.err
+}
+
 var anna, bob = uuid.MustParse("0197a000-0000-7000-8000-00000000000a"), uuid.MustParse("0197a000-0000-7000-8000-00000000000b")
 
 func invoice(number string, user uuid.UUID, total billing.Amount, change ...func(*billing.Invoice)) billing.Invoice {

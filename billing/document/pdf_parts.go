@@ -171,9 +171,26 @@ func (s *sheet) payment() {
 		details += ", " + w.bic + " " + bic
 	}
 	if number != "" {
-		details += ", " + w.reference + " " + number
+		details += ", " + w.reference + " " + printedReference(number)
 	}
 	s.block(s.lines(details, typeset.Regular, bodySize, width, 6), bodySize, s.left, width, typeset.Left)
+}
+
+// printedReference is what the payer is to write: the creditor reference, in fours as ISO
+// 11649 prints it, or the number itself if that makes none.
+func printedReference(number string) string {
+	ref, err := billing.RFReference(number)
+	if err != nil {
+		return number
+	}
+	var b strings.Builder
+	for i, r := range ref {
+		if i > 0 && i%4 == 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
 }
 
 // note is the invoice's note, which may go on over pages.

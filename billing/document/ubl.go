@@ -104,6 +104,9 @@ func ublOf(i *billing.Invoice) *ublDocument {
 
 func paymentMeans(i *billing.Invoice, iban string) *ublPaymentMeans {
 	m := &ublPaymentMeans{Code: meansTransfer, PaymentID: xmlText(i.Number)}
+	if ref, err := billing.RFReference(i.Number); err == nil { // BT-83, which the bank brings back
+		m.PaymentID = ref
+	}
 	if i.Currency == "EUR" {
 		m.Code = meansSEPA
 	}

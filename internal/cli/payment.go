@@ -49,9 +49,11 @@ func (a *app) paymentCommand() *cobra.Command {
 is left is the user's credit, and goes to the next invoice.`,
 		Example: `  radiusd payment add alice 29.90 --method cash
   radiusd payment add alice 29.90 --method bank --provider bank --reference 2026-11-03/17
+  radiusd payment import statement.xml
   radiusd payment list --user alice`,
 	}
-	c.AddCommand(a.paymentAddCommand(), a.paymentListCommand(), a.paymentShowCommand(), a.paymentRefundCommand())
+	c.AddCommand(a.paymentAddCommand(), a.paymentListCommand(), a.paymentShowCommand(), a.paymentRefundCommand(),
+		a.paymentImportCommand(), a.paymentEntriesCommand(), a.paymentAssignCommand(), a.paymentDismissCommand())
 	return c
 }
 

@@ -1,0 +1,195 @@
+package bank
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/google/uuid"
+
+	"radiusd/billing"
+)
+
+// Provider is what payments from bank statements have as their provider.
+const Provider = "bank"
+
+// Books keep entries and book payments.
+type Books interface {
+	Lookup
+	// EntryByReference returns an entry as it is kept; nil: there is none.
+	EntryByReference(ctx context.Context, reference string) (*Record, error)
+	// TakeEntry keeps an entry and, if its state is Booked, books its payment in the
+	// same transaction. One that is kept already is taken only if it waits for a person
+	// and now does so no more, or is proposed now; else taken is false and the record
+	// becomes the one that is kept. It fails with a *billing.FieldError on allocations
+	// if the invoices are not what they were when the entry was matched.
+	TakeEntry(ctx context.Context, r *Record, allocations []billing.Allocation) (taken bool, err error)
+	// BeginStatement and FinishStatement write down that a file is imported, and what
+	// was in it.
+	BeginStatement(ctx context.Context, s *Statement) error
+	FinishStatement(ctx context.Context, s *Statement) error
+}
+
+// Outcome says what an import did with an entry, or would do.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomeBooked    Outcome = "booked"
+	OutcomeProposed  Outcome = "proposed"
+	OutcomeUnmatched Outcome = "unmatched"
+	OutcomeIgnored   Outcome = "ignored"
+	OutcomePending   Outcome = "pending" // not booked by the bank: it is not kept
+	OutcomeKnown     Outcome = "known"   // was imported before
+	OutcomeWrong     Outcome = "wrong"   // could not be read
+)
+
+// Line is what was done with an entry of a file.
+type Line struct {
+	Record      // as it is kept now; of OutcomeWrong nothing but its Line
+	Outcome     Outcome
+	Allocations []billing.Allocation // of OutcomeBooked
+	Err         error                // of OutcomeWrong
+}
+
+// matchAttempts is how often an entry is matched if the invoices change meanwhile.
+const matchAttempts = 3
+
+// Import takes the entries of a statement into the books, each in a transaction of its
+// own: what is cut off is imported again, and nothing is booked twice. It calls fn for each
+// entry, sets the statement's ID, times and counts, and with dryRun writes nothing. An
+// entry that is wrong is told to fn and counted, and the others go on; the error is of the
+// file as a whole, the books, or fn.
+func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[Entry, error], dryRun bool, fn func(*Line) error) error {
+	if !dryRun {
+		if err := books.BeginStatement(ctx, s); err != nil {
+			return err
+		}
+	}
+	var within map[string]bool // references of a dry run
+	if dryRun {
+		within = map[string]bool{}
+	}
+	for e, err := range entries {
+		line := &Line{Outcome: OutcomeWrong}
+		var wrong *EntryError
+		switch {
+		case errors.As(err, &wrong):
+			line.Entry.Line, line.Err, line.Reason = wrong.Line, wrong.Err, wrong.Err.Error()
+		case err != nil:
+			return err
+		default:
+			if line, err = take(ctx, books, NewRecord(&e, s.ID), dryRun); err != nil {
+				return fmt.Errorf("the entry in line %d: %w", e.Line, err)
+			}
+			if dryRun && within[e.Reference] {
+				line.Outcome, line.Allocations = OutcomeKnown, nil
+			}
+			if dryRun {
+				within[e.Reference] = true
+			}
+		}
+		s.count(line.Outcome)
+		if err := fn(line); err != nil {
+			return err
+		}
+	}
+	if dryRun {
+		return nil
+	}
+	return books.FinishStatement(ctx, s)
+}
+
+func (c *Counts) count(o Outcome) {
+	c.Entries++
+	switch o {
+	case OutcomeBooked:
+		c.Booked++
+	case OutcomeProposed:
+		c.Proposed++
+	case OutcomeUnmatched:
+		c.Unmatched++
+	case OutcomeIgnored:
+		c.Ignored++
+	case OutcomePending:
+		c.Pending++
+	case OutcomeKnown:
+		c.Known++
+	case OutcomeWrong:
+		c.Wrong++
+	}
+}
+
+// take matches an entry and keeps it.
+func take(ctx context.Context, books Books, r Record, dryRun bool) (*Line, error) {
+	if r.Pending {
+		r.Reason = r.NoPayment()
+		return &Line{Record: r, Outcome: OutcomePending}, nil
+	}
+	kept, err := books.EntryByReference(ctx, r.Reference)
+	if err != nil {
+		return nil, err
+	}
+	if kept != nil && kept.State != Unmatched && kept.State != Proposed {
+		return knownLine(kept, r.Entry.Line), nil
+	}
+	for attempt := 1; ; attempt++ {
+		match, err := Match(ctx, &r.Entry, books)
+		if err != nil {
+			return nil, err
+		}
+		line := &Line{Record: r}
+		line.decide(&match)
+		if kept != nil && (line.State == kept.State || line.State == Unmatched) {
+			return knownLine(kept, r.Entry.Line), nil
+		}
+		if dryRun {
+			return line, nil
+		}
+		taken, err := books.TakeEntry(ctx, &line.Record, line.Allocations)
+		var changed *billing.FieldError
+		if errors.As(err, &changed) && changed.Field == "allocations" && attempt < matchAttempts {
+			continue // somebody paid one of the invoices at the same moment
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !taken {
+			return knownLine(&line.Record, r.Entry.Line), nil
+		}
+		return line, nil
+	}
+}
+
+func knownLine(kept *Record, at int) *Line {
+	line := &Line{Record: *kept, Outcome: OutcomeKnown}
+	line.Entry.Line = at
+	return line
+}
+
+// decide gives an entry the state that follows from its match.
+func (l *Line) decide(match *Result) {
+	l.Reason = match.Reason
+	switch {
+	case l.Reversal: // it is to be seen to: what it undoes may have been booked
+		l.State, l.Outcome = Unmatched, OutcomeUnmatched
+	case l.NoPayment() != "":
+		l.State, l.Outcome = Ignored, OutcomeIgnored
+	case match.Confidence == Certain:
+		l.State, l.Outcome = Booked, OutcomeBooked
+		l.UserID, l.Allocations = match.UserID, match.Allocations
+	case match.Confidence == Likely:
+		l.State, l.Outcome, l.UserID = Proposed, OutcomeProposed, match.UserID
+	default:
+		l.State, l.Outcome, l.UserID = Unmatched, OutcomeUnmatched, uuid.Nil
+	}
+}
+
+// Payment is the payment of a record's entry by its user.
+func (r *Record) Payment(allocations []billing.Allocation) billing.Payment {
+	return billing.Payment{
+		UserID: r.UserID, Method: billing.PaidBank, Currency: r.Currency, Amount: r.Amount,
+		Provider: Provider, Reference: r.Reference, ReceivedOn: r.BookedOn, Allocations: allocations,
+	}
+}
