@@ -122,6 +122,7 @@ func eraseUser(ctx context.Context, tx *writeTx, e *storedErasure) error {
 	if e.KeepUser {
 		statements = []string{statements[0], "DELETE FROM attributes WHERE user_id = $1", "DELETE FROM former_usernames WHERE user_id = $1"}
 	}
+	statements = append(statements, "UPDATE bank_entries SET name = '', iban = '', remittance = '', end_to_end_id = '', reason = '' WHERE user_id = $1")
 	for _, statement := range statements {
 		if _, err := tx.ExecContext(ctx, statement, e.UserID.String()); err != nil {
 			return err

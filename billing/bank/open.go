@@ -83,7 +83,7 @@ func ParseCSVFormat(settings []string) (f CSVFormat, err error) {
 		case "remittance":
 			f.Columns.Remittance = append(f.Columns.Remittance, value)
 		case "currency":
-			if f.Currency, err = billing.ParseCurrency(value); err != nil {
+			if f.Currency, err = billing.ParseCurrency(strings.ToUpper(value)); err != nil {
 				return f, err
 			}
 		case "delimiter":

@@ -170,10 +170,10 @@ func (s *sheet) payment() {
 	if bic := clean(i.Seller.BIC, 60); bic != "" {
 		details += ", " + w.bic + " " + bic
 	}
-	if number != "" {
-		details += ", " + w.reference + " " + printedReference(number)
-	}
 	s.block(s.lines(details, typeset.Regular, bodySize, width, 6), bodySize, s.left, width, typeset.Left)
+	if number != "" {
+		s.block(s.lines(w.reference+": "+printedReference(number), typeset.Regular, bodySize, width, 2), bodySize, s.left, width, typeset.Left)
+	}
 }
 
 // printedReference is what the payer is to write: the creditor reference, in fours as ISO

@@ -62,7 +62,7 @@ func TestPDFSaysWhatTheInvoiceSays(t *testing.T) {
 		"Nordlicht Netze GmbH", "Hafenstraße 12", "24937 Flensburg", "Zoë Müller-Łukasiewicz", "24103 Kiel",
 		"Invoice RE-000042", "1 Feb 2026", "15 Feb 2026", "1 Jan 2026 – 31 Jan 2026", "Fibre 250 #3", "1 month", "19.99",
 		"59.97 EUR", "VAT 19 % on 59.97 EUR", "11.39 EUR", "71.36 EUR", "DE89370400440532013000", "COBADEFFXXX",
-		"Please pay 71.36 EUR by 15 Feb 2026, quoting RE-000042.", "Thank you.", "Page 1 of 1",
+		"Please pay 71.36 EUR by 15 Feb 2026, quoting RE-000042.", "Reference: RF37 RE00 0042", "Thank you.", "Page 1 of 1",
 	} {
 		require.Contains(t, text, want)
 	}

@@ -99,6 +99,7 @@ func TestUBLSaysWhatTheInvoiceSays(t *testing.T) {
 		"AccountingSupplierParty/Party/PartyTaxScheme/CompanyID":           "DE123456789",
 		"AccountingSupplierParty/Party/PostalAddress/StreetName":           "Hafenstraße 12",
 		"PaymentMeans/PaymentMeansCode":                                    "58",
+		"PaymentMeans/PaymentID":                                           "RF37RE000042",
 		"PaymentMeans/PayeeFinancialAccount/ID":                            "DE89370400440532013000",
 		"PaymentMeans/PayeeFinancialAccount/FinancialInstitutionBranch/ID": "COBADEFFXXX",
 		"TaxTotal/TaxAmount":                                               "10.29", "LegalMonetaryTotal/PayableAmount": "64.47",

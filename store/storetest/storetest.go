@@ -112,6 +112,8 @@ func Run(t *testing.T, database Database) {
 		"PaymentsAtOnce": testPaymentsAtOnce,
 		"LedgerProperty": testLedgerProperty,
 		"Orders":         testOrders,
+		"BankEntries":    testBankEntries,
+		"BankCutOff":     testBankImportCutOff,
 		"BillingUsage":   testBillingUsage,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
