@@ -111,3 +111,11 @@ type SessionUsage struct {
 	UpdatedAt time.Time
 	Usage
 }
+
+// FirstUseStore keeps when users who are vouchers have logged in for the first time.
+type FirstUseStore interface {
+	// RecordFirstUses begins the validity of the vouchers. Of one that has begun, the
+	// earlier time counts; of one that is none or was revoked, nothing changes. Doing it
+	// again changes nothing.
+	RecordFirstUses(ctx context.Context, uses []FirstUse) error
+}

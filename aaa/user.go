@@ -50,8 +50,11 @@ type User struct {
 	// zero leaves it to the plan.
 	SimultaneousUse int
 	Items           []Item // check and reply items of this user alone
-	CreatedAt       time.Time
-	UpdatedAt       time.Time
+	// Voucher is set if the user is a voucher, and without effect if Credential is. It is
+	// read with the user, and not written.
+	Voucher   *VoucherLogin
+	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
 // Membership puts a user into a group. Groups apply in ascending priority; the

@@ -115,6 +115,11 @@ func (tx *writeTx) recordPayment(ctx context.Context, payment *billing.Payment) 
 	if err := tx.claimKey(ctx, p.ID); err != nil {
 		return nil, false, err
 	}
+	return tx.bookPayment(ctx, p)
+}
+
+// bookPayment is recordPayment of what has an ID and was claimed.
+func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow, bool, error) {
 	if err := tx.userExists(ctx, p.UserID); err != nil {
 		return nil, false, err
 	}
@@ -129,9 +134,9 @@ func (tx *writeTx) recordPayment(ctx context.Context, payment *billing.Payment) 
 	if err := tx.writePayment(ctx, p); err != nil {
 		return nil, false, err
 	}
-	if len(payment.Allocations) > 0 {
+	if len(p.Allocations) > 0 {
 		c := &credit{kind: allocatedPayment, id: p.ID, account: balanceKey{p.UserID, p.Currency}, rest: p.rest}
-		if err := tx.allocateTo(ctx, c, payment.Allocations); err != nil {
+		if err := tx.allocateTo(ctx, c, p.Allocations); err != nil {
 			return nil, false, err
 		}
 	}

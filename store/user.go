@@ -105,6 +105,7 @@ var accounts = entity[account]{
 	},
 	refers:   func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
 	noSecret: func(a *account) bool { return a.user.Credential.Scheme == aaa.SchemeNone },
+	removing: func(ctx context.Context, tx *writeTx, a *account) error { return tx.withoutLogin(ctx, a.user.ID) },
 }
 
 func usersFields(s *Store, u *aaa.User) []field {
@@ -309,7 +310,7 @@ func (s *Store) completeUsersByID(ctx context.Context, q querier, list []aaa.Use
 	return nil
 }
 
-// completeUsers adds groups and items to users that were read. which says, of
+// completeUsers adds groups, items and vouchers to users that were read. which says, of
 // user_id, which rows belong to them.
 func completeUsers(ctx context.Context, q querier, list []aaa.User, which string, args []any) error {
 	byID := make(map[uuid.UUID]*aaa.User, len(list))
@@ -328,9 +329,17 @@ func completeUsers(ctx context.Context, q querier, list []aaa.User, which string
 	if err != nil {
 		return err
 	}
-	return eachItem(ctx, q, "user_id", "user_id "+which, args, func(owner uuid.UUID, item aaa.Item) {
+	err = eachItem(ctx, q, "user_id", "user_id "+which, args, func(owner uuid.UUID, item aaa.Item) {
 		if user := byID[owner]; user != nil {
 			user.Items = append(user.Items, item)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return eachVoucherLogin(ctx, q, which, args, func(userID uuid.UUID, login aaa.VoucherLogin) {
+		if user := byID[userID]; user != nil {
+			user.Voucher = &login
 		}
 	})
 }
