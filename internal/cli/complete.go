@@ -42,6 +42,16 @@ func completeSecondFile(_ *cobra.Command, args []string, _ string) ([]cobra.Comp
 	return nil, cobra.ShellCompDirectiveDefault
 }
 
+// completeThenFile completes the first argument and leaves the second to the shell.
+func completeThenFile(complete cobra.CompletionFunc) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) == 0 {
+			return complete(c, args, toComplete)
+		}
+		return completeSecondFile(c, args, toComplete)
+	}
+}
+
 // first completes the first argument only.
 func first(complete cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(c *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
