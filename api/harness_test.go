@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +28,7 @@ import (
 	"radiusd/api"
 	"radiusd/dictionary"
 	"radiusd/internal/testserver"
+	"radiusd/internal/teststore"
 	"radiusd/operator"
 	"radiusd/store"
 	"radiusd/store/seal"
@@ -50,9 +50,9 @@ func bothEngines(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Parallel()
 	engines := map[string]func(t *testing.T) store.Options{
 		"sqlite": func(t *testing.T) store.Options {
-			return store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")}
+			return teststore.SQLite(t)
 		},
-		"postgres": func(t *testing.T) store.Options { return store.Options{URL: testserver.Postgres(t)} },
+		"postgres": func(t *testing.T) store.Options { return teststore.Postgres(t) },
 	}
 	for name, options := range engines {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/internal/testserver"
+	"radiusd/internal/teststore"
 	"radiusd/jobs"
 	"radiusd/store"
 	"radiusd/store/seal"
@@ -38,11 +38,11 @@ const patience = 20 * time.Second
 func engines(t *testing.T, test func(t *testing.T, e *engine)) {
 	t.Run("SQLite", func(t *testing.T) {
 		t.Parallel()
-		test(t, newEngine(t, store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")}))
+		test(t, newEngine(t, teststore.SQLite(t)))
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		test(t, newEngine(t, store.Options{URL: testserver.Postgres(t)}))
+		test(t, newEngine(t, teststore.Postgres(t)))
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"radiusd/internal/testserver"
+	"radiusd/internal/teststore"
 	"radiusd/operator"
 	"radiusd/store"
 	"radiusd/store/seal"
@@ -69,16 +69,16 @@ type world struct {
 // engines runs a test on both databases.
 func engines(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Run("SQLite", func(t *testing.T) {
-		test(t, newWorld(t, store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")}))
+		test(t, newWorld(t, teststore.SQLite(t)))
 	})
 	t.Run("Postgres", func(t *testing.T) {
-		test(t, newWorld(t, store.Options{URL: testserver.Postgres(t)}))
+		test(t, newWorld(t, teststore.Postgres(t)))
 	})
 }
 
 // sqliteWorld is for what the database has no part in.
 func sqliteWorld(t testing.TB) *world {
-	return newWorld(t, store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")})
+	return newWorld(t, teststore.SQLite(t))
 }
 
 func newWorld(t testing.TB, options store.Options) *world {

@@ -25,7 +25,7 @@ import (
 func scaleSessions(t testing.TB) int {
 	n, err := strconv.Atoi(os.Getenv("RADIUSD_SCALE"))
 	if err != nil {
-		n = 5_000
+		n = 1_000
 	}
 	return n
 }

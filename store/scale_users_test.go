@@ -32,7 +32,7 @@ func scaleUsers() int {
 	if n, err := strconv.Atoi(os.Getenv("RADIUSD_SCALE")); err == nil {
 		return n
 	}
-	return 20_000
+	return 2_000
 }
 
 func scaleName(i int) string { return fmt.Sprintf("subscriber%07d@example.net", i) }

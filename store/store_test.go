@@ -3,12 +3,12 @@ package store_test
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"radiusd/internal/testserver"
+	"radiusd/internal/teststore"
 	"radiusd/store"
 	"radiusd/store/storetest"
 )
@@ -22,13 +22,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func sqliteDatabase(t testing.TB) store.Options {
-	return store.Options{Path: filepath.Join(t.TempDir(), "radiusd.db")}
-}
+func sqliteDatabase(t testing.TB) store.Options { return teststore.SQLite(t) }
 
-func postgresDatabase(t testing.TB) store.Options {
-	return store.Options{URL: testserver.Postgres(t)}
-}
+func postgresDatabase(t testing.TB) store.Options { return teststore.Postgres(t) }
 
 func TestSQLite(t *testing.T)   { storetest.Run(t, sqliteDatabase) }
 func TestPostgres(t *testing.T) { storetest.Run(t, postgresDatabase) }

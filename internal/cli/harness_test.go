@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"radiusd/internal/testserver"
+	"radiusd/internal/teststore"
 )
 
 func TestMain(m *testing.M) {
@@ -48,13 +49,13 @@ func newSite(t testing.TB, storeURL string) *site {
 func engines(t *testing.T, test func(t *testing.T, s *site)) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, newSite(t, ""))
+		s := newSite(t, "")
+		teststore.CopySQLite(t, filepath.Join(s.dir, "data", databaseFile))
+		test(t, s)
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		s := newSite(t, testserver.Postgres(t))
-		s.ok("migrate", "up")
-		test(t, s)
+		test(t, newSite(t, teststore.Postgres(t).URL))
 	})
 }
 

@@ -41,16 +41,22 @@ func Postgres(t testing.TB) string {
 // Nobody may be connected to that one.
 func PostgresFrom(t testing.TB, template string) string {
 	t.Helper()
-	postgresOnce.Do(func() { postgresURL, postgresStop, postgresErr = startPostgres() })
-	if postgresErr != nil {
-		t.Fatalf("these tests need a Postgres server: %v", postgresErr)
-	}
+	startSharedPostgres(t)
 	name := fmt.Sprintf("radiusd_%d_%d", os.Getpid(), databaseNumber.Add(1))
 	execute(t, "CREATE DATABASE "+name+" TEMPLATE "+template)
 	t.Cleanup(func() { execute(t, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)") })
 	database := *postgresURL
 	database.Path = "/" + name
 	return database.String()
+}
+
+// startSharedPostgres starts the server of the test binary, once.
+func startSharedPostgres(t testing.TB) {
+	t.Helper()
+	postgresOnce.Do(func() { postgresURL, postgresStop, postgresErr = startPostgres() })
+	if postgresErr != nil {
+		t.Fatalf("these tests need a Postgres server: %v", postgresErr)
+	}
 }
 
 // DatabaseName returns the name of the database in a URL that Postgres returned.
@@ -92,6 +98,9 @@ func Main(m *testing.M) int {
 // not be called again.
 func StopPostgres() {
 	postgresOnce.Do(func() { postgresErr = errors.New("the server was stopped") })
+	if postgresStop == nil {
+		dropTemplates()
+	}
 	if postgresStop != nil {
 		postgresStop()
 		postgresStop = nil
