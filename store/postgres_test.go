@@ -162,8 +162,7 @@ func TestPartitions(t *testing.T) {
 }
 
 func TestPostgresOpenErrors(t *testing.T) {
-	options := postgresDatabase(t)
-	options.Sealer = seal.New(storetest.Key)
+	options := store.Options{URL: testserver.Postgres(t), Sealer: seal.New(storetest.Key)}
 	with := func(change func(*url.URL)) store.Options {
 		u, err := url.Parse(options.URL)
 		require.NoError(t, err)

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
@@ -14,6 +15,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// What is drawn goes to real databases; -rapid.checks on the command line asks for more.
+	if err := flag.Set("rapid.checks", "30"); err != nil {
+		panic(err)
+	}
 	code := testserver.Main(m)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)

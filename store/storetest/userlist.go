@@ -241,10 +241,13 @@ func testUserPagesGrow(t *testing.T, database Database) {
 	l := fillListed(t, database)
 	ctx, added := t.Context(), 0
 	for _, sort := range append(aaa.UserSorts(), "-username", "-created_at", "-expires_at") {
-		seen := map[string]int{}
+		seen, pages := map[string]int{}, 0
 		for _, u := range walk(t, aaa.Page{Sort: sort, Limit: 9}, func(p aaa.Page) ([]aaa.UserRow, string, error) {
 			return l.s.ListUsersPage(ctx, aaa.UserFilter{}, p)
 		}, func() {
+			if pages++; pages > 6 { // enough: each page would add half of another one
+				return
+			}
 			for _, letter := range []string{"", "a", "b", "z", "~"} {
 				added++
 				u := newUser(fmt.Sprintf("%s+%d", letter, added))
