@@ -16,7 +16,7 @@ import (
 
 // AuthRecorderOptions are what an AuthRecorder needs. Stores are required.
 type AuthRecorderOptions struct {
-	// Stores take all decisions, each at its own pace: one that is slow or away
+	// Stores take the decisions, each at its own pace: one that is slow or away
 	// delays no other.
 	Stores []AuthStore
 	// Memory is how many octets of decisions wait at most for a store that is slow
@@ -24,9 +24,11 @@ type AuthRecorderOptions struct {
 	// refused, so that many of the former displace none of the latter. Beyond that the
 	// oldest are dropped and counted. Zero: 32 MiB, some 200,000 decisions; others are
 	// rounded up to a power of two.
-	Memory     int
-	Registerer prometheus.Registerer // nil: no metrics
-	Logger     *slog.Logger          // nil: discards
+	Memory int
+	// RefusedOnly leaves out the decisions to accept.
+	RefusedOnly bool
+	Registerer  prometheus.Registerer // nil: no metrics
+	Logger      *slog.Logger          // nil: discards
 }
 
 // AuthStore is a store of decisions and how it wants them.
@@ -43,9 +45,10 @@ type AuthStore struct {
 // AuthRecorder writes decisions to stores, in batches and from a goroutine for each
 // store, at a [Pace]. It never makes an answer wait.
 type AuthRecorder struct {
-	log    *slog.Logger
-	queues []*authQueue
-	nonce  uint64 // of this recorder: what its ids are counted from
+	log         *slog.Logger
+	queues      []*authQueue
+	nonce       uint64 // of this recorder: what its ids are counted from
+	refusedOnly bool
 
 	mu     sync.Mutex
 	rings  [2]authRing // of the refused and of the accepted
@@ -91,7 +94,7 @@ func NewAuthRecorder(options AuthRecorderOptions) (*AuthRecorder, error) {
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	r := &AuthRecorder{log: options.Logger, nonce: rand.Uint64()}
+	r := &AuthRecorder{log: options.Logger, nonce: rand.Uint64(), refusedOnly: options.RefusedOnly}
 	for i := range r.rings {
 		r.rings[i].memory = make([]byte, 1<<bits.Len(uint(max(options.Memory, minAuthMemory)/2-1)))
 	}
@@ -125,6 +128,9 @@ func NewAuthRecorder(options AuthRecorderOptions) (*AuthRecorder, error) {
 
 // add takes a decision. It copies what it needs of x.
 func (r *AuthRecorder) add(x *exchange, d Decision) {
+	if r.refusedOnly && d.Accepted() {
+		return
+	}
 	e := AuthEntry{
 		At: x.request.Received, Accepted: d.Accepted(), Reason: d.Reason, Method: d.Method,
 		Username: clipText(x.username),

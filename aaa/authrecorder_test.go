@@ -124,6 +124,17 @@ func TestAuthRecorderKeepsRefusals(t *testing.T) {
 	require.Equal(t, float64(5000-len(store.records)), testutil.ToFloat64(q.dropped))
 }
 
+func TestAuthRecorderLeavesOutWhatWasAccepted(t *testing.T) {
+	store := newFakeStore()
+	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(store), RefusedOnly: true})
+	require.NoError(t, err)
+	recorded(r, "alice", Decision{})
+	recorded(r, "bob", Decision{Reason: ReasonWrongPassword})
+	recorded(r, "carol", Decision{})
+	require.NoError(t, r.queues[0].flush(t.Context()))
+	require.Equal(t, []string{"bob"}, usernames(store.records))
+}
+
 // When more is refused than a store takes, what was accepted still gets its turn.
 func TestAuthRecorderWritesBothKinds(t *testing.T) {
 	r, err := NewAuthRecorder(AuthRecorderOptions{Stores: stores(newFakeStore())})

@@ -66,6 +66,10 @@ type Auth struct {
 	// How long an Access-Reject is held back, counted from the request's arrival,
 	// to slow down guessing. 0s answers at once; at most 5s, since a NAS gives up.
 	RejectDelay time.Duration `yaml:"reject_delay"`
+	// Which decisions are recorded, for operators to see why somebody was let in or
+	// not: all, or refused, which spares the database a row for each login that
+	// succeeds; those have their sessions and accounting.
+	Record string `yaml:"record" oneof:"all,refused"`
 	// Workers for what must not run on a listener: slow password hashes like
 	// argon2id and bcrypt, and asking Redis about limits. 0: one for each CPU, but at
 	// least two, and eight with Redis.
@@ -310,7 +314,7 @@ func Default() *Config {
 	return &Config{
 		DataDir:    "data",
 		TimeZone:   "UTC",
-		Auth:       Auth{Listen: []string{":1812"}, RejectDelay: time.Second},
+		Auth:       Auth{Listen: []string{":1812"}, RejectDelay: time.Second, Record: "all"},
 		Acct:       Acct{Listen: []string{":1813"}},
 		Radius:     Radius{DuplicateWindow: 10 * time.Second},
 		Journal:    Journal{MaxBytes: 8 << 30, SegmentBytes: 64 << 20, Keep: 10 * time.Minute},

@@ -233,7 +233,7 @@ func (n *node) makeHandlers(cfg *config.Config, dict *dictionary.Dictionary) err
 	if n.history != nil {
 		stores = append(stores, n.history.authStore())
 	}
-	n.records, err = aaa.NewAuthRecorder(aaa.AuthRecorderOptions{Stores: stores, Registerer: n.registry, Logger: n.log})
+	n.records, err = aaa.NewAuthRecorder(aaa.AuthRecorderOptions{Stores: stores, RefusedOnly: cfg.Auth.Record == "refused", Registerer: n.registry, Logger: n.log})
 	if err != nil {
 		return err
 	}

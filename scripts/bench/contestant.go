@@ -43,6 +43,7 @@ type instance struct {
 	others   int  // NASes besides those
 	shared   bool // the first one's database, which it has set up
 	cpus     string
+	record   string // which decisions; empty: all
 }
 
 // instances are the radiusds that contestants name.
@@ -51,6 +52,7 @@ func (b *bench) instances() []instance {
 		{name: "radiusd", users: b.users, cpus: b.places.server},
 		{name: "radiusd-2", users: b.users, cpus: b.places.two, shared: true},
 		{name: disturbedServer, users: b.users, others: crowdNASes + 1, cpus: b.places.server},
+		{name: readServer, users: b.users, others: crowdNASes, cpus: b.places.server, record: "refused"},
 	}
 	for _, users := range []int{1000, 100_000, 1_000_000} {
 		list = append(list, instance{name: fmt.Sprintf("radiusd-users-%d", users), users: users, cpus: b.places.server})
@@ -104,7 +106,8 @@ var contestants = []*contestant{
 	{name: "disturbed-flood", title: "one more NAS floods, three times the peak", server: disturbedServer, method: "pap", disturbance: floodServer},
 	{name: "disturbed-update-elsewhere", title: "the same UPDATE of another table, as large and with such a trigger", server: disturbedServer, method: "pap", disturbance: updateElsewhere},
 	{name: "disturbed-update", title: "one UPDATE of all users, until all is in force", server: disturbedServer, method: "pap", disturbance: updateUsers},
-	{name: "disturbed-reads", title: "2,000 reads a second of an admin API on the same database", server: disturbedServer, method: "pap", disturbance: readAPI},
+	{name: "disturbed-reads-not", title: "nothing else, only refusals are recorded", server: readServer, method: "pap", disturbance: nothing},
+	{name: "disturbed-reads", title: "2,000 reads a second of an admin API on the same database", server: readServer, method: "pap", disturbance: readAPI},
 
 	{name: "users-1000", title: "radiusd, PAP, 1,000 users", server: "radiusd-users-1000", method: "pap", special: true},
 	{name: "users-100000", title: "radiusd, PAP, 100,000 users", server: "radiusd-users-100000", method: "pap", special: true, floor: "users-1000"},
@@ -194,7 +197,7 @@ func (b *bench) startPostgres() (err error) {
 			databases = append(databases, i.database)
 		}
 	}
-	b.postgres, err = b.bed.StartPostgres(databases, front(b.places.stores)...)
+	b.postgres, err = b.bed.StartPostgres(databases, b.aside(b.places.stores)...)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -128,6 +129,30 @@ func placesOf(cores []int) (p places, err error) {
 
 // front is the command before one that is to run in a place.
 func front(place string) []string { return []string{"taskset", "-c", place} }
+
+// aside is front for what may wait: it has the priority that processes have by default.
+func (b *bench) aside(place string) []string {
+	return append([]string{"nice", "-n", strconv.Itoa(-b.nice)}, front(place)...)
+}
+
+// renice gives this process, and all that it starts from now on, the priority. Linux has
+// one for each thread, and a new one takes that of its maker.
+func renice(priority int) error {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, thread := range threads {
+		id, err := strconv.Atoi(thread.Name())
+		if err != nil {
+			continue
+		}
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, id, priority); err != nil && err != syscall.ESRCH {
+			return fmt.Errorf("nice %d: %w", priority, err)
+		}
+	}
+	return nil
+}
 
 // median is the middle of the values, and least and most the ends; zeros of none.
 func median(values []float64) (least, middle, most float64) {

@@ -34,6 +34,7 @@ const (
 
 const (
 	disturbedServer = "radiusd-disturbed" // its users are changed, so it has a database of its own
+	readServer      = "radiusd-reads"     // an admin API reads its users
 	floodFactor     = 3                   // of the peak
 	crowdNASes      = 4
 	victimRate      = 3000 // requests a second, whose latency is measured
@@ -102,7 +103,7 @@ func (b *bench) measureDisturbed(ctx context.Context) error {
 				r.effect.crowd, r.effect.flooded, r.effect.answered, r.effect.updated.Round(time.Millisecond), r.effect.inForce.Round(time.Millisecond))
 		}
 		if results["disturbed-reads"] != nil {
-			s := b.servers[disturbedServer]
+			s := b.servers[readServer]
 			alone, err := b.readAlone(ctx, s)
 			if err != nil {
 				return fmt.Errorf("reads alone: %w", err)
@@ -301,6 +302,10 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 	p50 := func(r *result) float64 { return r.P50.Seconds() * 1000 }
 	p99 := func(r *result) float64 { return r.P99.Seconds() * 1000 }
 	for _, c := range b.disturbed {
+		control := "disturbed-not"
+		if c.server == readServer {
+			control = "disturbed-reads-not"
+		}
 		over := func(figure func(*result) float64) (values []float64) {
 			for _, round := range b.under {
 				values = append(values, figure(round[c.name]))
@@ -310,7 +315,7 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 		ratio := func(figure func(*result) float64) string {
 			var values []float64
 			for _, round := range b.under {
-				if calm := round["disturbed-not"]; calm != nil && c.disturbance != nothing {
+				if calm := round[control]; calm != nil && c.disturbance != nothing {
 					values = append(values, figure(round[c.name])/figure(calm))
 				}
 			}

@@ -44,6 +44,7 @@ type options struct {
 	scale           bool
 	cpuprofile      string
 	write           string
+	nice            int
 	serverCPUs      string
 	generatorCPUs   string
 	storeCPUs       string
@@ -94,6 +95,7 @@ func command(ctx context.Context) error {
 	flag.StringVar(&o.serverCPUs, "server-cpus", "", "CPU of the server that is measured, as taskset -c takes it (default the first)")
 	flag.StringVar(&o.generatorCPUs, "generator-cpus", "", "CPU of the load generator (default the third core's, or the second's)")
 	flag.StringVar(&o.storeCPUs, "store-cpus", "", "CPUs of Postgres (default the next four cores', or the generator's)")
+	flag.IntVar(&o.nice, "nice", -15, "priority of all that takes part, above what else runs on the machine; less than 0 needs root")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		return fmt.Errorf("what is %q? -help lists the options", flag.Arg(0))
@@ -157,6 +159,10 @@ func run(ctx context.Context, o *options) (err error) {
 	// Nothing of this program is to run on the server's CPU; what it starts has a place of its own.
 	if out, err := exec.Command("taskset", "-a", "-c", "-p", b.places.generator, strconv.Itoa(os.Getpid())).CombinedOutput(); err != nil {
 		return fmt.Errorf("taskset: %w: %s", err, out)
+	}
+	if err := renice(o.nice); err != nil {
+		say("the machine's own business will disturb more: %v", err)
+		o.nice = 0
 	}
 	if b.bed, err = testbed.Open(o.keep); err != nil {
 		return err

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -50,11 +51,11 @@ func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 	key := filepath.Join(b.bed.Dir, i.database, "data", "master.key")
 	config := filepath.Join(i.folder, "radiusd.yaml")
 	settings := fmt.Appendf(nil, `data_dir: %s
-auth: {listen: [%q]}
+auth: {listen: [%q], record: %s}
 acct: {listen: [%q]}
 metrics: {listen: %q}
 store: {url: %q}
-`, filepath.Join(i.folder, "data"), s.auth, s.acct, s.metrics, b.postgres.URL(i.database))
+`, filepath.Join(i.folder, "data"), s.auth, cmp.Or(i.record, "all"), s.acct, s.metrics, b.postgres.URL(i.database))
 	if i.shared {
 		settings = fmt.Appendf(settings, "master_key_file: %s\n", key)
 	}

@@ -42,8 +42,7 @@ type adminAPI struct {
 	process *testbed.Process
 }
 
-// startAdminAPI starts an admin API on the database of a server, on the load generator's
-// core.
+// startAdminAPI starts an admin API on the database of a server, beside Postgres.
 func (b *bench) startAdminAPI(ctx context.Context, s *server) (*adminAPI, error) {
 	port, err := freeport.Reserve()
 	if err != nil {
@@ -65,7 +64,7 @@ func (b *bench) startAdminAPI(ctx context.Context, s *server) (*adminAPI, error)
 			return nil, err
 		}
 	}
-	args := append(front(b.places.generator), program, "--config", config, "serve")
+	args := append(b.aside(b.places.stores), program, "--config", config, "serve")
 	process, err := b.bed.Start("adminapi", syscall.SIGTERM, exec.Command(args[0], args[1:]...))
 	if err != nil {
 		return nil, err
@@ -173,9 +172,14 @@ func (r reads) perRead(all time.Duration) float64 {
 	return float64(all.Microseconds()) / float64(max(r.Done, 1))
 }
 
+// cores is how much of a core, or how many, the API and Postgres had.
+func (r reads) cores() float64 {
+	return (r.APICPU + r.PostgresCPU).Seconds() * r.PerSecond / float64(max(r.Done, 1))
+}
+
 func (r reads) String() string {
-	return fmt.Sprintf("%.0f a second, CPU a read: API %.0f µs, Postgres %.0f µs, reader %.0f µs; p50 %v, p99 %v, %d failed %s",
-		r.PerSecond, r.perRead(r.APICPU), r.perRead(r.PostgresCPU), r.perRead(r.OwnCPU), r.P50, r.P99, r.Failed, r.Failure)
+	return fmt.Sprintf("%.0f a second, CPU a read: API %.0f µs, Postgres %.0f µs, reader %.0f µs; p50 %v, p99 %v, %d failed; API and Postgres had %.2f cores %s",
+		r.PerSecond, r.perRead(r.APICPU), r.perRead(r.PostgresCPU), r.perRead(r.OwnCPU), r.P50, r.P99, r.Failed, r.cores(), r.Failure)
 }
 
 // runRead is the command that reads: lists of ten users by the beginning of their name,

@@ -28,11 +28,11 @@ func (b *bench) print(w io.Writer) error {
 	return err
 }
 
-// whereabouts says which core has what.
+// whereabouts says which core has what, and how it stands to others on it.
 func (b *bench) whereabouts() string {
 	text := fmt.Sprintf("CPU %s has the server, CPU %s the load generator", b.places.server, b.places.generator)
 	if b.postgres == nil {
-		return text + "."
+		return text + b.priority()
 	}
 	if b.places.stores == b.places.generator {
 		text += ", which shares it with Postgres: where the store is busy, the generator has less of it"
@@ -45,7 +45,14 @@ func (b *bench) whereabouts() string {
 			text += ", one of them the generator's, so that its CPU an answer counts and its rate does not"
 		}
 	}
-	return text + "."
+	return text + b.priority()
+}
+
+func (b *bench) priority() string {
+	if b.nice == 0 {
+		return "."
+	}
+	return fmt.Sprintf(". All of it has nice %d.", b.nice)
 }
 
 // The comments between which a document has the result.
