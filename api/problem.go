@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"radiusd/aaa"
+	"radiusd/billing"
 	"radiusd/jobs"
 	"radiusd/operator"
 	"radiusd/report"
@@ -57,6 +58,7 @@ func problemOf(err error) *problem {
 	var p *problem
 	var throttled *operator.ThrottledError
 	var forbidden *operator.ForbiddenError
+	var rule *billing.RuleError
 	var unexplained *aaa.ExplainError
 	switch {
 	case errors.As(err, &p):
@@ -67,6 +69,14 @@ func problemOf(err error) *problem {
 			fields = append(fields, FieldError{Field: f.Field, Message: f.Message})
 		}
 		return invalid(fields...)
+	case errors.As(err, &rule):
+		return problemf(http.StatusConflict, rule.Code, "%v", err)
+	case len(billing.FieldErrors(err)) > 0:
+		return invalid(billingFields(err, nil)...)
+	case errors.Is(err, billing.ErrOverflow):
+		return invalidField("amount", "%v", billing.ErrOverflow)
+	case errors.Is(err, billing.ErrRunning):
+		return problemf(http.StatusConflict, "billing_running", "%v", billing.ErrRunning)
 	case errors.As(err, &unexplained):
 		return invalidField(unexplained.Field, "%v", unexplained.Err)
 	case len(operatorFields(err)) > 0:

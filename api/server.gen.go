@@ -98,6 +98,63 @@ func (e AuditActorKind) Valid() bool {
 	}
 }
 
+// Defines values for BillingIntervalUnit.
+const (
+	BillingIntervalUnitDay     BillingIntervalUnit = "day"
+	BillingIntervalUnitMonth   BillingIntervalUnit = "month"
+	BillingIntervalUnitQuarter BillingIntervalUnit = "quarter"
+	BillingIntervalUnitWeek    BillingIntervalUnit = "week"
+	BillingIntervalUnitYear    BillingIntervalUnit = "year"
+)
+
+// Valid indicates whether the value is a known member of the BillingIntervalUnit enum.
+func (e BillingIntervalUnit) Valid() bool {
+	switch e {
+	case BillingIntervalUnitDay:
+		return true
+	case BillingIntervalUnitMonth:
+		return true
+	case BillingIntervalUnitQuarter:
+		return true
+	case BillingIntervalUnitWeek:
+		return true
+	case BillingIntervalUnitYear:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ChargeKind.
+const (
+	ChargeKindAdjustment ChargeKind = "adjustment"
+	ChargeKindManual     ChargeKind = "manual"
+	ChargeKindPeriod     ChargeKind = "period"
+	ChargeKindProration  ChargeKind = "proration"
+	ChargeKindSetup      ChargeKind = "setup"
+	ChargeKindUsage      ChargeKind = "usage"
+)
+
+// Valid indicates whether the value is a known member of the ChargeKind enum.
+func (e ChargeKind) Valid() bool {
+	switch e {
+	case ChargeKindAdjustment:
+		return true
+	case ChargeKindManual:
+		return true
+	case ChargeKindPeriod:
+		return true
+	case ChargeKindProration:
+		return true
+	case ChargeKindSetup:
+		return true
+	case ChargeKindUsage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CredentialScheme.
 const (
 	CredentialSchemeCleartext CredentialScheme = "cleartext"
@@ -377,6 +434,84 @@ func (e Period) Valid() bool {
 	}
 }
 
+// Defines values for PricePrepaid.
+const (
+	PricePrepaidDaily PricePrepaid = "daily"
+	PricePrepaidEmpty PricePrepaid = ""
+	PricePrepaidUsage PricePrepaid = "usage"
+)
+
+// Valid indicates whether the value is a known member of the PricePrepaid enum.
+func (e PricePrepaid) Valid() bool {
+	switch e {
+	case PricePrepaidDaily:
+		return true
+	case PricePrepaidEmpty:
+		return true
+	case PricePrepaidUsage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceTiming.
+const (
+	PriceTimingAdvance PriceTiming = "advance"
+	PriceTimingArrears PriceTiming = "arrears"
+)
+
+// Valid indicates whether the value is a known member of the PriceTiming enum.
+func (e PriceTiming) Valid() bool {
+	switch e {
+	case PriceTimingAdvance:
+		return true
+	case PriceTimingArrears:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceInputPrepaid.
+const (
+	PriceInputPrepaidDaily PriceInputPrepaid = "daily"
+	PriceInputPrepaidEmpty PriceInputPrepaid = ""
+	PriceInputPrepaidUsage PriceInputPrepaid = "usage"
+)
+
+// Valid indicates whether the value is a known member of the PriceInputPrepaid enum.
+func (e PriceInputPrepaid) Valid() bool {
+	switch e {
+	case PriceInputPrepaidDaily:
+		return true
+	case PriceInputPrepaidEmpty:
+		return true
+	case PriceInputPrepaidUsage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PriceInputTiming.
+const (
+	PriceInputTimingAdvance PriceInputTiming = "advance"
+	PriceInputTimingArrears PriceInputTiming = "arrears"
+)
+
+// Valid indicates whether the value is a known member of the PriceInputTiming enum.
+func (e PriceInputTiming) Valid() bool {
+	switch e {
+	case PriceInputTimingAdvance:
+		return true
+	case PriceInputTimingArrears:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for Requirement.
 const (
 	RequirementAuto Requirement = "auto"
@@ -431,6 +566,192 @@ func (e StatusEngine) Valid() bool {
 	}
 }
 
+// Defines values for SubscriptionPreviewInputAction.
+const (
+	SubscriptionPreviewInputActionCancel SubscriptionPreviewInputAction = "cancel"
+	SubscriptionPreviewInputActionChange SubscriptionPreviewInputAction = "change"
+	SubscriptionPreviewInputActionResume SubscriptionPreviewInputAction = "resume"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionPreviewInputAction enum.
+func (e SubscriptionPreviewInputAction) Valid() bool {
+	switch e {
+	case SubscriptionPreviewInputActionCancel:
+		return true
+	case SubscriptionPreviewInputActionChange:
+		return true
+	case SubscriptionPreviewInputActionResume:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SubscriptionState.
+const (
+	SubscriptionStateActive    SubscriptionState = "active"
+	SubscriptionStateEnded     SubscriptionState = "ended"
+	SubscriptionStateGrace     SubscriptionState = "grace"
+	SubscriptionStateSuspended SubscriptionState = "suspended"
+	SubscriptionStateTrial     SubscriptionState = "trial"
+)
+
+// Valid indicates whether the value is a known member of the SubscriptionState enum.
+func (e SubscriptionState) Valid() bool {
+	switch e {
+	case SubscriptionStateActive:
+		return true
+	case SubscriptionStateEnded:
+		return true
+	case SubscriptionStateGrace:
+		return true
+	case SubscriptionStateSuspended:
+		return true
+	case SubscriptionStateTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TaxRateCategory.
+const (
+	TaxRateCategoryAE TaxRateCategory = "AE"
+	TaxRateCategoryE  TaxRateCategory = "E"
+	TaxRateCategoryG  TaxRateCategory = "G"
+	TaxRateCategoryK  TaxRateCategory = "K"
+	TaxRateCategoryL  TaxRateCategory = "L"
+	TaxRateCategoryM  TaxRateCategory = "M"
+	TaxRateCategoryO  TaxRateCategory = "O"
+	TaxRateCategoryS  TaxRateCategory = "S"
+	TaxRateCategoryZ  TaxRateCategory = "Z"
+)
+
+// Valid indicates whether the value is a known member of the TaxRateCategory enum.
+func (e TaxRateCategory) Valid() bool {
+	switch e {
+	case TaxRateCategoryAE:
+		return true
+	case TaxRateCategoryE:
+		return true
+	case TaxRateCategoryG:
+		return true
+	case TaxRateCategoryK:
+		return true
+	case TaxRateCategoryL:
+		return true
+	case TaxRateCategoryM:
+		return true
+	case TaxRateCategoryO:
+		return true
+	case TaxRateCategoryS:
+		return true
+	case TaxRateCategoryZ:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TaxRateInputCategory.
+const (
+	TaxRateInputCategoryAE TaxRateInputCategory = "AE"
+	TaxRateInputCategoryE  TaxRateInputCategory = "E"
+	TaxRateInputCategoryG  TaxRateInputCategory = "G"
+	TaxRateInputCategoryK  TaxRateInputCategory = "K"
+	TaxRateInputCategoryL  TaxRateInputCategory = "L"
+	TaxRateInputCategoryM  TaxRateInputCategory = "M"
+	TaxRateInputCategoryO  TaxRateInputCategory = "O"
+	TaxRateInputCategoryS  TaxRateInputCategory = "S"
+	TaxRateInputCategoryZ  TaxRateInputCategory = "Z"
+)
+
+// Valid indicates whether the value is a known member of the TaxRateInputCategory enum.
+func (e TaxRateInputCategory) Valid() bool {
+	switch e {
+	case TaxRateInputCategoryAE:
+		return true
+	case TaxRateInputCategoryE:
+		return true
+	case TaxRateInputCategoryG:
+		return true
+	case TaxRateInputCategoryK:
+		return true
+	case TaxRateInputCategoryL:
+		return true
+	case TaxRateInputCategoryM:
+		return true
+	case TaxRateInputCategoryO:
+		return true
+	case TaxRateInputCategoryS:
+		return true
+	case TaxRateInputCategoryZ:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TransactionKind.
+const (
+	TransactionKindCreditNote TransactionKind = "credit_note"
+	TransactionKindExpiry     TransactionKind = "expiry"
+	TransactionKindInvoice    TransactionKind = "invoice"
+	TransactionKindPayment    TransactionKind = "payment"
+	TransactionKindRefund     TransactionKind = "refund"
+	TransactionKindVoid       TransactionKind = "void"
+	TransactionKindVoucher    TransactionKind = "voucher"
+	TransactionKindWriteOff   TransactionKind = "write_off"
+)
+
+// Valid indicates whether the value is a known member of the TransactionKind enum.
+func (e TransactionKind) Valid() bool {
+	switch e {
+	case TransactionKindCreditNote:
+		return true
+	case TransactionKindExpiry:
+		return true
+	case TransactionKindInvoice:
+		return true
+	case TransactionKindPayment:
+		return true
+	case TransactionKindRefund:
+		return true
+	case TransactionKindVoid:
+		return true
+	case TransactionKindVoucher:
+		return true
+	case TransactionKindWriteOff:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UsageTermsMetric.
+const (
+	UsageTermsMetricDownload UsageTermsMetric = "download"
+	UsageTermsMetricOctets   UsageTermsMetric = "octets"
+	UsageTermsMetricSeconds  UsageTermsMetric = "seconds"
+	UsageTermsMetricUpload   UsageTermsMetric = "upload"
+)
+
+// Valid indicates whether the value is a known member of the UsageTermsMetric enum.
+func (e UsageTermsMetric) Valid() bool {
+	switch e {
+	case UsageTermsMetricDownload:
+		return true
+	case UsageTermsMetricOctets:
+		return true
+	case UsageTermsMetricSeconds:
+		return true
+	case UsageTermsMetricUpload:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UserStatus.
 const (
 	UserStatusActive    UserStatus = "active"
@@ -467,6 +788,24 @@ func (e WebhookDeliveryState) Valid() bool {
 	case WebhookDeliveryStateFailed:
 		return true
 	case WebhookDeliveryStateRequested:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CreatedSort.
+const (
+	CreatedSortCreatedAt      CreatedSort = "created_at"
+	CreatedSortMinusCreatedAt CreatedSort = "-created_at"
+)
+
+// Valid indicates whether the value is a known member of the CreatedSort enum.
+func (e CreatedSort) Valid() bool {
+	switch e {
+	case CreatedSortCreatedAt:
+		return true
+	case CreatedSortMinusCreatedAt:
 		return true
 	default:
 		return false
@@ -536,6 +875,42 @@ func (e ListAuthRecordsParamsSort) Valid() bool {
 	}
 }
 
+// Defines values for ListPricesParamsSort.
+const (
+	ListPricesParamsSortCreatedAt      ListPricesParamsSort = "created_at"
+	ListPricesParamsSortMinusCreatedAt ListPricesParamsSort = "-created_at"
+)
+
+// Valid indicates whether the value is a known member of the ListPricesParamsSort enum.
+func (e ListPricesParamsSort) Valid() bool {
+	switch e {
+	case ListPricesParamsSortCreatedAt:
+		return true
+	case ListPricesParamsSortMinusCreatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListChargesParamsSort.
+const (
+	ListChargesParamsSortCreatedAt      ListChargesParamsSort = "created_at"
+	ListChargesParamsSortMinusCreatedAt ListChargesParamsSort = "-created_at"
+)
+
+// Valid indicates whether the value is a known member of the ListChargesParamsSort enum.
+func (e ListChargesParamsSort) Valid() bool {
+	switch e {
+	case ListChargesParamsSortCreatedAt:
+		return true
+	case ListChargesParamsSortMinusCreatedAt:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListErasuresParamsState.
 const (
 	ListErasuresParamsStateDone    ListErasuresParamsState = "done"
@@ -575,6 +950,24 @@ func (e ListGroupsParamsSort) Valid() bool {
 	case ListGroupsParamsSortMinusName:
 		return true
 	case ListGroupsParamsSortName:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListTransactionsParamsSort.
+const (
+	ListTransactionsParamsSortAt      ListTransactionsParamsSort = "at"
+	ListTransactionsParamsSortMinusAt ListTransactionsParamsSort = "-at"
+)
+
+// Valid indicates whether the value is a known member of the ListTransactionsParamsSort enum.
+func (e ListTransactionsParamsSort) Valid() bool {
+	switch e {
+	case ListTransactionsParamsSortAt:
+		return true
+	case ListTransactionsParamsSortMinusAt:
 		return true
 	default:
 		return false
@@ -671,6 +1064,24 @@ func (e ListSessionsParamsSort) Valid() bool {
 	case ListSessionsParamsSortStartedAt:
 		return true
 	case ListSessionsParamsSortStoppedAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListSubscriptionsParamsSort.
+const (
+	ListSubscriptionsParamsSortCreatedAt      ListSubscriptionsParamsSort = "created_at"
+	ListSubscriptionsParamsSortMinusCreatedAt ListSubscriptionsParamsSort = "-created_at"
+)
+
+// Valid indicates whether the value is a known member of the ListSubscriptionsParamsSort enum.
+func (e ListSubscriptionsParamsSort) Valid() bool {
+	switch e {
+	case ListSubscriptionsParamsSortCreatedAt:
+		return true
+	case ListSubscriptionsParamsSortMinusCreatedAt:
 		return true
 	default:
 		return false
@@ -788,6 +1199,24 @@ func (e ImportUsersParamsExisting) Valid() bool {
 	case ImportUsersParamsExistingSkip:
 		return true
 	case ImportUsersParamsExistingUpdate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetUserStatementParamsSort.
+const (
+	GetUserStatementParamsSortAt      GetUserStatementParamsSort = "at"
+	GetUserStatementParamsSortMinusAt GetUserStatementParamsSort = "-at"
+)
+
+// Valid indicates whether the value is a known member of the GetUserStatementParamsSort enum.
+func (e GetUserStatementParamsSort) Valid() bool {
+	switch e {
+	case GetUserStatementParamsSortAt:
+		return true
+	case GetUserStatementParamsSortMinusAt:
 		return true
 	default:
 		return false
@@ -1074,6 +1503,119 @@ type AuthRecord struct {
 type AuthRecordList struct {
 	Items      []AuthRecord              `json:"items"`
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// BalanceList defines model for BalanceList.
+type BalanceList struct {
+	// Balances What is owed; negative is credit.
+	Balances []Money            `json:"balances"`
+	UserID   openapi_types.UUID `json:"user_id"`
+}
+
+// BillingInterval defines model for BillingInterval.
+type BillingInterval struct {
+	Count int                 `json:"count,omitempty"`
+	Unit  BillingIntervalUnit `json:"unit"`
+}
+
+// BillingIntervalUnit defines model for BillingInterval.Unit.
+type BillingIntervalUnit string
+
+// BillingSettings defines model for BillingSettings.
+type BillingSettings struct {
+	// CreditSeries Those of credit notes.
+	CreditSeries string `json:"credit_series"`
+
+	// DueDays From the issue of an invoice until it is due, if the price does not say.
+	DueDays int `json:"due_days"`
+
+	// LookBackDays For how long records may come late and still be charged.
+	LookBackDays int   `json:"look_back_days"`
+	Seller       Party `json:"seller"`
+
+	// Series What the numbers of invoices begin with.
+	Series string `json:"series"`
+
+	// SettleDays After a period until its usage is charged, so that late records are in.
+	SettleDays int `json:"settle_days"`
+}
+
+// Charge defines model for Charge.
+type Charge struct {
+	Amount      Money     `json:"amount"`
+	CreatedAt   time.Time `json:"created_at"`
+	Description string    `json:"description"`
+
+	// From First day of what it is for.
+	From nullable.Nullable[openapi_types.Date] `json:"from"`
+	ID   openapi_types.UUID                    `json:"id"`
+
+	// InvoiceID Null: on none yet.
+	InvoiceID      nullable.Nullable[openapi_types.UUID] `json:"invoice_id"`
+	Kind           ChargeKind                            `json:"kind"`
+	Quantity       string                                `json:"quantity"`
+	SubscriptionID nullable.Nullable[openapi_types.UUID] `json:"subscription_id"`
+	TaxClass       string                                `json:"tax_class"`
+	TaxIncluded    bool                                  `json:"tax_included"`
+
+	// To The day after the last one.
+	To   nullable.Nullable[openapi_types.Date] `json:"to"`
+	Unit string                                `json:"unit"`
+
+	// UnitPrice In the currency of amount, not rounded.
+	UnitPrice string             `json:"unit_price"`
+	UserID    openapi_types.UUID `json:"user_id"`
+}
+
+// ChargeExplained defines model for ChargeExplained.
+type ChargeExplained struct {
+	// Adjusts The charge that it adjusts for records that came late.
+	Adjusts nullable.Nullable[openapi_types.UUID] `json:"adjusts"`
+	Charge  Charge                                `json:"charge"`
+
+	// Explanation How the amount follows from the inputs, a step each.
+	Explanation []string `json:"explanation"`
+
+	// PriceID The price by whose terms it was computed.
+	PriceID nullable.Nullable[openapi_types.UUID] `json:"price_id"`
+
+	// Usage The usage that was charged
+	Usage []ChargeUsage `json:"usage"`
+
+	// UsageNow What is known of these days now.
+	UsageNow []ChargeUsage `json:"usage_now"`
+}
+
+// ChargeInput defines model for ChargeInput.
+type ChargeInput struct {
+	Amount Money `json:"amount"`
+
+	// Description As on the invoice.
+	Description string `json:"description"`
+	TaxClass    string `json:"tax_class,omitempty"`
+
+	// TaxIncluded amount contains the tax.
+	TaxIncluded bool               `json:"tax_included,omitempty"`
+	UserID      openapi_types.UUID `json:"user_id"`
+}
+
+// ChargeKind defines model for ChargeKind.
+type ChargeKind string
+
+// ChargeList defines model for ChargeList.
+type ChargeList struct {
+	Items      []Charge                  `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// ChargeUsage defines model for ChargeUsage.
+type ChargeUsage struct {
+	Day      openapi_types.Date `json:"day"`
+	Download int64              `json:"download"`
+	Seconds  int64              `json:"seconds"`
+
+	// Upload Octets from the user.
+	Upload int64 `json:"upload"`
 }
 
 // CoAInput What a plan gives, or attributes of your own, or both: then yours replace those of the plan that have the same name.
@@ -1375,6 +1917,13 @@ type JobList struct {
 // and waits for its next attempt. failed: for good, its attempts are used up.
 type JobState string
 
+// LedgerCheck defines model for LedgerCheck.
+type LedgerCheck struct {
+	// Balances Nothing is wrong.
+	Balances   bool     `json:"balances"`
+	Complaints []string `json:"complaints"`
+}
+
 // Login defines model for Login.
 type Login struct {
 	Name     string `json:"name"`
@@ -1461,6 +2010,19 @@ type MergePatch map[string]interface{}
 
 // Method defines model for Method.
 type Method string
+
+// Money defines model for Money.
+type Money struct {
+	// Amount Decimal, with no more digits than the currency has: 29.90 EUR, 30 JPY, 1.999 KWD.
+	//
+	// Examples: 29.90
+	Amount string `json:"amount"`
+
+	// Currency ISO 4217.
+	//
+	// Examples: EUR
+	Currency string `json:"currency"`
+}
 
 // MyAccount defines model for MyAccount.
 type MyAccount struct {
@@ -1597,6 +2159,25 @@ type OperatorList struct {
 
 // OperatorStatus defines model for OperatorStatus.
 type OperatorStatus string
+
+// Party defines model for Party.
+type Party struct {
+	Address string `json:"address,omitempty"`
+	Bic     string `json:"bic,omitempty"`
+	City    string `json:"city,omitempty"`
+
+	// Country ISO 3166-1.
+	Country  string `json:"country,omitempty"`
+	Email    string `json:"email,omitempty"`
+	Iban     string `json:"iban,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Phone    string `json:"phone,omitempty"`
+	Postcode string `json:"postcode,omitempty"`
+	Register string `json:"register,omitempty"`
+
+	// TaxID VAT number.
+	TaxID string `json:"tax_id,omitempty"`
+}
 
 // PasswordChange defines model for PasswordChange.
 type PasswordChange struct {
@@ -1757,6 +2338,108 @@ type PlanList struct {
 
 	// Total How many there are on all pages.
 	Total *Total `json:"total,omitempty"`
+}
+
+// Posting defines model for Posting.
+type Posting struct {
+	// Account customer, revenue, tax, cash, bank, card, …
+	Account string `json:"account"`
+	Amount  Money  `json:"amount"`
+
+	// UserID Of the account customer.
+	UserID nullable.Nullable[openapi_types.UUID] `json:"user_id"`
+}
+
+// Price defines model for Price.
+type Price struct {
+	// BillingDay Day of the month on which periods begin; 0: that of the subscription's first day.
+	BillingDay int       `json:"billing_day"`
+	CreatedAt  time.Time `json:"created_at"`
+
+	// DueDays From the issue of an invoice until it is due.
+	DueDays int                `json:"due_days"`
+	Every   BillingInterval    `json:"every"`
+	ID      openapi_types.UUID `json:"id"`
+
+	// Plan Name of the plan.
+	Plan   string             `json:"plan"`
+	PlanID openapi_types.UUID `json:"plan_id"`
+
+	// Prepaid Taken from credit: by the day, or usage as it happens; empty: postpaid.
+	Prepaid PricePrepaid `json:"prepaid"`
+	Price   Money        `json:"price"`
+
+	// RetiredAt Null: it is offered to new subscribers.
+	RetiredAt nullable.Nullable[time.Time] `json:"retired_at"`
+	Setup     Money                        `json:"setup"`
+
+	// TaxClass Names the tax rates; empty: not taxed.
+	TaxClass string `json:"tax_class"`
+
+	// TaxIncluded All amounts contain the tax.
+	TaxIncluded bool `json:"tax_included"`
+
+	// Timing Charged on a period's first day (default), or on the day after its last one.
+	Timing    PriceTiming `json:"timing"`
+	TrialDays int         `json:"trial_days"`
+
+	// Usage What is charged beyond the price.
+	Usage []UsageTerms `json:"usage"`
+
+	// Version 1, 2, … of the plan.
+	Version int `json:"version"`
+
+	// WholePeriods Broken periods are charged in full rather than by the day.
+	WholePeriods bool `json:"whole_periods"`
+}
+
+// PricePrepaid Taken from credit: by the day, or usage as it happens; empty: postpaid.
+type PricePrepaid string
+
+// PriceTiming Charged on a period's first day (default), or on the day after its last one.
+type PriceTiming string
+
+// PriceInput defines model for PriceInput.
+type PriceInput struct {
+	// BillingDay Day of the month on which periods begin; 0: that of the subscription's first day.
+	BillingDay int `json:"billing_day,omitempty"`
+
+	// DueDays From the issue of an invoice until it is due.
+	DueDays int             `json:"due_days,omitempty"`
+	Every   BillingInterval `json:"every"`
+
+	// Prepaid Taken from credit: by the day, or usage as it happens; empty: postpaid.
+	Prepaid PriceInputPrepaid `json:"prepaid,omitempty"`
+	Price   Money             `json:"price"`
+	Setup   *Money            `json:"setup,omitempty"`
+
+	// TaxClass Names the tax rates; empty: not taxed.
+	TaxClass string `json:"tax_class,omitempty"`
+
+	// TaxIncluded All amounts contain the tax.
+	TaxIncluded bool `json:"tax_included,omitempty"`
+
+	// Timing Charged on a period's first day (default), or on the day after its last one.
+	Timing    PriceInputTiming `json:"timing,omitempty"`
+	TrialDays int              `json:"trial_days,omitempty"`
+
+	// Usage What is charged beyond the price.
+	Usage []UsageTerms `json:"usage,omitempty"`
+
+	// WholePeriods Broken periods are charged in full rather than by the day.
+	WholePeriods bool `json:"whole_periods,omitempty"`
+}
+
+// PriceInputPrepaid Taken from credit: by the day, or usage as it happens; empty: postpaid.
+type PriceInputPrepaid string
+
+// PriceInputTiming Charged on a period's first day (default), or on the day after its last one.
+type PriceInputTiming string
+
+// PriceList defines model for PriceList.
+type PriceList struct {
+	Items      []Price                   `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
 // Problem defines model for Problem.
@@ -2014,6 +2697,27 @@ type SignInSession struct {
 	StartedAt time.Time `json:"started_at"`
 }
 
+// Statement defines model for Statement.
+type Statement struct {
+	Items      []StatementEntry          `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// StatementEntry defines model for StatementEntry.
+type StatementEntry struct {
+	Amount  Money           `json:"amount"`
+	At      time.Time       `json:"at"`
+	Balance Money           `json:"balance"`
+	Kind    TransactionKind `json:"kind"`
+
+	// Memo Its number or reference.
+	Memo string `json:"memo"`
+
+	// SubjectID The invoice, payment, …
+	SubjectID     nullable.Nullable[openapi_types.UUID] `json:"subject_id"`
+	TransactionID openapi_types.UUID                    `json:"transaction_id"`
+}
+
 // Status defines model for Status.
 type Status struct {
 	Engine StatusEngine `json:"engine"`
@@ -2040,11 +2744,194 @@ type StatusNode struct {
 	LastSeenAt time.Time `json:"last_seen_at"`
 }
 
+// Subscription defines model for Subscription.
+type Subscription struct {
+	// ChargedUntil Up to which (and without) the price has been charged.
+	ChargedUntil nullable.Nullable[openapi_types.Date] `json:"charged_until"`
+	CreatedAt    time.Time                             `json:"created_at"`
+
+	// End The day after the last one; null: it goes on.
+	End      nullable.Nullable[openapi_types.Date] `json:"end"`
+	ID       openapi_types.UUID                    `json:"id"`
+	NextFrom nullable.Nullable[openapi_types.Date] `json:"next_from"`
+
+	// NextPriceID Replaces the price on next_from.
+	NextPriceID nullable.Nullable[openapi_types.UUID] `json:"next_price_id"`
+	Price       Price                                 `json:"price"`
+
+	// RatedUntil The same for usage.
+	RatedUntil nullable.Nullable[openapi_types.Date] `json:"rated_until"`
+	Start      openapi_types.Date                    `json:"start"`
+	State      SubscriptionState                     `json:"state"`
+	UpdatedAt  time.Time                             `json:"updated_at"`
+	UserID     openapi_types.UUID                    `json:"user_id"`
+
+	// Username As the user is called now; empty: there is none any more.
+	Username string `json:"username"`
+}
+
+// SubscriptionChange defines model for SubscriptionChange.
+type SubscriptionChange struct {
+	// AtPeriodEnd When the present period is over.
+	AtPeriodEnd bool `json:"at_period_end,omitempty"`
+
+	// On First day of the new price; default today.
+	On openapi_types.Date `json:"on,omitempty"`
+
+	// PlanID To its present price; this or price_id is wanted.
+	PlanID  openapi_types.UUID `json:"plan_id,omitempty"`
+	PriceID openapi_types.UUID `json:"price_id,omitempty"`
+}
+
+// SubscriptionEnd defines model for SubscriptionEnd.
+type SubscriptionEnd struct {
+	// AtPeriodEnd When the present period is over.
+	AtPeriodEnd bool `json:"at_period_end,omitempty"`
+
+	// On First day without service; default today.
+	On openapi_types.Date `json:"on,omitempty"`
+}
+
+// SubscriptionInput defines model for SubscriptionInput.
+type SubscriptionInput struct {
+	// End The day after the last one; without it goes on.
+	End openapi_types.Date `json:"end,omitempty"`
+
+	// PlanID At its present price; this or price_id is wanted.
+	PlanID  openapi_types.UUID `json:"plan_id,omitempty"`
+	PriceID openapi_types.UUID `json:"price_id,omitempty"`
+
+	// Start First day; default today.
+	Start  openapi_types.Date `json:"start,omitempty"`
+	UserID openapi_types.UUID `json:"user_id"`
+}
+
+// SubscriptionList defines model for SubscriptionList.
+type SubscriptionList struct {
+	Items      []Subscription            `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Total How many there are on all pages.
+	Total *Total `json:"total,omitempty"`
+}
+
+// SubscriptionPreview defines model for SubscriptionPreview.
+type SubscriptionPreview struct {
+	Charges      []Charge     `json:"charges"`
+	Subscription Subscription `json:"subscription"`
+
+	// Totals The sum of the charges, by currency; negative is a credit.
+	Totals []Money `json:"totals"`
+}
+
+// SubscriptionPreviewInput defines model for SubscriptionPreviewInput.
+type SubscriptionPreviewInput struct {
+	Action SubscriptionPreviewInputAction `json:"action"`
+
+	// AtPeriodEnd When the present period is over.
+	AtPeriodEnd bool `json:"at_period_end,omitempty"`
+
+	// On First day of the new price; default today.
+	On openapi_types.Date `json:"on,omitempty"`
+
+	// PlanID To its present price; this or price_id is wanted.
+	PlanID  openapi_types.UUID `json:"plan_id,omitempty"`
+	PriceID openapi_types.UUID `json:"price_id,omitempty"`
+}
+
+// SubscriptionPreviewInputAction defines model for SubscriptionPreviewInput.Action.
+type SubscriptionPreviewInputAction string
+
+// SubscriptionState defines model for SubscriptionState.
+type SubscriptionState string
+
+// TaxRate defines model for TaxRate.
+type TaxRate struct {
+	// Category By EN 16931; default S, the standard rate.
+	Category TaxRateCategory `json:"category"`
+
+	// Class What prices name.
+	Class string `json:"class"`
+
+	// ExemptionReason Wanted where the category says that there is no tax.
+	ExemptionReason string `json:"exemption_reason"`
+
+	// From First day; default: ever.
+	From openapi_types.Date `json:"from"`
+	ID   openapi_types.UUID `json:"id"`
+
+	// Name On invoices: VAT.
+	Name string `json:"name"`
+
+	// Percent Examples: 19, 5.5
+	Percent string `json:"percent"`
+}
+
+// TaxRateCategory By EN 16931; default S, the standard rate.
+type TaxRateCategory string
+
+// TaxRateInput defines model for TaxRateInput.
+type TaxRateInput struct {
+	// Category By EN 16931; default S, the standard rate.
+	Category TaxRateInputCategory `json:"category,omitempty"`
+
+	// Class What prices name.
+	Class string `json:"class"`
+
+	// ExemptionReason Wanted where the category says that there is no tax.
+	ExemptionReason string `json:"exemption_reason,omitempty"`
+
+	// From First day; default: ever.
+	From openapi_types.Date `json:"from,omitempty"`
+
+	// Name On invoices: VAT.
+	Name string `json:"name"`
+
+	// Percent Examples: 19, 5.5
+	Percent string `json:"percent"`
+}
+
+// TaxRateInputCategory By EN 16931; default S, the standard rate.
+type TaxRateInputCategory string
+
+// TaxRateList defines model for TaxRateList.
+type TaxRateList struct {
+	Items []TaxRate `json:"items"`
+}
+
+// Tier defines model for Tier.
+type Tier struct {
+	// Price Units of the currency for each `per` units, e.g. 0.0125.
+	Price string `json:"price"`
+
+	// UpTo Of the period's usage beyond the allowance; 0: without end, as the last one must be.
+	UpTo int64 `json:"up_to,omitempty"`
+}
+
 // Total How many there are on all pages.
 type Total struct {
 	// AtLeast There are more, counting stopped.
 	AtLeast bool  `json:"at_least"`
 	Count   int64 `json:"count"`
+}
+
+// Transaction defines model for Transaction.
+type Transaction struct {
+	At        time.Time                             `json:"at"`
+	ID        openapi_types.UUID                    `json:"id"`
+	Kind      TransactionKind                       `json:"kind"`
+	Memo      string                                `json:"memo"`
+	Postings  []Posting                             `json:"postings"`
+	SubjectID nullable.Nullable[openapi_types.UUID] `json:"subject_id"`
+}
+
+// TransactionKind defines model for TransactionKind.
+type TransactionKind string
+
+// TransactionList defines model for TransactionList.
+type TransactionList struct {
+	Items      []Transaction             `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
 }
 
 // Usage defines model for Usage.
@@ -2056,6 +2943,33 @@ type Usage struct {
 	OutputOctets   int64 `json:"output_octets"`
 	SessionSeconds int64 `json:"session_seconds"`
 }
+
+// UsageTerms defines model for UsageTerms.
+type UsageTerms struct {
+	// Allowance Free of charge in a period.
+	Allowance int64 `json:"allowance,omitempty"`
+
+	// Hours Only usage at these times, as FreeRADIUS's Login-Time; empty: always.
+	Hours   string           `json:"hours,omitempty"`
+	Metric  UsageTermsMetric `json:"metric"`
+	Minimum *Money           `json:"minimum,omitempty"`
+
+	// Name On the invoice; empty: one made from the metric.
+	Name string `json:"name,omitempty"`
+
+	// Per How many units a price is for: 1073741824 for one by the GiB.
+	Per int64 `json:"per"`
+
+	// Rollover Into how many later periods the unused allowance is carried.
+	Rollover int `json:"rollover,omitempty"`
+
+	// Step Usage beyond the allowance is rounded up to a multiple of it; 0: 1.
+	Step  int64  `json:"step,omitempty"`
+	Tiers []Tier `json:"tiers"`
+}
+
+// UsageTermsMetric defines model for UsageTerms.Metric.
+type UsageTermsMetric string
 
 // User defines model for User.
 type User struct {
@@ -2262,6 +3176,9 @@ type BatchFilter = openapi_types.UUID
 // CallingStationFilter defines model for CallingStationFilter.
 type CallingStationFilter = string
 
+// ChargeID defines model for ChargeID.
+type ChargeID = openapi_types.UUID
+
 // Count defines model for Count.
 type Count = bool
 
@@ -2270,6 +3187,12 @@ type CreatedBefore = time.Time
 
 // CreatedFrom defines model for CreatedFrom.
 type CreatedFrom = time.Time
+
+// CreatedSort defines model for CreatedSort.
+type CreatedSort string
+
+// CurrencyFilter defines model for CurrencyFilter.
+type CurrencyFilter = string
 
 // Cursor defines model for Cursor.
 type Cursor = string
@@ -2316,8 +3239,14 @@ type PlanFilter = openapi_types.UUID
 // SessionID defines model for SessionID.
 type SessionID = openapi_types.UUID
 
+// SubscriptionID defines model for SubscriptionID.
+type SubscriptionID = openapi_types.UUID
+
 // UserID defines model for UserID.
 type UserID = openapi_types.UUID
+
+// UserIDFilter defines model for UserIDFilter.
+type UserIDFilter = openapi_types.UUID
 
 // UserSearch defines model for UserSearch.
 type UserSearch = string
@@ -2473,6 +3402,76 @@ type FinishOIDCParams struct {
 	Cookie string `form:"radiusd_oidc,omitempty" json:"radiusd_oidc,omitempty"`
 }
 
+// ListPricesParams defines parameters for ListPrices.
+type ListPricesParams struct {
+	PlanID PlanFilter `form:"plan_id,omitempty" json:"plan_id,omitempty"`
+
+	// Offered true: those that are offered to new subscribers; false: the others.
+	Offered *bool `form:"offered,omitempty" json:"offered,omitempty"`
+
+	// Sort Default -created_at.
+	Sort ListPricesParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListPricesParamsSort defines parameters for ListPrices.
+type ListPricesParamsSort string
+
+// ReplaceBillingSettingsParams defines parameters for ReplaceBillingSettings.
+type ReplaceBillingSettingsParams struct {
+	// IfMatch ETag that the change is based on.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// SetTaxRateParams defines parameters for SetTaxRate.
+type SetTaxRateParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListChargesParams defines parameters for ListCharges.
+type ListChargesParams struct {
+	UserID         UserIDFilter       `form:"user_id,omitempty" json:"user_id,omitempty"`
+	SubscriptionID openapi_types.UUID `form:"subscription_id,omitempty" json:"subscription_id,omitempty"`
+	InvoiceID      openapi_types.UUID `form:"invoice_id,omitempty" json:"invoice_id,omitempty"`
+	Kind           ChargeKind         `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Pending true: those on no invoice yet; false: the others.
+	Pending *bool `form:"pending,omitempty" json:"pending,omitempty"`
+
+	// Sort Default -created_at.
+	Sort ListChargesParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListChargesParamsSort defines parameters for ListCharges.
+type ListChargesParamsSort string
+
+// CreateChargeParams defines parameters for CreateCharge.
+type CreateChargeParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListChargeSessionsParams defines parameters for ListChargeSessions.
+type ListChargeSessionsParams struct {
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListAttributesParams defines parameters for ListAttributes.
 type ListAttributesParams struct {
 	// Q Part of a name, any case.
@@ -2570,6 +3569,28 @@ type ListJobsParams struct {
 	// Limit Items on a page.
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
+
+// ListTransactionsParams defines parameters for ListTransactions.
+type ListTransactionsParams struct {
+	Kind TransactionKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// SubjectID Of the invoice, payment, …
+	SubjectID openapi_types.UUID `form:"subject_id,omitempty" json:"subject_id,omitempty"`
+	From      time.Time          `form:"from,omitempty" json:"from,omitempty"`
+	Before    time.Time          `form:"before,omitempty" json:"before,omitempty"`
+
+	// Sort Default -at.
+	Sort ListTransactionsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListTransactionsParamsSort defines parameters for ListTransactions.
+type ListTransactionsParamsSort string
 
 // ListNASParams defines parameters for ListNAS.
 type ListNASParams struct {
@@ -2705,6 +3726,21 @@ type ReplacePlanParams struct {
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
 
+// ListPlanPricesParams defines parameters for ListPlanPrices.
+type ListPlanPricesParams struct {
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// CreatePlanPriceParams defines parameters for CreatePlanPrice.
+type CreatePlanPriceParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // RunReportParams defines parameters for RunReport.
 type RunReportParams struct {
 	Format RunReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
@@ -2790,6 +3826,62 @@ type DisconnectSessionParams struct {
 type PatchSettingsParams struct {
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListSubscriptionsParams defines parameters for ListSubscriptions.
+type ListSubscriptionsParams struct {
+	UserID  UserIDFilter       `form:"user_id,omitempty" json:"user_id,omitempty"`
+	PlanID  PlanFilter         `form:"plan_id,omitempty" json:"plan_id,omitempty"`
+	PriceID openapi_types.UUID `form:"price_id,omitempty" json:"price_id,omitempty"`
+	State   SubscriptionState  `form:"state,omitempty" json:"state,omitempty"`
+
+	// Sort Default -created_at.
+	Sort ListSubscriptionsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Count Also count all items that the filter selects.
+	Count Count `form:"count,omitempty" json:"count,omitempty"`
+}
+
+// ListSubscriptionsParamsSort defines parameters for ListSubscriptions.
+type ListSubscriptionsParamsSort string
+
+// CreateSubscriptionParams defines parameters for CreateSubscription.
+type CreateSubscriptionParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CancelSubscriptionParams defines parameters for CancelSubscription.
+type CancelSubscriptionParams struct {
+	// IfMatch ETag that the change is based on.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ChangeSubscriptionParams defines parameters for ChangeSubscription.
+type ChangeSubscriptionParams struct {
+	// IfMatch ETag that the change is based on.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ResumeSubscriptionParams defines parameters for ResumeSubscription.
+type ResumeSubscriptionParams struct {
+	// IfMatch ETag that the change is based on.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ListUserBatchesParams defines parameters for ListUserBatches.
@@ -2930,6 +4022,26 @@ type GetUserReplyParams struct {
 	NasID openapi_types.UUID `form:"nas_id" json:"nas_id"`
 }
 
+// GetUserStatementParams defines parameters for GetUserStatement.
+type GetUserStatementParams struct {
+	// Currency ISO 4217.
+	Currency CurrencyFilter `form:"currency,omitempty" json:"currency,omitempty"`
+	From     time.Time      `form:"from,omitempty" json:"from,omitempty"`
+	Before   time.Time      `form:"before,omitempty" json:"before,omitempty"`
+
+	// Sort Default -at.
+	Sort GetUserStatementParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetUserStatementParamsSort defines parameters for GetUserStatement.
+type GetUserStatementParamsSort string
+
 // GetUserUsageParams defines parameters for GetUserUsage.
 type GetUserUsageParams struct {
 	// From First day of days; default 30 days before the last, at most 400.
@@ -2996,6 +4108,15 @@ type ChangePasswordJSONRequestBody = PasswordChange
 // RefreshJSONRequestBody defines body for Refresh for application/json ContentType.
 type RefreshJSONRequestBody = Refresh
 
+// ReplaceBillingSettingsJSONRequestBody defines body for ReplaceBillingSettings for application/json ContentType.
+type ReplaceBillingSettingsJSONRequestBody = BillingSettings
+
+// SetTaxRateJSONRequestBody defines body for SetTaxRate for application/json ContentType.
+type SetTaxRateJSONRequestBody = TaxRateInput
+
+// CreateChargeJSONRequestBody defines body for CreateCharge for application/json ContentType.
+type CreateChargeJSONRequestBody = ChargeInput
+
 // CreateGroupJSONRequestBody defines body for CreateGroup for application/json ContentType.
 type CreateGroupJSONRequestBody = GroupInput
 
@@ -3035,6 +4156,9 @@ type PatchPlanJSONRequestBody = MergePatch
 // ReplacePlanJSONRequestBody defines body for ReplacePlan for application/json ContentType.
 type ReplacePlanJSONRequestBody = PlanInput
 
+// CreatePlanPriceJSONRequestBody defines body for CreatePlanPrice for application/json ContentType.
+type CreatePlanPriceJSONRequestBody = PriceInput
+
 // ExplainPolicyJSONRequestBody defines body for ExplainPolicy for application/json ContentType.
 type ExplainPolicyJSONRequestBody = ExplainInput
 
@@ -3055,6 +4179,18 @@ type ChangeSessionJSONRequestBody = CoAInput
 
 // PatchSettingsJSONRequestBody defines body for PatchSettings for application/json ContentType.
 type PatchSettingsJSONRequestBody = MergePatch
+
+// CreateSubscriptionJSONRequestBody defines body for CreateSubscription for application/json ContentType.
+type CreateSubscriptionJSONRequestBody = SubscriptionInput
+
+// CancelSubscriptionJSONRequestBody defines body for CancelSubscription for application/json ContentType.
+type CancelSubscriptionJSONRequestBody = SubscriptionEnd
+
+// ChangeSubscriptionJSONRequestBody defines body for ChangeSubscription for application/json ContentType.
+type ChangeSubscriptionJSONRequestBody = SubscriptionChange
+
+// PreviewSubscriptionJSONRequestBody defines body for PreviewSubscription for application/json ContentType.
+type PreviewSubscriptionJSONRequestBody = SubscriptionPreviewInput
 
 // CreateUserBatchJSONRequestBody defines body for CreateUserBatch for application/json ContentType.
 type CreateUserBatchJSONRequestBody = UserBatchInput
@@ -3178,6 +4314,45 @@ type ServerInterface interface {
 	// EndSignIn End one of the own sign-ins
 	// (DELETE /auth/sessions/{sign_in_id})
 	EndSignIn(w http.ResponseWriter, r *http.Request, signInID openapi_types.UUID)
+	// ListPrices Prices of all plans, the newest first
+	// (GET /billing/prices)
+	ListPrices(w http.ResponseWriter, r *http.Request, params ListPricesParams)
+	// GetPrice A price
+	// (GET /billing/prices/{price_id})
+	GetPrice(w http.ResponseWriter, r *http.Request, priceID openapi_types.UUID)
+	// RetirePrice Offer a price no more
+	// (POST /billing/prices/{price_id}/retire)
+	RetirePrice(w http.ResponseWriter, r *http.Request, priceID openapi_types.UUID)
+	// GetBillingSettings Who sells, and how bills are made
+	// (GET /billing/settings)
+	GetBillingSettings(w http.ResponseWriter, r *http.Request)
+	// ReplaceBillingSettings Set who sells, and how bills are made
+	// (PUT /billing/settings)
+	ReplaceBillingSettings(w http.ResponseWriter, r *http.Request, params ReplaceBillingSettingsParams)
+	// ListTaxRates All tax rates, by class, name and day
+	// (GET /billing/tax-rates)
+	ListTaxRates(w http.ResponseWriter, r *http.Request)
+	// SetTaxRate Set what a tax class is taxed with from a day on
+	// (POST /billing/tax-rates)
+	SetTaxRate(w http.ResponseWriter, r *http.Request, params SetTaxRateParams)
+	// DeleteTaxRate Delete a tax rate
+	// (DELETE /billing/tax-rates/{tax_rate_id})
+	DeleteTaxRate(w http.ResponseWriter, r *http.Request, taxRateID openapi_types.UUID)
+	// ListCharges List charges
+	// (GET /charges)
+	ListCharges(w http.ResponseWriter, r *http.Request, params ListChargesParams)
+	// CreateCharge Charge a user by hand
+	// (POST /charges)
+	CreateCharge(w http.ResponseWriter, r *http.Request, params CreateChargeParams)
+	// DeleteCharge Take back a charge that was made by hand and is on no invoice yet
+	// (DELETE /charges/{charge_id})
+	DeleteCharge(w http.ResponseWriter, r *http.Request, chargeID ChargeID)
+	// GetCharge A charge, and how it was computed
+	// (GET /charges/{charge_id})
+	GetCharge(w http.ResponseWriter, r *http.Request, chargeID ChargeID)
+	// ListChargeSessions The sessions behind a charge
+	// (GET /charges/{charge_id}/sessions)
+	ListChargeSessions(w http.ResponseWriter, r *http.Request, chargeID ChargeID, params ListChargeSessionsParams)
 	// ListAttributes Look up attributes of the dictionary
 	// (GET /dictionary/attributes)
 	ListAttributes(w http.ResponseWriter, r *http.Request, params ListAttributesParams)
@@ -3226,6 +4401,12 @@ type ServerInterface interface {
 	// RetryJob Run a job again, now
 	// (POST /jobs/{job_id}/retry)
 	RetryJob(w http.ResponseWriter, r *http.Request, jobID JobID)
+	// ListTransactions The ledger: transactions with their postings
+	// (GET /ledger)
+	ListTransactions(w http.ResponseWriter, r *http.Request, params ListTransactionsParams)
+	// CheckLedger Check that the books balance
+	// (GET /ledger/check)
+	CheckLedger(w http.ResponseWriter, r *http.Request)
 	// ListNAS List NASes
 	// (GET /nas)
 	ListNAS(w http.ResponseWriter, r *http.Request, params ListNASParams)
@@ -3292,6 +4473,12 @@ type ServerInterface interface {
 	// ReplacePlan Replace a plan
 	// (PUT /plans/{plan_id})
 	ReplacePlan(w http.ResponseWriter, r *http.Request, planID openapi_types.UUID, params ReplacePlanParams)
+	// ListPlanPrices What a plan costs and has cost, the newest version first
+	// (GET /plans/{plan_id}/prices)
+	ListPlanPrices(w http.ResponseWriter, r *http.Request, planID openapi_types.UUID, params ListPlanPricesParams)
+	// CreatePlanPrice Set what a plan costs from now on
+	// (POST /plans/{plan_id}/prices)
+	CreatePlanPrice(w http.ResponseWriter, r *http.Request, planID openapi_types.UUID, params CreatePlanPriceParams)
 	// ExplainPolicy The decision that would be taken, rule by rule
 	// (POST /policy/explain)
 	ExplainPolicy(w http.ResponseWriter, r *http.Request)
@@ -3343,6 +4530,27 @@ type ServerInterface interface {
 	// GetStatus How the system is
 	// (GET /status)
 	GetStatus(w http.ResponseWriter, r *http.Request)
+	// ListSubscriptions List subscriptions
+	// (GET /subscriptions)
+	ListSubscriptions(w http.ResponseWriter, r *http.Request, params ListSubscriptionsParams)
+	// CreateSubscription Subscribe a user to a plan
+	// (POST /subscriptions)
+	CreateSubscription(w http.ResponseWriter, r *http.Request, params CreateSubscriptionParams)
+	// GetSubscription A subscription
+	// (GET /subscriptions/{subscription_id})
+	GetSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID)
+	// CancelSubscription End a subscription
+	// (POST /subscriptions/{subscription_id}/cancel)
+	CancelSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID, params CancelSubscriptionParams)
+	// ChangeSubscription Move a subscription to another plan, or to its plan's present price
+	// (POST /subscriptions/{subscription_id}/change)
+	ChangeSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID, params ChangeSubscriptionParams)
+	// PreviewSubscription What a change, end or resumption would charge and credit
+	// (POST /subscriptions/{subscription_id}/preview)
+	PreviewSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID)
+	// ResumeSubscription Take back an end that has not come yet
+	// (POST /subscriptions/{subscription_id}/resume)
+	ResumeSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID, params ResumeSubscriptionParams)
 	// ListUserBatches List batches
 	// (GET /user-batches)
 	ListUserBatches(w http.ResponseWriter, r *http.Request, params ListUserBatchesParams)
@@ -3382,6 +4590,9 @@ type ServerInterface interface {
 	// ApplyUser Apply the user's plan to the sessions that are open
 	// (POST /users/{user_id}/apply)
 	ApplyUser(w http.ResponseWriter, r *http.Request, userID UserID)
+	// GetUserBalance What a user owes, by currency
+	// (GET /users/{user_id}/balance)
+	GetUserBalance(w http.ResponseWriter, r *http.Request, userID UserID)
 	// SetUserCredential Set a user's password or other credential
 	// (PUT /users/{user_id}/credential)
 	SetUserCredential(w http.ResponseWriter, r *http.Request, userID UserID)
@@ -3400,6 +4611,9 @@ type ServerInterface interface {
 	// GetUserReply The reply attributes a user gets from a NAS
 	// (GET /users/{user_id}/reply)
 	GetUserReply(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserReplyParams)
+	// GetUserStatement What was posted to a user's account, with what was owed after each posting
+	// (GET /users/{user_id}/statement)
+	GetUserStatement(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserStatementParams)
 	// GetUserUsage What a user has used, and what is left
 	// (GET /users/{user_id}/usage)
 	GetUserUsage(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserUsageParams)
@@ -4605,6 +5819,551 @@ func (siw *ServerInterfaceWrapper) EndSignIn(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// ListPrices operation middleware
+func (siw *ServerInterfaceWrapper) ListPrices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPricesParams
+
+	// ------------- Optional query parameter "plan_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan_id", r.URL.Query(), &params.PlanID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "offered" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "offered", r.URL.Query(), &params.Offered, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "offered"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "offered", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPrices(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetPrice operation middleware
+func (siw *ServerInterfaceWrapper) GetPrice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "price_id" -------------
+	var priceID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "price_id", r.PathValue("price_id"), &priceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "price_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPrice(w, r, priceID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetirePrice operation middleware
+func (siw *ServerInterfaceWrapper) RetirePrice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "price_id" -------------
+	var priceID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "price_id", r.PathValue("price_id"), &priceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "price_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetirePrice(w, r, priceID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetBillingSettings operation middleware
+func (siw *ServerInterfaceWrapper) GetBillingSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetBillingSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplaceBillingSettings operation middleware
+func (siw *ServerInterfaceWrapper) ReplaceBillingSettings(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplaceBillingSettingsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplaceBillingSettings(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTaxRates operation middleware
+func (siw *ServerInterfaceWrapper) ListTaxRates(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTaxRates(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetTaxRate operation middleware
+func (siw *ServerInterfaceWrapper) SetTaxRate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetTaxRateParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetTaxRate(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteTaxRate operation middleware
+func (siw *ServerInterfaceWrapper) DeleteTaxRate(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "tax_rate_id" -------------
+	var taxRateID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "tax_rate_id", r.PathValue("tax_rate_id"), &taxRateID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "tax_rate_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteTaxRate(w, r, taxRateID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListCharges operation middleware
+func (siw *ServerInterfaceWrapper) ListCharges(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListChargesParams
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", r.URL.Query(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "subscription_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "subscription_id", r.URL.Query(), &params.SubscriptionID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "subscription_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subscription_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "invoice_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "invoice_id", r.URL.Query(), &params.InvoiceID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "invoice_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pending" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pending", r.URL.Query(), &params.Pending, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pending"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pending", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListCharges(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateCharge operation middleware
+func (siw *ServerInterfaceWrapper) CreateCharge(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateChargeParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateCharge(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DeleteCharge operation middleware
+func (siw *ServerInterfaceWrapper) DeleteCharge(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "charge_id" -------------
+	var chargeID ChargeID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "charge_id", r.PathValue("charge_id"), &chargeID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "charge_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DeleteCharge(w, r, chargeID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCharge operation middleware
+func (siw *ServerInterfaceWrapper) GetCharge(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "charge_id" -------------
+	var chargeID ChargeID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "charge_id", r.PathValue("charge_id"), &chargeID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "charge_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCharge(w, r, chargeID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListChargeSessions operation middleware
+func (siw *ServerInterfaceWrapper) ListChargeSessions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "charge_id" -------------
+	var chargeID ChargeID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "charge_id", r.PathValue("charge_id"), &chargeID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "charge_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListChargeSessionsParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListChargeSessions(w, r, chargeID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListAttributes operation middleware
 func (siw *ServerInterfaceWrapper) ListAttributes(w http.ResponseWriter, r *http.Request) {
 
@@ -5304,6 +7063,131 @@ func (siw *ServerInterfaceWrapper) RetryJob(w http.ResponseWriter, r *http.Reque
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RetryJob(w, r, jobID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListTransactions operation middleware
+func (siw *ServerInterfaceWrapper) ListTransactions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTransactionsParams
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "subject_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "subject_id", r.URL.Query(), &params.SubjectID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "subject_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subject_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", r.URL.Query(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "before"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "before", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListTransactions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CheckLedger operation middleware
+func (siw *ServerInterfaceWrapper) CheckLedger(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckLedger(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -6337,6 +8221,111 @@ func (siw *ServerInterfaceWrapper) ReplacePlan(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// ListPlanPrices operation middleware
+func (siw *ServerInterfaceWrapper) ListPlanPrices(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plan_id" -------------
+	var planID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan_id", r.PathValue("plan_id"), &planID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPlanPricesParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPlanPrices(w, r, planID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreatePlanPrice operation middleware
+func (siw *ServerInterfaceWrapper) CreatePlanPrice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "plan_id" -------------
+	var planID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "plan_id", r.PathValue("plan_id"), &planID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreatePlanPriceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreatePlanPrice(w, r, planID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ExplainPolicy operation middleware
 func (siw *ServerInterfaceWrapper) ExplainPolicy(w http.ResponseWriter, r *http.Request) {
 
@@ -7039,6 +9028,430 @@ func (siw *ServerInterfaceWrapper) GetStatus(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetStatus(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSubscriptions operation middleware
+func (siw *ServerInterfaceWrapper) ListSubscriptions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSubscriptionsParams
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", r.URL.Query(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "plan_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "plan_id", r.URL.Query(), &params.PlanID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "plan_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "plan_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "price_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "price_id", r.URL.Query(), &params.PriceID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "price_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "price_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSubscriptions(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateSubscription operation middleware
+func (siw *ServerInterfaceWrapper) CreateSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateSubscription(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetSubscription operation middleware
+func (siw *ServerInterfaceWrapper) GetSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "subscription_id" -------------
+	var subscriptionID SubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subscription_id", r.PathValue("subscription_id"), &subscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subscription_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetSubscription(w, r, subscriptionID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CancelSubscription operation middleware
+func (siw *ServerInterfaceWrapper) CancelSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "subscription_id" -------------
+	var subscriptionID SubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subscription_id", r.PathValue("subscription_id"), &subscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subscription_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelSubscription(w, r, subscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ChangeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ChangeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "subscription_id" -------------
+	var subscriptionID SubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subscription_id", r.PathValue("subscription_id"), &subscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subscription_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ChangeSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ChangeSubscription(w, r, subscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewSubscription operation middleware
+func (siw *ServerInterfaceWrapper) PreviewSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "subscription_id" -------------
+	var subscriptionID SubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subscription_id", r.PathValue("subscription_id"), &subscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subscription_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewSubscription(w, r, subscriptionID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ResumeSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "subscription_id" -------------
+	var subscriptionID SubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "subscription_id", r.PathValue("subscription_id"), &subscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "subscription_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeSubscription(w, r, subscriptionID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -7878,6 +10291,32 @@ func (siw *ServerInterfaceWrapper) ApplyUser(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// GetUserBalance operation middleware
+func (siw *ServerInterfaceWrapper) GetUserBalance(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user_id" -------------
+	var userID UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", r.PathValue("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUserBalance(w, r, userID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // SetUserCredential operation middleware
 func (siw *ServerInterfaceWrapper) SetUserCredential(w http.ResponseWriter, r *http.Request) {
 
@@ -8065,6 +10504,113 @@ func (siw *ServerInterfaceWrapper) GetUserReply(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetUserReply(w, r, userID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUserStatement operation middleware
+func (siw *ServerInterfaceWrapper) GetUserStatement(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "user_id" -------------
+	var userID UserID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "user_id", r.PathValue("user_id"), &userID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUserStatementParams
+
+	// ------------- Optional query parameter "currency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "currency", r.URL.Query(), &params.Currency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "currency"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "currency", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "before", r.URL.Query(), &params.Before, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "before"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "before", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUserStatement(w, r, userID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8667,6 +11213,32 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks/{webhook_id}/deliveries", wrapper.ListWebhookDeliveries)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhook_id}/deliveries", wrapper.RedeliverWebhook)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhook_id}/test", wrapper.TestWebhook)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/plans/{plan_id}/prices", wrapper.ListPlanPrices)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/plans/{plan_id}/prices", wrapper.CreatePlanPrice)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/prices", wrapper.ListPrices)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/prices/{price_id}", wrapper.GetPrice)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/prices/{price_id}/retire", wrapper.RetirePrice)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/tax-rates", wrapper.ListTaxRates)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/tax-rates", wrapper.SetTaxRate)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/billing/tax-rates/{tax_rate_id}", wrapper.DeleteTaxRate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/settings", wrapper.GetBillingSettings)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/billing/settings", wrapper.ReplaceBillingSettings)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/subscriptions", wrapper.ListSubscriptions)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/subscriptions", wrapper.CreateSubscription)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/subscriptions/{subscription_id}", wrapper.GetSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/subscriptions/{subscription_id}/change", wrapper.ChangeSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/subscriptions/{subscription_id}/cancel", wrapper.CancelSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/subscriptions/{subscription_id}/resume", wrapper.ResumeSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/subscriptions/{subscription_id}/preview", wrapper.PreviewSubscription)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/charges", wrapper.ListCharges)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/charges", wrapper.CreateCharge)
+	m.HandleFunc(http.MethodDelete+" "+options.BaseURL+"/charges/{charge_id}", wrapper.DeleteCharge)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/charges/{charge_id}", wrapper.GetCharge)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/charges/{charge_id}/sessions", wrapper.ListChargeSessions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/users/{user_id}/balance", wrapper.GetUserBalance)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/users/{user_id}/statement", wrapper.GetUserStatement)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/ledger", wrapper.ListTransactions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/ledger/check", wrapper.CheckLedger)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/jobs", wrapper.ListJobs)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/jobs/{job_id}", wrapper.GetJob)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/jobs/{job_id}/retry", wrapper.RetryJob)
@@ -9852,6 +12424,527 @@ func (response EndSignIndefaultApplicationProblemPlusJSONResponse) VisitEndSignI
 	return err
 }
 
+type ListPricesRequestObject struct {
+	Params ListPricesParams
+}
+
+type ListPricesResponseObject interface {
+	VisitListPricesResponse(w http.ResponseWriter) error
+}
+
+type ListPrices200JSONResponse PriceList
+
+func (response ListPrices200JSONResponse) VisitListPricesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPricesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPricesdefaultApplicationProblemPlusJSONResponse) VisitListPricesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPriceRequestObject struct {
+	PriceID openapi_types.UUID `json:"price_id"`
+}
+
+type GetPriceResponseObject interface {
+	VisitGetPriceResponse(w http.ResponseWriter) error
+}
+
+type GetPrice200JSONResponse Price
+
+func (response GetPrice200JSONResponse) VisitGetPriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPricedefaultApplicationProblemPlusJSONResponse) VisitGetPriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetirePriceRequestObject struct {
+	PriceID openapi_types.UUID `json:"price_id"`
+}
+
+type RetirePriceResponseObject interface {
+	VisitRetirePriceResponse(w http.ResponseWriter) error
+}
+
+type RetirePrice200JSONResponse Price
+
+func (response RetirePrice200JSONResponse) VisitRetirePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetirePricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetirePricedefaultApplicationProblemPlusJSONResponse) VisitRetirePriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBillingSettingsRequestObject struct {
+}
+
+type GetBillingSettingsResponseObject interface {
+	VisitGetBillingSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetBillingSettings200ResponseHeaders struct {
+	ETag string
+}
+
+type GetBillingSettings200JSONResponse struct {
+	Body    BillingSettings
+	Headers GetBillingSettings200ResponseHeaders
+}
+
+func (response GetBillingSettings200JSONResponse) VisitGetBillingSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBillingSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBillingSettingsdefaultApplicationProblemPlusJSONResponse) VisitGetBillingSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceBillingSettingsRequestObject struct {
+	Params ReplaceBillingSettingsParams
+	Body   *ReplaceBillingSettingsJSONRequestBody
+}
+
+type ReplaceBillingSettingsResponseObject interface {
+	VisitReplaceBillingSettingsResponse(w http.ResponseWriter) error
+}
+
+type ReplaceBillingSettings200ResponseHeaders struct {
+	ETag string
+}
+
+type ReplaceBillingSettings200JSONResponse struct {
+	Body    BillingSettings
+	Headers ReplaceBillingSettings200ResponseHeaders
+}
+
+func (response ReplaceBillingSettings200JSONResponse) VisitReplaceBillingSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceBillingSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplaceBillingSettingsdefaultApplicationProblemPlusJSONResponse) VisitReplaceBillingSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTaxRatesRequestObject struct {
+}
+
+type ListTaxRatesResponseObject interface {
+	VisitListTaxRatesResponse(w http.ResponseWriter) error
+}
+
+type ListTaxRates200JSONResponse TaxRateList
+
+func (response ListTaxRates200JSONResponse) VisitListTaxRatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTaxRatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTaxRatesdefaultApplicationProblemPlusJSONResponse) VisitListTaxRatesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTaxRateRequestObject struct {
+	Params SetTaxRateParams
+	Body   *SetTaxRateJSONRequestBody
+}
+
+type SetTaxRateResponseObject interface {
+	VisitSetTaxRateResponse(w http.ResponseWriter) error
+}
+
+type SetTaxRate200JSONResponse TaxRate
+
+func (response SetTaxRate200JSONResponse) VisitSetTaxRateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetTaxRatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetTaxRatedefaultApplicationProblemPlusJSONResponse) VisitSetTaxRateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteTaxRateRequestObject struct {
+	TaxRateID openapi_types.UUID `json:"tax_rate_id"`
+}
+
+type DeleteTaxRateResponseObject interface {
+	VisitDeleteTaxRateResponse(w http.ResponseWriter) error
+}
+
+type DeleteTaxRate204Response struct {
+}
+
+func (response DeleteTaxRate204Response) VisitDeleteTaxRateResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteTaxRatedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteTaxRatedefaultApplicationProblemPlusJSONResponse) VisitDeleteTaxRateResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChargesRequestObject struct {
+	Params ListChargesParams
+}
+
+type ListChargesResponseObject interface {
+	VisitListChargesResponse(w http.ResponseWriter) error
+}
+
+type ListCharges200JSONResponse ChargeList
+
+func (response ListCharges200JSONResponse) VisitListChargesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChargesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChargesdefaultApplicationProblemPlusJSONResponse) VisitListChargesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChargeRequestObject struct {
+	Params CreateChargeParams
+	Body   *CreateChargeJSONRequestBody
+}
+
+type CreateChargeResponseObject interface {
+	VisitCreateChargeResponse(w http.ResponseWriter) error
+}
+
+type CreateCharge201ResponseHeaders struct {
+	Location string
+}
+
+type CreateCharge201JSONResponse struct {
+	Body    Charge
+	Headers CreateCharge201ResponseHeaders
+}
+
+func (response CreateCharge201JSONResponse) VisitCreateChargeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateChargedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateChargedefaultApplicationProblemPlusJSONResponse) VisitCreateChargeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteChargeRequestObject struct {
+	ChargeID ChargeID `json:"charge_id"`
+}
+
+type DeleteChargeResponseObject interface {
+	VisitDeleteChargeResponse(w http.ResponseWriter) error
+}
+
+type DeleteCharge204Response struct {
+}
+
+func (response DeleteCharge204Response) VisitDeleteChargeResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteChargedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteChargedefaultApplicationProblemPlusJSONResponse) VisitDeleteChargeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChargeRequestObject struct {
+	ChargeID ChargeID `json:"charge_id"`
+}
+
+type GetChargeResponseObject interface {
+	VisitGetChargeResponse(w http.ResponseWriter) error
+}
+
+type GetCharge200JSONResponse ChargeExplained
+
+func (response GetCharge200JSONResponse) VisitGetChargeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChargedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetChargedefaultApplicationProblemPlusJSONResponse) VisitGetChargeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChargeSessionsRequestObject struct {
+	ChargeID ChargeID `json:"charge_id"`
+	Params   ListChargeSessionsParams
+}
+
+type ListChargeSessionsResponseObject interface {
+	VisitListChargeSessionsResponse(w http.ResponseWriter) error
+}
+
+type ListChargeSessions200JSONResponse SessionList
+
+func (response ListChargeSessions200JSONResponse) VisitListChargeSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChargeSessionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChargeSessionsdefaultApplicationProblemPlusJSONResponse) VisitListChargeSessionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListAttributesRequestObject struct {
 	Params ListAttributesParams
 }
@@ -10498,6 +13591,83 @@ type RetryJobdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RetryJobdefaultApplicationProblemPlusJSONResponse) VisitRetryJobResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTransactionsRequestObject struct {
+	Params ListTransactionsParams
+}
+
+type ListTransactionsResponseObject interface {
+	VisitListTransactionsResponse(w http.ResponseWriter) error
+}
+
+type ListTransactions200JSONResponse TransactionList
+
+func (response ListTransactions200JSONResponse) VisitListTransactionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListTransactionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListTransactionsdefaultApplicationProblemPlusJSONResponse) VisitListTransactionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckLedgerRequestObject struct {
+}
+
+type CheckLedgerResponseObject interface {
+	VisitCheckLedgerResponse(w http.ResponseWriter) error
+}
+
+type CheckLedger200JSONResponse LedgerCheck
+
+func (response CheckLedger200JSONResponse) VisitCheckLedgerResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckLedgerdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckLedgerdefaultApplicationProblemPlusJSONResponse) VisitCheckLedgerResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11451,6 +14621,95 @@ func (response ReplacePlandefaultApplicationProblemPlusJSONResponse) VisitReplac
 	return err
 }
 
+type ListPlanPricesRequestObject struct {
+	PlanID openapi_types.UUID `json:"plan_id"`
+	Params ListPlanPricesParams
+}
+
+type ListPlanPricesResponseObject interface {
+	VisitListPlanPricesResponse(w http.ResponseWriter) error
+}
+
+type ListPlanPrices200JSONResponse PriceList
+
+func (response ListPlanPrices200JSONResponse) VisitListPlanPricesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPlanPricesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPlanPricesdefaultApplicationProblemPlusJSONResponse) VisitListPlanPricesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePlanPriceRequestObject struct {
+	PlanID openapi_types.UUID `json:"plan_id"`
+	Params CreatePlanPriceParams
+	Body   *CreatePlanPriceJSONRequestBody
+}
+
+type CreatePlanPriceResponseObject interface {
+	VisitCreatePlanPriceResponse(w http.ResponseWriter) error
+}
+
+type CreatePlanPrice201ResponseHeaders struct {
+	Location string
+}
+
+type CreatePlanPrice201JSONResponse struct {
+	Body    Price
+	Headers CreatePlanPrice201ResponseHeaders
+}
+
+func (response CreatePlanPrice201JSONResponse) VisitCreatePlanPriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreatePlanPricedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreatePlanPricedefaultApplicationProblemPlusJSONResponse) VisitCreatePlanPriceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ExplainPolicyRequestObject struct {
 	Body *ExplainPolicyJSONRequestBody
 }
@@ -12202,6 +15461,328 @@ func (response GetStatusdefaultApplicationProblemPlusJSONResponse) VisitGetStatu
 	return err
 }
 
+type ListSubscriptionsRequestObject struct {
+	Params ListSubscriptionsParams
+}
+
+type ListSubscriptionsResponseObject interface {
+	VisitListSubscriptionsResponse(w http.ResponseWriter) error
+}
+
+type ListSubscriptions200JSONResponse SubscriptionList
+
+func (response ListSubscriptions200JSONResponse) VisitListSubscriptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSubscriptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSubscriptionsdefaultApplicationProblemPlusJSONResponse) VisitListSubscriptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSubscriptionRequestObject struct {
+	Params CreateSubscriptionParams
+	Body   *CreateSubscriptionJSONRequestBody
+}
+
+type CreateSubscriptionResponseObject interface {
+	VisitCreateSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type CreateSubscription201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateSubscription201JSONResponse struct {
+	Body    Subscription
+	Headers CreateSubscription201ResponseHeaders
+}
+
+func (response CreateSubscription201JSONResponse) VisitCreateSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitCreateSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptionRequestObject struct {
+	SubscriptionID SubscriptionID `json:"subscription_id"`
+}
+
+type GetSubscriptionResponseObject interface {
+	VisitGetSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type GetSubscription200ResponseHeaders struct {
+	ETag string
+}
+
+type GetSubscription200JSONResponse struct {
+	Body    Subscription
+	Headers GetSubscription200ResponseHeaders
+}
+
+func (response GetSubscription200JSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitGetSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelSubscriptionRequestObject struct {
+	SubscriptionID SubscriptionID `json:"subscription_id"`
+	Params         CancelSubscriptionParams
+	Body           *CancelSubscriptionJSONRequestBody
+}
+
+type CancelSubscriptionResponseObject interface {
+	VisitCancelSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type CancelSubscription200ResponseHeaders struct {
+	ETag string
+}
+
+type CancelSubscription200JSONResponse struct {
+	Body    Subscription
+	Headers CancelSubscription200ResponseHeaders
+}
+
+func (response CancelSubscription200JSONResponse) VisitCancelSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitCancelSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptionRequestObject struct {
+	SubscriptionID SubscriptionID `json:"subscription_id"`
+	Params         ChangeSubscriptionParams
+	Body           *ChangeSubscriptionJSONRequestBody
+}
+
+type ChangeSubscriptionResponseObject interface {
+	VisitChangeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ChangeSubscription200ResponseHeaders struct {
+	ETag string
+}
+
+type ChangeSubscription200JSONResponse struct {
+	Body    Subscription
+	Headers ChangeSubscription200ResponseHeaders
+}
+
+func (response ChangeSubscription200JSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitChangeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptionRequestObject struct {
+	SubscriptionID SubscriptionID `json:"subscription_id"`
+	Body           *PreviewSubscriptionJSONRequestBody
+}
+
+type PreviewSubscriptionResponseObject interface {
+	VisitPreviewSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type PreviewSubscription200JSONResponse SubscriptionPreview
+
+func (response PreviewSubscription200JSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitPreviewSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeSubscriptionRequestObject struct {
+	SubscriptionID SubscriptionID `json:"subscription_id"`
+	Params         ResumeSubscriptionParams
+}
+
+type ResumeSubscriptionResponseObject interface {
+	VisitResumeSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ResumeSubscription200ResponseHeaders struct {
+	ETag string
+}
+
+type ResumeSubscription200JSONResponse struct {
+	Body    Subscription
+	Headers ResumeSubscription200ResponseHeaders
+}
+
+func (response ResumeSubscription200JSONResponse) VisitResumeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitResumeSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListUserBatchesRequestObject struct {
 	Params ListUserBatchesParams
 }
@@ -12818,6 +16399,45 @@ func (response ApplyUserdefaultApplicationProblemPlusJSONResponse) VisitApplyUse
 	return err
 }
 
+type GetUserBalanceRequestObject struct {
+	UserID UserID `json:"user_id"`
+}
+
+type GetUserBalanceResponseObject interface {
+	VisitGetUserBalanceResponse(w http.ResponseWriter) error
+}
+
+type GetUserBalance200JSONResponse BalanceList
+
+func (response GetUserBalance200JSONResponse) VisitGetUserBalanceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserBalancedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUserBalancedefaultApplicationProblemPlusJSONResponse) VisitGetUserBalanceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SetUserCredentialRequestObject struct {
 	UserID UserID `json:"user_id"`
 	Body   *SetUserCredentialJSONRequestBody
@@ -13056,6 +16676,46 @@ type GetUserReplydefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetUserReplydefaultApplicationProblemPlusJSONResponse) VisitGetUserReplyResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserStatementRequestObject struct {
+	UserID UserID `json:"user_id"`
+	Params GetUserStatementParams
+}
+
+type GetUserStatementResponseObject interface {
+	VisitGetUserStatementResponse(w http.ResponseWriter) error
+}
+
+type GetUserStatement200JSONResponse Statement
+
+func (response GetUserStatement200JSONResponse) VisitGetUserStatementResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetUserStatementdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetUserStatementdefaultApplicationProblemPlusJSONResponse) VisitGetUserStatementResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13575,6 +17235,45 @@ type StrictServerInterface interface {
 	// EndSignIn End one of the own sign-ins
 	// (DELETE /auth/sessions/{sign_in_id})
 	EndSignIn(ctx context.Context, request EndSignInRequestObject) (EndSignInResponseObject, error)
+	// ListPrices Prices of all plans, the newest first
+	// (GET /billing/prices)
+	ListPrices(ctx context.Context, request ListPricesRequestObject) (ListPricesResponseObject, error)
+	// GetPrice A price
+	// (GET /billing/prices/{price_id})
+	GetPrice(ctx context.Context, request GetPriceRequestObject) (GetPriceResponseObject, error)
+	// RetirePrice Offer a price no more
+	// (POST /billing/prices/{price_id}/retire)
+	RetirePrice(ctx context.Context, request RetirePriceRequestObject) (RetirePriceResponseObject, error)
+	// GetBillingSettings Who sells, and how bills are made
+	// (GET /billing/settings)
+	GetBillingSettings(ctx context.Context, request GetBillingSettingsRequestObject) (GetBillingSettingsResponseObject, error)
+	// ReplaceBillingSettings Set who sells, and how bills are made
+	// (PUT /billing/settings)
+	ReplaceBillingSettings(ctx context.Context, request ReplaceBillingSettingsRequestObject) (ReplaceBillingSettingsResponseObject, error)
+	// ListTaxRates All tax rates, by class, name and day
+	// (GET /billing/tax-rates)
+	ListTaxRates(ctx context.Context, request ListTaxRatesRequestObject) (ListTaxRatesResponseObject, error)
+	// SetTaxRate Set what a tax class is taxed with from a day on
+	// (POST /billing/tax-rates)
+	SetTaxRate(ctx context.Context, request SetTaxRateRequestObject) (SetTaxRateResponseObject, error)
+	// DeleteTaxRate Delete a tax rate
+	// (DELETE /billing/tax-rates/{tax_rate_id})
+	DeleteTaxRate(ctx context.Context, request DeleteTaxRateRequestObject) (DeleteTaxRateResponseObject, error)
+	// ListCharges List charges
+	// (GET /charges)
+	ListCharges(ctx context.Context, request ListChargesRequestObject) (ListChargesResponseObject, error)
+	// CreateCharge Charge a user by hand
+	// (POST /charges)
+	CreateCharge(ctx context.Context, request CreateChargeRequestObject) (CreateChargeResponseObject, error)
+	// DeleteCharge Take back a charge that was made by hand and is on no invoice yet
+	// (DELETE /charges/{charge_id})
+	DeleteCharge(ctx context.Context, request DeleteChargeRequestObject) (DeleteChargeResponseObject, error)
+	// GetCharge A charge, and how it was computed
+	// (GET /charges/{charge_id})
+	GetCharge(ctx context.Context, request GetChargeRequestObject) (GetChargeResponseObject, error)
+	// ListChargeSessions The sessions behind a charge
+	// (GET /charges/{charge_id}/sessions)
+	ListChargeSessions(ctx context.Context, request ListChargeSessionsRequestObject) (ListChargeSessionsResponseObject, error)
 	// ListAttributes Look up attributes of the dictionary
 	// (GET /dictionary/attributes)
 	ListAttributes(ctx context.Context, request ListAttributesRequestObject) (ListAttributesResponseObject, error)
@@ -13623,6 +17322,12 @@ type StrictServerInterface interface {
 	// RetryJob Run a job again, now
 	// (POST /jobs/{job_id}/retry)
 	RetryJob(ctx context.Context, request RetryJobRequestObject) (RetryJobResponseObject, error)
+	// ListTransactions The ledger: transactions with their postings
+	// (GET /ledger)
+	ListTransactions(ctx context.Context, request ListTransactionsRequestObject) (ListTransactionsResponseObject, error)
+	// CheckLedger Check that the books balance
+	// (GET /ledger/check)
+	CheckLedger(ctx context.Context, request CheckLedgerRequestObject) (CheckLedgerResponseObject, error)
 	// ListNAS List NASes
 	// (GET /nas)
 	ListNAS(ctx context.Context, request ListNASRequestObject) (ListNASResponseObject, error)
@@ -13689,6 +17394,12 @@ type StrictServerInterface interface {
 	// ReplacePlan Replace a plan
 	// (PUT /plans/{plan_id})
 	ReplacePlan(ctx context.Context, request ReplacePlanRequestObject) (ReplacePlanResponseObject, error)
+	// ListPlanPrices What a plan costs and has cost, the newest version first
+	// (GET /plans/{plan_id}/prices)
+	ListPlanPrices(ctx context.Context, request ListPlanPricesRequestObject) (ListPlanPricesResponseObject, error)
+	// CreatePlanPrice Set what a plan costs from now on
+	// (POST /plans/{plan_id}/prices)
+	CreatePlanPrice(ctx context.Context, request CreatePlanPriceRequestObject) (CreatePlanPriceResponseObject, error)
 	// ExplainPolicy The decision that would be taken, rule by rule
 	// (POST /policy/explain)
 	ExplainPolicy(ctx context.Context, request ExplainPolicyRequestObject) (ExplainPolicyResponseObject, error)
@@ -13740,6 +17451,27 @@ type StrictServerInterface interface {
 	// GetStatus How the system is
 	// (GET /status)
 	GetStatus(ctx context.Context, request GetStatusRequestObject) (GetStatusResponseObject, error)
+	// ListSubscriptions List subscriptions
+	// (GET /subscriptions)
+	ListSubscriptions(ctx context.Context, request ListSubscriptionsRequestObject) (ListSubscriptionsResponseObject, error)
+	// CreateSubscription Subscribe a user to a plan
+	// (POST /subscriptions)
+	CreateSubscription(ctx context.Context, request CreateSubscriptionRequestObject) (CreateSubscriptionResponseObject, error)
+	// GetSubscription A subscription
+	// (GET /subscriptions/{subscription_id})
+	GetSubscription(ctx context.Context, request GetSubscriptionRequestObject) (GetSubscriptionResponseObject, error)
+	// CancelSubscription End a subscription
+	// (POST /subscriptions/{subscription_id}/cancel)
+	CancelSubscription(ctx context.Context, request CancelSubscriptionRequestObject) (CancelSubscriptionResponseObject, error)
+	// ChangeSubscription Move a subscription to another plan, or to its plan's present price
+	// (POST /subscriptions/{subscription_id}/change)
+	ChangeSubscription(ctx context.Context, request ChangeSubscriptionRequestObject) (ChangeSubscriptionResponseObject, error)
+	// PreviewSubscription What a change, end or resumption would charge and credit
+	// (POST /subscriptions/{subscription_id}/preview)
+	PreviewSubscription(ctx context.Context, request PreviewSubscriptionRequestObject) (PreviewSubscriptionResponseObject, error)
+	// ResumeSubscription Take back an end that has not come yet
+	// (POST /subscriptions/{subscription_id}/resume)
+	ResumeSubscription(ctx context.Context, request ResumeSubscriptionRequestObject) (ResumeSubscriptionResponseObject, error)
 	// ListUserBatches List batches
 	// (GET /user-batches)
 	ListUserBatches(ctx context.Context, request ListUserBatchesRequestObject) (ListUserBatchesResponseObject, error)
@@ -13779,6 +17511,9 @@ type StrictServerInterface interface {
 	// ApplyUser Apply the user's plan to the sessions that are open
 	// (POST /users/{user_id}/apply)
 	ApplyUser(ctx context.Context, request ApplyUserRequestObject) (ApplyUserResponseObject, error)
+	// GetUserBalance What a user owes, by currency
+	// (GET /users/{user_id}/balance)
+	GetUserBalance(ctx context.Context, request GetUserBalanceRequestObject) (GetUserBalanceResponseObject, error)
 	// SetUserCredential Set a user's password or other credential
 	// (PUT /users/{user_id}/credential)
 	SetUserCredential(ctx context.Context, request SetUserCredentialRequestObject) (SetUserCredentialResponseObject, error)
@@ -13797,6 +17532,9 @@ type StrictServerInterface interface {
 	// GetUserReply The reply attributes a user gets from a NAS
 	// (GET /users/{user_id}/reply)
 	GetUserReply(ctx context.Context, request GetUserReplyRequestObject) (GetUserReplyResponseObject, error)
+	// GetUserStatement What was posted to a user's account, with what was owed after each posting
+	// (GET /users/{user_id}/statement)
+	GetUserStatement(ctx context.Context, request GetUserStatementRequestObject) (GetUserStatementResponseObject, error)
 	// GetUserUsage What a user has used, and what is left
 	// (GET /users/{user_id}/usage)
 	GetUserUsage(ctx context.Context, request GetUserUsageRequestObject) (GetUserUsageResponseObject, error)
@@ -14688,6 +18426,362 @@ func (sh *strictHandler) EndSignIn(w http.ResponseWriter, r *http.Request, signI
 	}
 }
 
+// ListPrices operation middleware
+func (sh *strictHandler) ListPrices(w http.ResponseWriter, r *http.Request, params ListPricesParams) {
+	var request ListPricesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPrices(ctx, request.(ListPricesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPrices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPricesResponseObject); ok {
+		if err := validResponse.VisitListPricesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPrice operation middleware
+func (sh *strictHandler) GetPrice(w http.ResponseWriter, r *http.Request, priceID openapi_types.UUID) {
+	var request GetPriceRequestObject
+
+	request.PriceID = priceID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPrice(ctx, request.(GetPriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPriceResponseObject); ok {
+		if err := validResponse.VisitGetPriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetirePrice operation middleware
+func (sh *strictHandler) RetirePrice(w http.ResponseWriter, r *http.Request, priceID openapi_types.UUID) {
+	var request RetirePriceRequestObject
+
+	request.PriceID = priceID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetirePrice(ctx, request.(RetirePriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetirePrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetirePriceResponseObject); ok {
+		if err := validResponse.VisitRetirePriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBillingSettings operation middleware
+func (sh *strictHandler) GetBillingSettings(w http.ResponseWriter, r *http.Request) {
+	var request GetBillingSettingsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBillingSettings(ctx, request.(GetBillingSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBillingSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetBillingSettingsResponseObject); ok {
+		if err := validResponse.VisitGetBillingSettingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplaceBillingSettings operation middleware
+func (sh *strictHandler) ReplaceBillingSettings(w http.ResponseWriter, r *http.Request, params ReplaceBillingSettingsParams) {
+	var request ReplaceBillingSettingsRequestObject
+
+	request.Params = params
+
+	var body ReplaceBillingSettingsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplaceBillingSettings(ctx, request.(ReplaceBillingSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplaceBillingSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplaceBillingSettingsResponseObject); ok {
+		if err := validResponse.VisitReplaceBillingSettingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListTaxRates operation middleware
+func (sh *strictHandler) ListTaxRates(w http.ResponseWriter, r *http.Request) {
+	var request ListTaxRatesRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTaxRates(ctx, request.(ListTaxRatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTaxRates")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListTaxRatesResponseObject); ok {
+		if err := validResponse.VisitListTaxRatesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetTaxRate operation middleware
+func (sh *strictHandler) SetTaxRate(w http.ResponseWriter, r *http.Request, params SetTaxRateParams) {
+	var request SetTaxRateRequestObject
+
+	request.Params = params
+
+	var body SetTaxRateJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetTaxRate(ctx, request.(SetTaxRateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetTaxRate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetTaxRateResponseObject); ok {
+		if err := validResponse.VisitSetTaxRateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteTaxRate operation middleware
+func (sh *strictHandler) DeleteTaxRate(w http.ResponseWriter, r *http.Request, taxRateID openapi_types.UUID) {
+	var request DeleteTaxRateRequestObject
+
+	request.TaxRateID = taxRateID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteTaxRate(ctx, request.(DeleteTaxRateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteTaxRate")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteTaxRateResponseObject); ok {
+		if err := validResponse.VisitDeleteTaxRateResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListCharges operation middleware
+func (sh *strictHandler) ListCharges(w http.ResponseWriter, r *http.Request, params ListChargesParams) {
+	var request ListChargesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListCharges(ctx, request.(ListChargesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListCharges")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListChargesResponseObject); ok {
+		if err := validResponse.VisitListChargesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateCharge operation middleware
+func (sh *strictHandler) CreateCharge(w http.ResponseWriter, r *http.Request, params CreateChargeParams) {
+	var request CreateChargeRequestObject
+
+	request.Params = params
+
+	var body CreateChargeJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateCharge(ctx, request.(CreateChargeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateCharge")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateChargeResponseObject); ok {
+		if err := validResponse.VisitCreateChargeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteCharge operation middleware
+func (sh *strictHandler) DeleteCharge(w http.ResponseWriter, r *http.Request, chargeID ChargeID) {
+	var request DeleteChargeRequestObject
+
+	request.ChargeID = chargeID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteCharge(ctx, request.(DeleteChargeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteCharge")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DeleteChargeResponseObject); ok {
+		if err := validResponse.VisitDeleteChargeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCharge operation middleware
+func (sh *strictHandler) GetCharge(w http.ResponseWriter, r *http.Request, chargeID ChargeID) {
+	var request GetChargeRequestObject
+
+	request.ChargeID = chargeID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCharge(ctx, request.(GetChargeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCharge")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetChargeResponseObject); ok {
+		if err := validResponse.VisitGetChargeResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListChargeSessions operation middleware
+func (sh *strictHandler) ListChargeSessions(w http.ResponseWriter, r *http.Request, chargeID ChargeID, params ListChargeSessionsParams) {
+	var request ListChargeSessionsRequestObject
+
+	request.ChargeID = chargeID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChargeSessions(ctx, request.(ListChargeSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChargeSessions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListChargeSessionsResponseObject); ok {
+		if err := validResponse.VisitListChargeSessionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListAttributes operation middleware
 func (sh *strictHandler) ListAttributes(w http.ResponseWriter, r *http.Request, params ListAttributesParams) {
 	var request ListAttributesRequestObject
@@ -15119,6 +19213,56 @@ func (sh *strictHandler) RetryJob(w http.ResponseWriter, r *http.Request, jobID 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RetryJobResponseObject); ok {
 		if err := validResponse.VisitRetryJobResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListTransactions operation middleware
+func (sh *strictHandler) ListTransactions(w http.ResponseWriter, r *http.Request, params ListTransactionsParams) {
+	var request ListTransactionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListTransactions(ctx, request.(ListTransactionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListTransactions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListTransactionsResponseObject); ok {
+		if err := validResponse.VisitListTransactionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckLedger operation middleware
+func (sh *strictHandler) CheckLedger(w http.ResponseWriter, r *http.Request) {
+	var request CheckLedgerRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckLedger(ctx, request.(CheckLedgerRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckLedger")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckLedgerResponseObject); ok {
+		if err := validResponse.VisitCheckLedgerResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -15775,6 +19919,67 @@ func (sh *strictHandler) ReplacePlan(w http.ResponseWriter, r *http.Request, pla
 	}
 }
 
+// ListPlanPrices operation middleware
+func (sh *strictHandler) ListPlanPrices(w http.ResponseWriter, r *http.Request, planID openapi_types.UUID, params ListPlanPricesParams) {
+	var request ListPlanPricesRequestObject
+
+	request.PlanID = planID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPlanPrices(ctx, request.(ListPlanPricesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPlanPrices")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPlanPricesResponseObject); ok {
+		if err := validResponse.VisitListPlanPricesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreatePlanPrice operation middleware
+func (sh *strictHandler) CreatePlanPrice(w http.ResponseWriter, r *http.Request, planID openapi_types.UUID, params CreatePlanPriceParams) {
+	var request CreatePlanPriceRequestObject
+
+	request.PlanID = planID
+	request.Params = params
+
+	var body CreatePlanPriceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreatePlanPrice(ctx, request.(CreatePlanPriceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreatePlanPrice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreatePlanPriceResponseObject); ok {
+		if err := validResponse.VisitCreatePlanPriceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ExplainPolicy operation middleware
 func (sh *strictHandler) ExplainPolicy(w http.ResponseWriter, r *http.Request) {
 	var request ExplainPolicyRequestObject
@@ -16262,6 +20467,219 @@ func (sh *strictHandler) GetStatus(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListSubscriptions operation middleware
+func (sh *strictHandler) ListSubscriptions(w http.ResponseWriter, r *http.Request, params ListSubscriptionsParams) {
+	var request ListSubscriptionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSubscriptions(ctx, request.(ListSubscriptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSubscriptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSubscriptionsResponseObject); ok {
+		if err := validResponse.VisitListSubscriptionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateSubscription operation middleware
+func (sh *strictHandler) CreateSubscription(w http.ResponseWriter, r *http.Request, params CreateSubscriptionParams) {
+	var request CreateSubscriptionRequestObject
+
+	request.Params = params
+
+	var body CreateSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateSubscription(ctx, request.(CreateSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateSubscriptionResponseObject); ok {
+		if err := validResponse.VisitCreateSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSubscription operation middleware
+func (sh *strictHandler) GetSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID) {
+	var request GetSubscriptionRequestObject
+
+	request.SubscriptionID = subscriptionID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSubscription(ctx, request.(GetSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetSubscriptionResponseObject); ok {
+		if err := validResponse.VisitGetSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelSubscription operation middleware
+func (sh *strictHandler) CancelSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID, params CancelSubscriptionParams) {
+	var request CancelSubscriptionRequestObject
+
+	request.SubscriptionID = subscriptionID
+	request.Params = params
+
+	var body CancelSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelSubscription(ctx, request.(CancelSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelSubscriptionResponseObject); ok {
+		if err := validResponse.VisitCancelSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeSubscription operation middleware
+func (sh *strictHandler) ChangeSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID, params ChangeSubscriptionParams) {
+	var request ChangeSubscriptionRequestObject
+
+	request.SubscriptionID = subscriptionID
+	request.Params = params
+
+	var body ChangeSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeSubscription(ctx, request.(ChangeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ChangeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitChangeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewSubscription operation middleware
+func (sh *strictHandler) PreviewSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID) {
+	var request PreviewSubscriptionRequestObject
+
+	request.SubscriptionID = subscriptionID
+
+	var body PreviewSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewSubscription(ctx, request.(PreviewSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewSubscriptionResponseObject); ok {
+		if err := validResponse.VisitPreviewSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeSubscription operation middleware
+func (sh *strictHandler) ResumeSubscription(w http.ResponseWriter, r *http.Request, subscriptionID SubscriptionID, params ResumeSubscriptionParams) {
+	var request ResumeSubscriptionRequestObject
+
+	request.SubscriptionID = subscriptionID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeSubscription(ctx, request.(ResumeSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeSubscriptionResponseObject); ok {
+		if err := validResponse.VisitResumeSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListUserBatches operation middleware
 func (sh *strictHandler) ListUserBatches(w http.ResponseWriter, r *http.Request, params ListUserBatchesParams) {
 	var request ListUserBatchesRequestObject
@@ -16635,6 +21053,32 @@ func (sh *strictHandler) ApplyUser(w http.ResponseWriter, r *http.Request, userI
 	}
 }
 
+// GetUserBalance operation middleware
+func (sh *strictHandler) GetUserBalance(w http.ResponseWriter, r *http.Request, userID UserID) {
+	var request GetUserBalanceRequestObject
+
+	request.UserID = userID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserBalance(ctx, request.(GetUserBalanceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserBalance")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserBalanceResponseObject); ok {
+		if err := validResponse.VisitGetUserBalanceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // SetUserCredential operation middleware
 func (sh *strictHandler) SetUserCredential(w http.ResponseWriter, r *http.Request, userID UserID) {
 	var request SetUserCredentialRequestObject
@@ -16807,6 +21251,33 @@ func (sh *strictHandler) GetUserReply(w http.ResponseWriter, r *http.Request, us
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetUserReplyResponseObject); ok {
 		if err := validResponse.VisitGetUserReplyResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUserStatement operation middleware
+func (sh *strictHandler) GetUserStatement(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserStatementParams) {
+	var request GetUserStatementRequestObject
+
+	request.UserID = userID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUserStatement(ctx, request.(GetUserStatementRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUserStatement")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUserStatementResponseObject); ok {
+		if err := validResponse.VisitGetUserStatementResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -67,6 +67,7 @@ type Store interface {
 	UsageStore
 	ImportStore
 	PrivacyStore
+	BillingStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -97,6 +98,11 @@ type server struct {
 	usage
 	userFiles
 	privacy
+	*billingRules
+	prices
+	subscriptions
+	charges
+	ledger
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -159,6 +165,11 @@ func New(o Options) (http.Handler, error) {
 		userBatches:  userBatches{store: o.Store},
 		usage:        usage{store: o.Store, zone: o.Zone, now: o.Now},
 	}
+	s.billingRules = &billingRules{rules: o.Store, zone: o.Zone, now: o.Now}
+	s.prices = prices{store: o.Store, plans: o.Store}
+	s.subscriptions = subscriptions{billingRules: s.billingRules, store: o.Store, prices: o.Store}
+	s.charges = charges{store: o.Store, prices: o.Store}
+	s.ledger = ledger{store: o.Store, users: o.Store}
 	s.privacy = privacy{store: o.Store}
 	s.users.actions = &s.actions
 	s.userFiles = userFiles{users: &s.users, store: o.Store, zone: o.Zone}

@@ -32,7 +32,7 @@ func Allocate(a Amount, open []Invoice, at time.Time) (allocations []Allocation,
 // nothing.
 func (i *Invoice) Issue(number string, at time.Time) error {
 	if i.State != InvoiceDraft || number == "" {
-		return fmt.Errorf("invoice %s is %s: a draft is issued, with a number", i.Number, i.State)
+		return Refuse(CodeInvoiceState, "invoice %s is %s: only a draft is issued, with a number", i.Number, i.State)
 	}
 	i.Number, i.State, i.UpdatedAt = number, InvoiceIssued, at
 	if i.Open() == 0 {
@@ -46,14 +46,14 @@ func (i *Invoice) Issue(number string, at time.Time) error {
 // of it has been allocated to invoices.
 func (i *Invoice) Pay(a Amount, at time.Time) error {
 	if i.State != InvoiceIssued && i.State != InvoicePaid {
-		return fmt.Errorf("invoice %s is %s: nothing can be paid on it", i.Number, i.State)
+		return Refuse(CodeInvoiceState, "invoice %s is %s: nothing can be paid on it", i.Number, i.State)
 	}
 	paid, err := i.Paid.Add(a)
 	if err != nil {
 		return err
 	}
 	if paid > i.Total || paid < 0 {
-		return fmt.Errorf("invoice %s: %s %s are open and %s paid: %s cannot be allocated", i.Number,
+		return Refuse(CodeInvoiceState, "invoice %s: %s %s are open and %s paid: %s cannot be allocated", i.Number,
 			i.Currency.Format(i.Open()), i.Currency, i.Currency.Format(i.Paid), i.Currency.Format(a))
 	}
 	i.Paid, i.UpdatedAt, i.State = paid, at, InvoiceIssued
@@ -69,11 +69,11 @@ func (i *Invoice) Pay(a Amount, at time.Time) error {
 func (i *Invoice) Void(at time.Time) error {
 	switch {
 	case i.State == InvoiceVoid:
-		return fmt.Errorf("invoice %s is void already", i.Number)
+		return Refuse(CodeNoChange, "invoice %s is void already", i.Number)
 	case i.State == InvoiceDraft:
-		return fmt.Errorf("a draft is deleted, not voided")
+		return Refuse(CodeInvoiceState, "a draft is deleted, not voided")
 	case i.Paid != 0:
-		return fmt.Errorf("invoice %s: %s %s have been paid on it, so it cannot be voided: make a credit note", i.Number, i.Currency.Format(i.Paid), i.Currency)
+		return Refuse(CodeInvoicePaid, "invoice %s: %s %s have been paid on it, so it cannot be voided: make a credit note", i.Number, i.Currency.Format(i.Paid), i.Currency)
 	}
 	i.State, i.UpdatedAt = InvoiceVoid, at
 	return nil

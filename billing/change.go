@@ -48,15 +48,15 @@ func Change(a *Account, subscription uuid.UUID, to Rate, on Date, o RunOptions) 
 		s := b.s
 		switch {
 		case to.ID == s.Rate.ID:
-			return fmt.Errorf("it has that rate already")
+			return Refuse(CodeNoChange, "it has that rate already")
 		case to.Currency != s.Rate.Currency:
-			return fmt.Errorf("it is in %s, the new rate in %s: end it and subscribe anew", s.Rate.Currency, to.Currency)
+			return Refuse(CodeCurrency, "it is in %s, the new rate in %s: end it and subscribe anew", s.Rate.Currency, to.Currency)
 		}
 		if err := s.mayChange(on, o.AsOf); err != nil {
 			return err
 		}
 		if !s.End.IsZero() && !on.Before(s.End) {
-			return fmt.Errorf("it ends on %s", s.End)
+			return Refuse(CodeSubscriptionState, "it ends on %s", s.End)
 		}
 		if o.AsOf.Before(on) {
 			s.NextRateID, s.NextFrom = to.ID, on
@@ -93,7 +93,7 @@ func Resume(a *Account, subscription uuid.UUID, o RunOptions) (*Bill, error) {
 	return a.amend(subscription, o, func(b *biller) error {
 		s := b.s
 		if s.End.IsZero() || s.stateOn(o.AsOf) == SubscriptionEnded {
-			return fmt.Errorf("there is no end to take back: what has ended is subscribed to anew")
+			return Refuse(CodeSubscriptionState, "there is no end to take back: what has ended is subscribed to anew")
 		}
 		s.End = Date{}
 		s.Revision++
@@ -105,7 +105,7 @@ func Resume(a *Account, subscription uuid.UUID, o RunOptions) (*Bill, error) {
 func (a *Account) amend(subscription uuid.UUID, o RunOptions, f func(*biller) error) (*Bill, error) {
 	i := slices.IndexFunc(a.Subscriptions, func(s Subscription) bool { return s.ID == subscription })
 	if i < 0 {
-		return nil, fmt.Errorf("subscription %s is not one of %s", subscription, a.Username)
+		return nil, Refuse(CodeSubscriptionState, "%s has no such subscription that could be changed", a.Username)
 	}
 	s := a.Subscriptions[i]
 	b := &biller{s: &s, account: a, o: o, credit: a.available()}
@@ -114,7 +114,7 @@ func (a *Account) amend(subscription uuid.UUID, o RunOptions, f func(*biller) er
 		err = b.chargeDue()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
+		return nil, fmt.Errorf("subscription of %s to %s: %w", a.Username, a.Subscriptions[i].Rate.PlanName, err)
 	}
 	s.UpdatedAt = o.Now
 	return &Bill{Charges: b.charges, Subscriptions: []Subscription{s}}, nil
@@ -125,13 +125,13 @@ func (s *Subscription) mayChange(on, today Date) error {
 	phases := s.phases()
 	switch since := phases[len(phases)-1].span.From; {
 	case s.stateOn(today) == SubscriptionEnded:
-		return fmt.Errorf("it has ended")
+		return Refuse(CodeSubscriptionState, "it has ended")
 	case on.Before(s.Start):
-		return fmt.Errorf("it begins on %s only", s.Start)
+		return &FieldError{"on", fmt.Sprintf("it begins on %s only", s.Start)}
 	case len(s.Past) > 0 && on.Before(since):
-		return fmt.Errorf("it was changed on %s: want that day or a later one", since)
+		return &FieldError{"on", fmt.Sprintf("it was changed on %s: want that day or a later one", since)}
 	case on.Before(s.RatedUntil):
-		return fmt.Errorf("its usage has been charged for until %s: want that day or a later one", s.RatedUntil)
+		return &FieldError{"on", fmt.Sprintf("its usage has been charged for until %s: want that day or a later one", s.RatedUntil)}
 	}
 	return nil
 }

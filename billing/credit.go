@@ -18,7 +18,7 @@ import (
 // back all of an invoice add up to it exactly.
 func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Amount, on Date, now time.Time) (*Invoice, error) {
 	if i.Kind != KindInvoice || i.State != InvoiceIssued && i.State != InvoicePaid {
-		return nil, fmt.Errorf("invoice %s is a %s, %s: a credit note is for an issued invoice", i.Number, i.Kind, i.State)
+		return nil, Refuse(CodeInvoiceState, "%s is %s, %s: a credit note is for an issued invoice", i.Number, kindNames[i.Kind], i.State)
 	}
 	note := &Invoice{
 		ID: id, Series: i.Series, Kind: KindCreditNote, State: InvoiceDraft, UserID: i.UserID, Currency: i.Currency,
@@ -28,7 +28,7 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 	left := i.less(earlier)
 	for n := range parts {
 		if !slices.ContainsFunc(left.Lines, func(l InvoiceLine) bool { return l.Line == n }) {
-			return nil, fmt.Errorf("invoice %s has no line %d to credit", i.Number, n)
+			return nil, &FieldError{"lines", fmt.Sprintf("invoice %s has no line %d to credit", i.Number, n)}
 		}
 	}
 	complete := true
@@ -42,8 +42,8 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 			continue
 		}
 		if part == 0 || (part < 0) != (line.Gross < 0) || abs(part) > abs(line.Gross) {
-			return nil, fmt.Errorf("line %d of invoice %s has %s left to credit, not %s", line.Line, i.Number,
-				i.Currency.Format(line.Gross), i.Currency.Format(part))
+			return nil, &FieldError{"lines", fmt.Sprintf("line %d of invoice %s has %s left to credit, not %s", line.Line, i.Number,
+				i.Currency.Format(line.Gross), i.Currency.Format(part))}
 		}
 		if err := line.of(i.Currency, part); err != nil {
 			return nil, err
@@ -52,7 +52,7 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 		note.Period = note.Period.with(line.Period)
 	}
 	if len(note.Lines) == 0 {
-		return nil, fmt.Errorf("nothing is left of invoice %s to credit", i.Number)
+		return nil, Refuse(CodeNothingToCredit, "nothing is left of invoice %s to credit", i.Number)
 	}
 	if complete {
 		note.Taxes = slices.DeleteFunc(left.Taxes, func(t TaxTotal) bool { return t.Net == 0 && t.Tax == 0 })
@@ -64,7 +64,7 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 		note.Lines[n].Line = n + 1
 	}
 	if note.Total <= 0 {
-		return nil, fmt.Errorf("a credit note is over more than nothing, this one over %s", i.Currency.Format(note.Total))
+		return nil, Refuse(CodeNothingToCredit, "a credit note is over more than nothing, this one over %s", i.Currency.Format(note.Total))
 	}
 	return note, nil
 }
@@ -127,5 +127,8 @@ func (i *Invoice) taxRates() []TaxRate {
 	}
 	return slices.Collect(maps.Values(rates))
 }
+
+// kindNames are for people.
+var kindNames = map[InvoiceKind]string{KindInvoice: "an invoice", KindCreditNote: "a credit note"}
 
 func abs(a Amount) Amount { return max(a, -a) }

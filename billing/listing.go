@@ -107,7 +107,20 @@ type StatementEntry struct {
 	Amount        Amount // positive: owed
 	SubjectID     uuid.UUID
 	Memo          string
+	// Balance is what was owed in the currency after it.
+	Balance Amount
 }
+
+// TransactionFilter selects transactions of the ledger.
+type TransactionFilter struct {
+	Kind      TransactionKind
+	SubjectID uuid.UUID // the invoice, payment, …
+	// From is contained, Before is not.
+	From, Before time.Time
+}
+
+// TransactionSorts are the sorts of transactions.
+func TransactionSorts() []string { return []string{"-at"} }
 
 // AccountBalance is the sum of an account of the ledger in a currency.
 type AccountBalance struct {

@@ -93,22 +93,22 @@ func newTransaction(subject uuid.UUID, kind TransactionKind, c Currency, memo st
 // the customer account.
 func (t *Transaction) Validate() error {
 	var p problems
-	p.need(t.ID != uuid.Nil && t.SubjectID != uuid.Nil, "it has no id or no subject")
+	p.need(t.ID != uuid.Nil && t.SubjectID != uuid.Nil, "id", "it has no id or no subject")
 	if _, err := ParseCurrency(string(t.Currency)); err != nil {
 		p = append(p, err)
 	}
-	p.need(len(t.Postings) > 0, "it has no postings")
+	p.need(len(t.Postings) > 0, "postings", "it has no postings")
 	var sum Amount
 	var err error
 	for _, posting := range t.Postings {
-		p.need(posting.Amount != 0, "it posts nothing to %s", posting.Account)
-		p.need((posting.Account == AccountCustomer) == (posting.UserID != uuid.Nil), "its posting to %s must have a user if that is the customer account, and none if not", posting.Account)
+		p.need(posting.Amount != 0, "postings", "it posts nothing to %s", posting.Account)
+		p.need((posting.Account == AccountCustomer) == (posting.UserID != uuid.Nil), "postings", "its posting to %s must have a user if that is the customer account, and none if not", posting.Account)
 		if sum, err = sum.Add(posting.Amount); err != nil {
 			p = append(p, err)
 			break
 		}
 	}
-	p.need(sum == 0, "its postings add up to %s %s: they must to zero", t.Currency.Format(sum), t.Currency)
+	p.need(sum == 0, "postings", "its postings add up to %s %s: they must to zero", t.Currency.Format(sum), t.Currency)
 	if len(p) > 0 {
 		return fmt.Errorf("transaction %s of %s: %w", t.ID, t.Kind, errors.Join(p...))
 	}

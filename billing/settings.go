@@ -31,14 +31,14 @@ func (s *Settings) Validate() error {
 	var p problems
 	for _, series := range []struct{ name, value string }{{"series", s.Series}, {"credit_series", s.CreditSeries}} {
 		p.need(series.value != "" && len(series.value) <= 20 && strings.Trim(series.value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/") == "",
-			"%s is %q: want up to 20 capital letters, digits, - and /", series.name, series.value)
+			series.name, "%s is %q: want up to 20 capital letters, digits, - and /", series.name, series.value)
 	}
-	p.need(s.Series != s.CreditSeries, "series and credit_series are the same: credit notes have numbers of their own")
+	p.need(s.Series != s.CreditSeries, "credit_series", "series and credit_series are the same: credit notes have numbers of their own")
 	p.between("settle_days", s.SettleDays, 0, 60)
 	p.between("look_back_days", s.LookBackDays, 0, 400)
 	p.between("due_days", s.DueDays, 0, maxDays)
 	p.need(s.Seller.Country == "" || len(s.Seller.Country) == 2 && strings.ToUpper(s.Seller.Country) == s.Seller.Country,
-		"country is %q: want a code of ISO 3166-1, such as AT", s.Seller.Country)
+		"seller.country", "country is %q: want a code of ISO 3166-1, such as AT", s.Seller.Country)
 	return errors.Join(p...)
 }
 

@@ -3,7 +3,6 @@ package billing
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"math/big"
 	"slices"
 )
@@ -26,7 +25,7 @@ func TaxOn(rates []TaxRate, class string, day Date) (TaxRate, error) {
 		}
 	}
 	if found < 0 {
-		return TaxRate{}, fmt.Errorf("tax class %q has no rate on %s: add one", class, day)
+		return TaxRate{}, Refuse(CodeTaxRate, "tax class %q has no rate on %s: add one", class, day)
 	}
 	return rates[found], nil
 }

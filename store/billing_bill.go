@@ -248,6 +248,32 @@ func (s *Store) BillAccount(ctx context.Context, userID uuid.UUID, o billing.Run
 	return s.failed("bill user "+userID.String(), err)
 }
 
+// PreviewAccount returns what a rule such as billing.Change would make of a user's account.
+// It writes nothing. It fails with ErrNotFound if there is no such user.
+func (s *Store) PreviewAccount(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) (bill *billing.Bill, err error) {
+	err = s.write(ctx, func(tx *writeTx) error {
+		if err := tx.userExists(ctx, userID); err != nil {
+			return err
+		}
+		if o.Location == nil {
+			o.Location = s.location
+		}
+		o.RunID, o.Now = uuid.Nil, s.timestamp()
+		accounts, err := tx.readAccounts(ctx, []uuid.UUID{userID}, o)
+		if err != nil {
+			return err
+		}
+		if bill, err = compute(accounts[0], o); err != nil {
+			return err
+		}
+		return errPreviewed
+	})
+	if errors.Is(err, errPreviewed) {
+		err = nil
+	}
+	return bill, s.failed("preview the bill of a user", err)
+}
+
 func (tx *writeTx) billAccount(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
 	if o.Location == nil {
 		o.Location = tx.store.location

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -123,7 +122,7 @@ func (s *Store) DeleteCharge(ctx context.Context, chargeID uuid.UUID) error {
 			return err
 		}
 		if c.Kind != billing.ChargeManual || c.InvoiceID != uuid.Nil {
-			return fmt.Errorf("charge %s: %w: only what was charged by hand and is on no invoice can be taken back; others are credited", chargeID, ErrInUse)
+			return billing.Refuse(billing.CodeChargeState, "only what was charged by hand and is on no invoice can be taken back; others are credited")
 		}
 		before, err := factsOf(chargeFields(c))
 		if err != nil {

@@ -1,9 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -171,7 +171,7 @@ func (s *Store) CreateDraft(ctx context.Context, invoice *billing.Invoice) error
 				return err
 			}
 			if n, err := result.RowsAffected(); err != nil || n != 1 {
-				return errors.Join(err, fmt.Errorf("charge %s is not pending, or is of another user or in another currency", line.ChargeID))
+				return cmp.Or(err, billing.Refuse(billing.CodeChargeState, "%q is not pending, or is of another user or in another currency", line.Description))
 			}
 		}
 		return tx.recordFields(ctx, "invoices.draft", "invoice", i.ID, "", nil, invoiceFields(i), "invoice.drafted")
@@ -191,7 +191,7 @@ func (s *Store) DeleteDraft(ctx context.Context, invoiceID uuid.UUID) error {
 			return err
 		}
 		if i.State != billing.InvoiceDraft {
-			return fmt.Errorf("invoice %s: %w: it is issued, and stays", i.Number, ErrInUse)
+			return billing.Refuse(billing.CodeInvoiceState, "invoice %s is %s: only a draft is deleted", i.Number, i.State)
 		}
 		before, err := factsOf(invoiceFields(i))
 		if err != nil {
@@ -241,10 +241,10 @@ func (s *Store) VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error {
 			return err
 		}
 		if notes > 0 {
-			return fmt.Errorf("invoice %s: %w: %d credit notes correct it", i.Number, ErrInUse, notes)
+			return billing.Refuse(billing.CodeInvoiceState, "invoice %s cannot be voided: %d credit notes correct it", i.Number, notes)
 		}
 		if err := i.Void(s.timestamp()); err != nil {
-			return fmt.Errorf("%w: %w", ErrInUse, err)
+			return err
 		}
 		if err := tx.emitInvoice("invoice.voided", &i.Invoice); err != nil {
 			return err
@@ -258,7 +258,7 @@ func (s *Store) WriteOffInvoice(ctx context.Context, invoiceID uuid.UUID) error 
 	return s.changeInvoice(ctx, invoiceID, "write_off", func(tx *writeTx, i *invoiceRow) error {
 		open := i.Open()
 		if i.Kind != billing.KindInvoice || i.State != billing.InvoiceIssued {
-			return fmt.Errorf("invoice %s: %w: nothing is open of it", i.Number, ErrInUse)
+			return billing.Refuse(billing.CodeInvoiceState, "nothing is open of invoice %s", i.Number)
 		}
 		now := s.timestamp()
 		t := billing.PostWriteOff(&i.Invoice, now)

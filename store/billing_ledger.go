@@ -202,29 +202,144 @@ var statementLists = lister[billing.StatementEntry]{
 	id:   idKey("transaction_id", func(e *billing.StatementEntry) uuid.UUID { return e.TransactionID }),
 }
 
-// StatementPage returns a page of the postings to a user's accounts, the latest first,
-// and the cursor of the next page; empty: there is none. It fails with aaa.ErrBadCursor
-// and aaa.ErrBadSort.
-func (s *Store) StatementPage(ctx context.Context, filter billing.StatementFilter, page aaa.Page) ([]billing.StatementEntry, string, error) {
-	var c conditions
+// statementFields are of ledger_postings joined with ledger_transactions.
+func statementFields(e *billing.StatementEntry) []field {
+	return []field{
+		{"transaction_id", id{&e.TransactionID}},
+		{"posting", whole[int]{&e.Posting}},
+		{"ledger_postings.at", moment{&e.At}},
+		{"kind", term(&e.Kind)},
+		{"ledger_postings.currency", term(&e.Currency)},
+		{"amount", money(&e.Amount)},
+		{"subject_id", nullID{&e.SubjectID}},
+		{"memo", text{&e.Memo}},
+	}
+}
+
+func statementConditions(filter billing.StatementFilter) (c conditions) {
 	c.add("ledger_postings.user_id = $%d", filter.UserID.String())
 	if filter.Currency != "" {
 		c.add("ledger_postings.currency = $%d", term(&filter.Currency))
 	}
 	c.span("ledger_postings.at", filter.From, filter.Before)
+	return c
+}
+
+const statementTables = "ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id"
+
+// StatementPage returns a page of the postings to a user's accounts, the latest first,
+// with what was owed after each, and the cursor of the next page; empty: there is none.
+// It fails with aaa.ErrBadCursor and aaa.ErrBadSort.
+func (s *Store) StatementPage(ctx context.Context, filter billing.StatementFilter, page aaa.Page) (list []billing.StatementEntry, next string, err error) {
+	p, err := statementLists.begin(page, filter)
+	if err != nil {
+		return nil, "", s.listFailed("statement", err)
+	}
 	// A transaction has no more than one posting to an account of a user.
-	return listRows(ctx, s, statementLists, "ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id", func(e *billing.StatementEntry) []field {
-		return []field{
-			{"transaction_id", id{&e.TransactionID}},
-			{"posting", whole[int]{&e.Posting}},
-			{"ledger_postings.at", moment{&e.At}},
-			{"kind", term(&e.Kind)},
-			{"ledger_postings.currency", term(&e.Currency)},
-			{"amount", money(&e.Amount)},
-			{"subject_id", nullID{&e.SubjectID}},
-			{"memo", text{&e.Memo}},
+	rest, args := p.rest(statementConditions(filter))
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		var e billing.StatementEntry
+		fields := statementFields(&e)
+		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM "+statementTables+rest, s.planned(args), targets(fields), func() error {
+			list = append(list, e)
+			return nil
+		})
+		if err != nil {
+			return err
 		}
-	}, c, filter, page)
+		list, next = p.page(list)
+		return addBalances(ctx, tx, filter.UserID, list, p.descending)
+	})
+	if err != nil {
+		return nil, "", s.listFailed("statement", err)
+	}
+	return list, next, nil
+}
+
+// addBalances computes what a user owed after each entry: the sum of what was posted until
+// the first entry of each currency, and what came after it.
+func addBalances(ctx context.Context, tx *sql.Tx, userID uuid.UUID, list []billing.StatementEntry, descending bool) error {
+	sums := map[billing.Currency]billing.Amount{}
+	for n := range list {
+		e := &list[n]
+		if descending {
+			e = &list[len(list)-1-n]
+		}
+		sum, known := sums[e.Currency]
+		if !known {
+			err := tx.QueryRowContext(ctx, `SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM ledger_postings
+				WHERE user_id = $1 AND currency = $2 AND (at, transaction_id) < ($3, $4)`,
+				userID.String(), term(&e.Currency), moment{&e.At}, e.TransactionID.String()).Scan(money(&sum))
+			if err != nil {
+				return err
+			}
+		}
+		sum += e.Amount
+		e.Balance, sums[e.Currency] = sum, sum
+	}
+	return nil
+}
+
+var transactionLists = lister[billing.Transaction]{
+	name: "transactions", sorts: billing.TransactionSorts(),
+	keys: map[string]sortKey[billing.Transaction]{"at": timeKey("at", func(t *billing.Transaction) time.Time { return t.At })},
+	id:   idKey("id", func(t *billing.Transaction) uuid.UUID { return t.ID }),
+}
+
+func transactionConditions(filter billing.TransactionFilter) (c conditions) {
+	if filter.Kind != "" {
+		c.add("kind = $%d", term(&filter.Kind))
+	}
+	if filter.SubjectID != uuid.Nil {
+		c.add("subject_id = $%d", filter.SubjectID.String())
+	}
+	c.span("at", filter.From, filter.Before)
+	return c
+}
+
+// ListTransactionsPage returns a page of the ledger's transactions with their postings, and
+// the cursor of the next page; empty: there is none. It fails with aaa.ErrBadCursor and
+// aaa.ErrBadSort.
+func (s *Store) ListTransactionsPage(ctx context.Context, filter billing.TransactionFilter, page aaa.Page) (list []billing.Transaction, next string, err error) {
+	p, err := transactionLists.begin(page, filter)
+	if err != nil {
+		return nil, "", s.listFailed("transactions", err)
+	}
+	rest, args := p.rest(transactionConditions(filter))
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		var t billing.Transaction
+		fields := transactionFields(&t)
+		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM ledger_transactions"+rest, s.planned(args), targets(fields), func() error {
+			list = append(list, t)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		list, next = p.page(list)
+		return s.readPostings(ctx, tx, list)
+	})
+	if err != nil {
+		return nil, "", s.listFailed("transactions", err)
+	}
+	return list, next, nil
+}
+
+func (s *Store) readPostings(ctx context.Context, tx *sql.Tx, list []billing.Transaction) error {
+	ids, place := make([]uuid.UUID, len(list)), make(map[uuid.UUID]*billing.Transaction, len(list))
+	for i := range list {
+		ids[i], place[list[i].ID] = list[i].ID, &list[i]
+	}
+	chunks := &writeTx{Tx: tx, postgres: s.pool != nil}
+	var p postingRow
+	fields := postingFields(&p)
+	return eachChunk(chunks, "transaction_id", "uuid", texts(ids), func(which string, args []any) error {
+		return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM ledger_postings WHERE "+which+" ORDER BY transaction_id, posting", args, targets(fields), func() error {
+			t := place[p.transactionID]
+			t.Postings = append(t.Postings, p.Posting)
+			return nil
+		})
+	})
 }
 
 // TrialBalance returns the sum of each account of the ledger, in a currency, of the

@@ -207,7 +207,10 @@ func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billin
 			return nil
 		}
 		if x.State != billing.OrderOpen || !booked {
-			return fmt.Errorf("order %s: %w: it is %s, or the payment is of something else", orderID, ErrInUse, x.State)
+			if x.State != billing.OrderOpen {
+				return billing.Refuse(billing.CodeOrderState, "the order is %s: only an open one is paid", x.State)
+			}
+			return billing.Refuse(billing.CodeOrderState, "payment %s of %s was booked before, for something else", row.Reference, row.Provider)
 		}
 		x.PaymentID = row.ID
 		if err := tx.enterOrder(ctx, x, billing.OrderPaid, ""); err != nil {
@@ -224,12 +227,15 @@ func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billin
 // CancelOrder gives up an open order.
 func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string) error {
 	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, orderID); err != nil {
+			return err
+		}
 		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
 		if err != nil || x.State == billing.OrderCancelled {
 			return err
 		}
 		if x.State != billing.OrderOpen {
-			return fmt.Errorf("order %s: %w: it is %s", orderID, ErrInUse, x.State)
+			return billing.Refuse(billing.CodeOrderState, "the order is %s: only an open one is cancelled", x.State)
 		}
 		if err := tx.enterOrder(ctx, x, billing.OrderCancelled, note); err != nil {
 			return err

@@ -202,6 +202,9 @@ func (tx *writeTx) allocateTo(ctx context.Context, c *credit, allocations []bill
 		n := slices.IndexFunc(invoices, func(i *invoiceRow) bool { return i.ID == allocation.InvoiceID })
 		if n < 0 {
 			i, err := findInvoice(ctx, tx, allocation.InvoiceID, tx.forUpdate())
+			if errors.Is(err, ErrNotFound) {
+				return &billing.FieldError{Field: "allocations", Message: "there is no such invoice"}
+			}
 			if err != nil {
 				return err
 			}
@@ -236,7 +239,7 @@ func (s *Store) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx
 			return err
 		}
 		if p.Refunds != uuid.Nil {
-			return fmt.Errorf("payment %s: %w: it is a refund", paymentID, ErrInUse)
+			return billing.Refuse(billing.CodePaymentState, "a refund is not given back, nor put on invoices")
 		}
 		k := balanceKey{p.UserID, p.Currency}
 		if err := tx.lockBalances(ctx, []balanceKey{k}); err != nil {

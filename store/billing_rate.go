@@ -327,8 +327,8 @@ func (s *Store) failed(action string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, ErrNotFound), errors.As(err, &repeated), errors.Is(err, operator.ErrKeyReused):
-		return err
+	case errors.Is(err, ErrNotFound), errors.As(err, &repeated), errors.Is(err, operator.ErrKeyReused), billing.IsRefusal(err):
+		return err // that says all; action may have an id
 	}
 	return fmt.Errorf("%s: %w", action, s.explain(err))
 }

@@ -31,6 +31,15 @@ func decimal(text string) billing.Decimal {
 	return d
 }
 
+// requireRefused requires that a rule forbids it, in words without ids.
+func requireRefused(t testing.TB, err error, code string) {
+	t.Helper()
+	var rule *billing.RuleError
+	require.ErrorAs(t, err, &rule)
+	assert.Equal(t, code, rule.Code, "%v", err)
+	assert.NotRegexp(t, "[0-9a-f]{8}-[0-9a-f]{4}", err.Error())
+}
+
 // monthly are the terms of a plan that is paid by the month, with usage.
 func monthly(price billing.Amount) billing.Terms {
 	return billing.Terms{

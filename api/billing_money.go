@@ -1,0 +1,137 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/oapi-codegen/nullable"
+	openapi_types "github.com/oapi-codegen/runtime/types"
+
+	"radiusd/billing"
+)
+
+// What the resources of billing have in common: money, days, and the rules of a day.
+
+// maxAmount bounds amounts that are sent, far beyond what is sold, so that sums stay in
+// 64 bits.
+const maxAmount = billing.Amount(1e14)
+
+// moneyOf is an amount as the API shows it.
+func moneyOf(c billing.Currency, a billing.Amount) Money {
+	return Money{Amount: c.Format(a), Currency: string(c)}
+}
+
+// moneyIn reads what moneyOf wrote; field is where it stands in the input.
+func moneyIn(field string, m Money) (billing.Amount, billing.Currency, error) {
+	currency, err := billing.ParseCurrency(m.Currency)
+	if err != nil {
+		return 0, "", invalidField(field+".currency", "%v", err)
+	}
+	amount, err := currency.Parse(m.Amount)
+	if err != nil {
+		return 0, "", invalidField(field+".amount", "%v", err)
+	}
+	if amount > maxAmount || amount < -maxAmount {
+		return 0, "", invalidField(field+".amount", "it must be at most %s", currency.Format(maxAmount))
+	}
+	return amount, currency, nil
+}
+
+// sums are totals by currency, as the API shows them.
+func sums(totals map[billing.Currency]billing.Amount) []Money {
+	list := make([]Money, 0, len(totals))
+	for _, currency := range slices.Sorted(maps.Keys(totals)) {
+		list = append(list, moneyOf(currency, totals[currency]))
+	}
+	return list
+}
+
+// dateOf writes a day.
+func dateOf(d billing.Date) openapi_types.Date {
+	return openapi_types.Date{Time: time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)}
+}
+
+// dateOrNull writes a day; null: none.
+func dateOrNull(d billing.Date) nullable.Nullable[openapi_types.Date] {
+	return orNull(dateOf(d), !d.IsZero())
+}
+
+// Days that are sent lie between these, so that all that is computed from them is a day
+// that both engines know.
+var (
+	firstDay = billing.Date{Year: 1970, Month: time.January, Day: 1}
+	lastDay  = billing.Date{Year: 2499, Month: time.December, Day: 31}
+)
+
+// dateIn reads a day of the input, or returns otherwise if none was sent.
+func dateIn(field string, d openapi_types.Date, otherwise billing.Date) (billing.Date, error) {
+	if d.IsZero() {
+		return otherwise, nil
+	}
+	day := billing.DateOf(d.Time, time.UTC)
+	if day.Before(firstDay) || lastDay.Before(day) {
+		return day, invalidField(field, "want a day from %s to %s", firstDay, lastDay)
+	}
+	return day, nil
+}
+
+// dayFilter reads a day that a list is bounded by: beyond those that there can be, all
+// are alike.
+func dayFilter(d openapi_types.Date) billing.Date {
+	if d.IsZero() {
+		return billing.Date{}
+	}
+	day := billing.DateOf(d.Time, time.UTC)
+	return slices.MaxFunc([]billing.Date{firstDay, slices.MinFunc([]billing.Date{day, lastDay}, billing.Date.Compare)}, billing.Date.Compare)
+}
+
+// BillingRuleStore keeps what bills are made by.
+type BillingRuleStore interface {
+	BillingSettings(ctx context.Context) (billing.Settings, time.Time, error)
+	UpdateBillingSettings(ctx context.Context, fn func(*billing.Settings) error) (billing.Settings, error)
+	TaxRates(ctx context.Context) ([]billing.TaxRate, error)
+	SetTaxRate(ctx context.Context, rate *billing.TaxRate) error
+	DeleteTaxRate(ctx context.Context, rateID openapi_types.UUID) error
+}
+
+// BillingStore keeps what the resources of billing are of.
+type BillingStore interface {
+	BillingRuleStore
+	PriceStore
+	SubscriptionStore
+	ChargeStore
+	LedgerStore
+}
+
+// billingRules are the rules by which bills are made on a day.
+type billingRules struct {
+	rules BillingRuleStore
+	zone  *time.Location
+	now   func() time.Time
+}
+
+// today is the present day.
+func (h *billingRules) today() billing.Date { return billing.DateOf(h.now(), h.zone) }
+
+// options are what a bill of the day goes by.
+func (h *billingRules) options(ctx context.Context, day billing.Date) (billing.RunOptions, error) {
+	settings, _, err := h.rules.BillingSettings(ctx)
+	if err != nil {
+		return billing.RunOptions{}, err
+	}
+	taxes, err := h.rules.TaxRates(ctx)
+	return settings.RunOptions(day, h.zone, taxes, h.now()), err
+}
+
+// billingFields words billing's field errors as those of the API: field by field, and
+// under other names where these differ.
+func billingFields(err error, names map[string]string) []FieldError {
+	var fields []FieldError
+	for _, e := range billing.FieldErrors(err) {
+		fields = append(fields, FieldError{Field: cmp.Or(names[e.Field], e.Field), Message: e.Message})
+	}
+	return fields
+}
