@@ -198,18 +198,24 @@ func (h *subscriptions) change(ctx context.Context, x *billing.Subscription, in 
 		return nil, err
 	}
 	on, err := h.changeDay(x, in.On, in.AtPeriodEnd)
-	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) { return billing.Change(a, x.ID, *to, on, o) }, err
+	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Change(a, x.ID, *to, on, o)
+	}, err
 }
 
 // cancel is the rule of ending a subscription.
 func (h *subscriptions) cancel(x *billing.Subscription, day openapi_types.Date, atPeriodEnd bool) (billRule, error) {
 	on, err := h.changeDay(x, day, atPeriodEnd)
-	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) { return billing.Cancel(a, x.ID, on, o) }, err
+	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Cancel(a, x.ID, on, o)
+	}, err
 }
 
 // resumption is the rule of taking back an end.
 func resumption(x *billing.Subscription) billRule {
-	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) { return billing.Resume(a, x.ID, o) }
+	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Resume(a, x.ID, o)
+	}
 }
 
 // changeDay is the day that a change is for.

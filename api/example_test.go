@@ -93,12 +93,14 @@ func exampleOf(t tester, o *specOperation, f *fixture, at string, schema *openap
 // wanted are properties that an operation asks for though its schema, which serves
 // others as well, does not require them.
 var wanted = map[string][]string{
-	"createNAS":         {"secret"},
-	"createUser":        {"credential"},
-	"setUserCredential": {"password"},
-	"createWebhook":     {"name"},
-	"replaceWebhook":    {"name"},
-	"changeSession":     {"attributes"},
+	"createNAS":          {"secret"},
+	"createUser":         {"credential"},
+	"setUserCredential":  {"password"},
+	"createWebhook":      {"name"},
+	"replaceWebhook":     {"name"},
+	"changeSession":      {"attributes"},
+	"createSubscription": {"plan_id"},
+	"changeSubscription": {"plan_id"},
 }
 
 // wellKnown are values that mean something.
@@ -125,6 +127,20 @@ func wellKnown(o *specOperation, f *fixture, at string) (any, bool) {
 		return "123456", true
 	case "address":
 		return fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255), true
+	case "user_id":
+		return f.user.String(), true
+	case "amount":
+		if o.OperationID == "createCharge" {
+			return map[string]any{"amount": "1.00", "currency": "EUR"}, true
+		}
+	case "price":
+		return map[string]any{"amount": "19.90", "currency": "EUR"}, true
+	case "percent":
+		return "19", true
+	case "series":
+		return "INV", true
+	case "credit_series":
+		return "CN", true
 	case "plan_id":
 		return f.plan.String(), true
 	case "group_id":

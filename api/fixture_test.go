@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/aaa"
+	"radiusd/billing"
 	"radiusd/ingest"
 	"radiusd/jobs"
 	"radiusd/operator"
@@ -19,6 +20,7 @@ import (
 // fixture is one thing of each kind, for operations to work on.
 type fixture struct {
 	user, plan, group, nas, session, action, actionBatch, operator, signIn, role, apiToken, webhook uuid.UUID
+	price, taxRate, subscription, charge                                                            uuid.UUID
 	job                                                                                             int64
 }
 
@@ -76,20 +78,40 @@ func newFixture(t *testing.T, w *world) *fixture {
 	job, _, err := letters.InsertAt(ctx, letter{To: "fixture"}, time.Now().Add(time.Hour))
 	require.NoError(t, err)
 
+	price := &billing.Rate{PlanID: plan.ID, Currency: "EUR", Terms: billing.Terms{
+		Price: 2990, Every: billing.Interval{Unit: billing.Month, Count: 1}, Timing: billing.InAdvance, TaxClass: "standard",
+	}}
+	require.NoError(t, w.store.CreateRate(ctx, price))
+	taxRate := &billing.TaxRate{Class: "standard", Name: "VAT", Category: "S", From: billing.Date{Year: 1970, Month: 1, Day: 1}}
+	taxRate.Percent, err = billing.ParseDecimal("19")
+	require.NoError(t, err)
+	require.NoError(t, w.store.SetTaxRate(ctx, taxRate))
+	subscription := &billing.Subscription{UserID: user.ID, Rate: billing.Rate{ID: price.ID}, Start: billing.DateOf(now, time.UTC)}
+	require.NoError(t, w.store.CreateSubscription(ctx, subscription))
+	charge, err := billing.NewManualCharge(user.ID, "EUR", 500, "fixture")
+	require.NoError(t, err)
+	require.NoError(t, w.store.CreateCharge(ctx, &charge))
+
 	return &fixture{
+		price: price.ID, taxRate: taxRate.ID, subscription: subscription.ID, charge: charge.ID,
 		job:  job,
 		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
 		operator: o.ID, signIn: signedIn.Tokens.SessionID, role: role.ID, apiToken: token.ID, webhook: webhook.ID,
 	}
 }
 
-// parameter returns the fixture's value of a path parameter.
-func (f *fixture) parameter(path, name string) string {
-	ids := map[string]uuid.UUID{
+// ids are the fixture's things by the names of parameters.
+func (f *fixture) ids() map[string]uuid.UUID {
+	return map[string]uuid.UUID{
 		"user_id": f.user, "plan_id": f.plan, "group_id": f.group, "nas_id": f.nas, "session_id": f.session, "action_id": f.action,
 		"operator_id": f.operator, "sign_in_id": f.signIn, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
+		"price_id": f.price, "tax_rate_id": f.taxRate, "subscription_id": f.subscription, "charge_id": f.charge,
 		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
 	}
+}
+
+// parameter returns the fixture's value of a path parameter.
+func (f *fixture) parameter(path, name string) string {
 	switch name {
 	case "job_id":
 		return fmt.Sprint(f.job)
@@ -98,7 +120,7 @@ func (f *fixture) parameter(path, name string) string {
 	case "attribute_name":
 		return "Filter-Id"
 	}
-	id, ok := ids[name]
+	id, ok := f.ids()[name]
 	if !ok {
 		panic(path + " has a parameter that the fixture does not know: " + name)
 	}

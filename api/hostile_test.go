@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
 	"pgregory.net/rapid"
 )
 
@@ -311,6 +312,9 @@ func (g *generator) value(at string, schema *openapi3.Schema) any {
 	case schema.Type.Includes("boolean"):
 		return rapid.Bool().Draw(g.rt, at)
 	case schema.Format == "uuid":
+		if id := g.f.ids()[at]; id != uuid.Nil && g.one(2, at+" known") {
+			return id.String()
+		}
 		return pick(g, []string{g.f.plan.String(), g.f.group.String(), g.f.nas.String(), g.f.user.String(), g.f.session.String(), g.f.actionBatch.String(), "0193d9a0-0000-7000-8000-000000000003", "00000000-0000-0000-0000-000000000000"}, at)
 	case schema.Format == "date-time":
 		return pick(g, []string{"2030-01-01T00:00:00Z", "2026-01-01T00:00:00.123456789Z", "1970-01-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2030-06-01T12:00:00+14:00", "2030-06-01t12:00:00z"}, at)
@@ -342,6 +346,15 @@ var texts = map[string][]string{
 	"If-Match":    {"*", `"0123"`, `W/"x", "y"`, ","},
 	"cursor":      {"x", "AAAA", "e30", "eyJ2IjoxfQ", "0"},
 	"format":      {"csv"},
+	"amount":      {"0", "1.00", "29.90", "-5.5", "0.001", "999999999999999", "999999999999.99", "-999999999999.99", "1000000000000.01", "00.10"},
+	"currency":    {"EUR", "EUR", "EUR", "JPY", "KWD", "XXX"},
+	"price":       {"0", "0.10", "0.000000000001", "999999999999999"},
+	"percent":     {"0", "19", "100", "101", "999.999999999999"},
+	"class":       {"standard", "reduced"},
+	"tax_class":   {"standard", "", "no-such"},
+	"series":      {"INV", "A/1", "CN"},
+	"number":      {"INV-", "INV-000001", "CN-"},
+	"hours":       {"Wk0800-1800", "", "Wk2400-9999"},
 }
 
 // text draws a text within the schema's bounds.

@@ -1579,7 +1579,7 @@ type ChargeExplained struct {
 	// PriceID The price by whose terms it was computed.
 	PriceID nullable.Nullable[openapi_types.UUID] `json:"price_id"`
 
-	// Usage The usage that was charged
+	// Usage The usage that was charged, as it was known then.
 	Usage []ChargeUsage `json:"usage"`
 
 	// UsageNow What is known of these days now.

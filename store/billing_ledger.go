@@ -202,8 +202,8 @@ var statementLists = lister[billing.StatementEntry]{
 	id:   idKey("transaction_id", func(e *billing.StatementEntry) uuid.UUID { return e.TransactionID }),
 }
 
-// statementFields are of ledger_postings joined with ledger_transactions.
-func statementFields(e *billing.StatementEntry) []field {
+// accountFields are of ledger_postings joined with ledger_transactions.
+func accountFields(e *billing.StatementEntry) []field {
 	return []field{
 		{"transaction_id", id{&e.TransactionID}},
 		{"posting", whole[int]{&e.Posting}},
@@ -216,7 +216,7 @@ func statementFields(e *billing.StatementEntry) []field {
 	}
 }
 
-func statementConditions(filter billing.StatementFilter) (c conditions) {
+func accountConditions(filter billing.StatementFilter) (c conditions) {
 	c.add("ledger_postings.user_id = $%d", filter.UserID.String())
 	if filter.Currency != "" {
 		c.add("ledger_postings.currency = $%d", term(&filter.Currency))
@@ -225,7 +225,7 @@ func statementConditions(filter billing.StatementFilter) (c conditions) {
 	return c
 }
 
-const statementTables = "ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id"
+const accountTables = "ledger_postings JOIN ledger_transactions ON ledger_transactions.id = transaction_id"
 
 // StatementPage returns a page of the postings to a user's accounts, the latest first,
 // with what was owed after each, and the cursor of the next page; empty: there is none.
@@ -236,11 +236,11 @@ func (s *Store) StatementPage(ctx context.Context, filter billing.StatementFilte
 		return nil, "", s.listFailed("statement", err)
 	}
 	// A transaction has no more than one posting to an account of a user.
-	rest, args := p.rest(statementConditions(filter))
+	rest, args := p.rest(accountConditions(filter))
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		var e billing.StatementEntry
-		fields := statementFields(&e)
-		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM "+statementTables+rest, s.planned(args), targets(fields), func() error {
+		fields := accountFields(&e)
+		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM "+accountTables+rest, s.planned(args), targets(fields), func() error {
 			list = append(list, e)
 			return nil
 		})
