@@ -15,8 +15,9 @@ type Transaction struct {
 	Kind      TransactionKind
 	Currency  Currency
 	SubjectID uuid.UUID // the invoice, payment, …
-	Memo      string
-	Postings  []Posting
+	// Memo says no more of a person than a number does: it can never be erased.
+	Memo     string
+	Postings []Posting
 }
 
 // TransactionKind says what a transaction tells of.

@@ -58,7 +58,7 @@ func PostPayment(p *Payment, at time.Time) (Transaction, error) {
 	case p.Method == PaidVoucher:
 		kind = TransactionVoucher
 	}
-	return newTransaction(p.ID, kind, p.Currency, p.Reference, at,
+	return newTransaction(p.ID, kind, p.Currency, string(p.Method), at,
 		Posting{account, uuid.Nil, sign * p.Amount},
 		Posting{AccountCustomer, p.UserID, -sign * p.Amount}), nil
 }

@@ -21,7 +21,7 @@ func chargeFields(c *billing.Charge) []field {
 		{"user_id", id{&c.UserID}},
 		{"subscription_id", nullID{&c.SubscriptionID}},
 		{"kind", term(&c.Kind)},
-		{"description", text{&c.Description}},
+		{"description", personal{text{&c.Description}}},
 		{"period_from", civil{&c.Period.From}},
 		{"period_to", civil{&c.Period.To}},
 		{"currency", term(&c.Currency)},

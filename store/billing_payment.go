@@ -30,7 +30,7 @@ func paymentFields(p *paymentRow) []field {
 		{"rest", money(&p.rest)},
 		{"refunds", nullID{&p.Refunds}},
 		{"provider", text{&p.Provider}},
-		{"reference", text{&p.Reference}},
+		{"reference", personal{text{&p.Reference}}},
 		{"received_on", civil{&p.ReceivedOn}},
 		{"note", personal{text{&p.Note}}},
 		{"created_at", moment{&p.CreatedAt}},
@@ -151,7 +151,7 @@ func (tx *writeTx) reported(ctx context.Context, p *paymentRow) (*paymentRow, er
 	if p.Reference == "" {
 		return nil, nil
 	}
-	before, err := findPayment(ctx, tx, "provider = $1 AND reference = $2", "", text{&p.Provider}, text{&p.Reference})
+	before, err := findPayment(ctx, tx, "provider = $1 AND reference IN ($2, $3)", "", text{&p.Provider}, text{&p.Reference}, erasedReference(p.Provider, p.Reference))
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
@@ -178,7 +178,7 @@ func (tx *writeTx) writePayment(ctx context.Context, p *paymentRow) error {
 	if p.Refunds != uuid.Nil {
 		action, event = "payments.refund", "payment.refunded"
 	}
-	if err := tx.recordFields(ctx, action, "payment", p.ID, p.Reference, nil, paymentFields(p), ""); err != nil {
+	if err := tx.recordFields(ctx, action, "payment", p.ID, amountOf(p.Currency, p.Amount), nil, paymentFields(p), ""); err != nil {
 		return err
 	}
 	return tx.emit(event, "payment", p.ID, PaymentEvent{p.ID, p.UserID, p.Method, p.Currency, p.Amount, p.Refunds})
@@ -226,7 +226,7 @@ func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, alloca
 		if err := tx.allocateTo(ctx, c, allocations); err != nil {
 			return err
 		}
-		return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, p.Reference, nil, nil, "payment.allocated")
+		return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, amountOf(p.Currency, p.Amount), nil, nil, "payment.allocated")
 	})
 	return s.failed("allocate payment "+paymentID.String(), err)
 }

@@ -61,7 +61,7 @@ func erasureFields(s *Store, e *storedErasure) []field {
 }
 
 // StartErasure notes that a person is to be erased, and deletes the user, or pseudonymises
-// it, with its profile, all in one transaction: from then on the person is not let in, and
+// it, with its profile, and pseudonymises what billing has of it, all in one transaction: from then on the person is not let in, and
 // RunErasure or RunErasures does the rest. Sessions should be disconnected before: one that
 // goes on brings the name back until the next maintenance. If an erasure of the user is there
 // already, it is returned. It fails with ErrNotFound.
@@ -98,6 +98,9 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 		}
 		e.name = []byte(name)
 		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
+			return err
+		}
+		if err := eraseBilling(ctx, tx, userID, e.Pseudonym, held); err != nil {
 			return err
 		}
 		return eraseUser(ctx, tx, &e)

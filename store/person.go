@@ -65,6 +65,13 @@ func (p *personWriter) write(ctx context.Context, user *aaa.User, profile *aaa.P
 		{"groups", "SELECT g.name, m.priority FROM user_groups m JOIN groups g ON g.id = m.group_id WHERE m.user_id = $1 ORDER BY m.priority, g.name"},
 		{"plan", "SELECT p.name, p.rate_up, p.rate_down, p.quota_seconds, p.quota_octets, p.quota_period FROM plans p JOIN users u ON u.plan_id = p.id WHERE u.id = $1"},
 		{"former_names", "SELECT username, CAST(since AS text) AS since, CAST(until AS text) AS until FROM former_usernames WHERE user_id = $1 ORDER BY until"},
+		{"subscriptions", "SELECT CAST(s.id AS text) AS id, p.name AS plan, s.state, CAST(s.start_day AS text) AS start_day, CAST(s.end_day AS text) AS end_day FROM subscriptions s JOIN rates r ON r.id = s.rate_id JOIN plans p ON p.id = r.plan_id WHERE s.user_id = $1 ORDER BY s.created_at, s.id"},
+		{"orders", "SELECT CAST(id AS text) AS id, kind, state, currency, amount, CAST(created_at AS text) AS created_at FROM orders WHERE user_id = $1 ORDER BY created_at, id"},
+		{"charges", "SELECT CAST(id AS text) AS id, kind, description, CAST(period_from AS text) AS period_from, CAST(period_to AS text) AS period_to, currency, amount, inputs, CAST(invoice_id AS text) AS invoice_id FROM charges WHERE user_id = $1 ORDER BY created_at, id"},
+		{"invoices", "SELECT CAST(id AS text) AS id, number, kind, state, currency, CAST(issued_on AS text) AS issued_on, CAST(due_on AS text) AS due_on, net, tax, total, paid, buyer, note FROM invoices WHERE user_id = $1 ORDER BY created_at, id"},
+		{"invoice_lines", "SELECT CAST(l.invoice_id AS text) AS invoice_id, l.line, l.description, l.quantity, l.unit, l.unit_price, l.net, l.tax_percent FROM invoice_lines l JOIN invoices i ON i.id = l.invoice_id WHERE i.user_id = $1 ORDER BY i.created_at, i.id, l.line"},
+		{"payments", "SELECT CAST(id AS text) AS id, method, currency, amount, provider, reference, CAST(received_on AS text) AS received_on, note, CAST(refunds AS text) AS refunds FROM payments WHERE user_id = $1 ORDER BY created_at, id"},
+		{"balances", "SELECT currency, balance FROM ledger_balances WHERE user_id = $1 ORDER BY currency"},
 		{"audit_log", "SELECT seq, CAST(at AS text) AS at, action, entity_name, CAST(changes AS text) AS changes FROM audit_log WHERE entity_id = $1 ORDER BY seq"},
 	} {
 		if err := p.rows(ctx, q.name, q.query, userID); err != nil {

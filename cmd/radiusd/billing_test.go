@@ -62,9 +62,11 @@ func (b *billedSite) day(n int) string { return b.start.AddDate(0, 0, n).Format(
 func (b *billedSite) bench(day int, args ...string) {
 	b.t.Helper()
 	ago := time.Since(b.start.Truncate(24*time.Hour).AddDate(0, 0, day).Add(12 * time.Hour))
-	load := b.accounting(append(args, "--users", "2", "--nas", "4", "--ago", ago.String())...)
+	load := b.accounting(append([]string{"--users", "2", "--nas", "4", "--ago", ago.String()}, args...)...)
 	b.sent = append(b.sent, load.finish()...)
-	awaitStored(b.t, b.database(), b.sent)
+	db := b.database()
+	defer db.Close()
+	awaitStored(b.t, db, b.sent)
 }
 
 // octets is what a user has transferred by all that was sent and acknowledged.

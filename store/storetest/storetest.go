@@ -125,6 +125,8 @@ func Run(t *testing.T, database Database) {
 		"ExportPerson":   testExportPerson,
 		"ErasePerson":    testErasePerson,
 		"ErasureResumes": testErasureResumes,
+		"ErasedBilling":  testErasedBilling,
+		"ExportBilling":  testExportBilling,
 		"FormerNames":    testFormerNames,
 		"ExportRenamed":  testExportRenamed,
 		"EraseRenamed":   testEraseRenamed,
