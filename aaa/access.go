@@ -26,6 +26,8 @@ type AccessOptions struct {
 	// Limits counts sessions and usage. Without it, users with a limit or a
 	// quota are refused.
 	Limits Limits
+	// FirstUses begins the validity of vouchers. Without it, new vouchers are refused.
+	FirstUses *FirstUses
 	// Records takes the decisions; nil: they are not recorded.
 	Records *AuthRecorder
 	// Location is the time zone of login hours; nil: UTC.
@@ -56,6 +58,7 @@ type Access struct {
 	noPlan    *planEntry     // empty: the plan of users without one
 	decisions [methodCount][reasonCount]prometheus.Counter
 	watches   watches
+	guesses   guesses
 	exchanges sync.Pool // *exchange
 	deferred  func(w *radius.Reply, r *radius.Request)
 	// nextUnmade is when to log again that a reply cannot be made, in Unix nanoseconds.
@@ -192,7 +195,13 @@ func (a *Access) answer(w *radius.Reply, x *exchange) Decision {
 		return decision
 	}
 	if decision.Accepted() {
-		if err := a.accept(w, x); err != nil {
+		err := a.accept(w, x)
+		if err == nil && x.begins {
+			if err = a.options.FirstUses.begin(x.account, x.now); err != nil {
+				w.Reset()
+			}
+		}
+		if err != nil {
 			decision = x.refuse(ReasonInternal, err.Error())
 			a.logUnmade(x, err)
 			if x.reserved {

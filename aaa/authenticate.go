@@ -34,6 +34,12 @@ func (a *Access) identify(x *exchange) Decision {
 			found = users.get(mac, &x.found)
 		}
 	}
+	if !found && users.codes.live.Load() > 0 {
+		var d Decision
+		if found, d = a.identifyVoucher(x, users); !d.Accepted() {
+			return d
+		}
+	}
 	if !found {
 		return x.goOn()
 	}
@@ -140,6 +146,9 @@ func (x *exchange) isCallCheck() bool {
 
 // authenticate checks the proof against the account's credential.
 func (a *Access) authenticate(x *exchange) Decision {
+	if x.account != nil && x.account.scheme == schemeVoucher {
+		return a.authenticateVoucher(x) // whatever Auth-Type says: its name is no secret
+	}
 	if x.account != nil && x.controls.authType == authTypeAccept {
 		return x.goOn() // Auth-Type := Accept: the password does not matter
 	}

@@ -89,6 +89,11 @@ func (a *Access) authorize(x *exchange) Decision {
 		return x.refuseAt(stepMethod, ReasonMethodNotAllowed, "allowed: "+x.controls.methods.String())
 	}
 	x.allowance.now = x.now
+	if account.scheme == schemeVoucher {
+		if d := a.checkBegin(x); !d.Accepted() {
+			return d
+		}
+	}
 	if d := x.checkExpiry(); !d.Accepted() {
 		return d
 	}

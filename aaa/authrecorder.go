@@ -135,6 +135,9 @@ func (r *AuthRecorder) add(x *exchange, d Decision) {
 		At: x.request.Received, Accepted: d.Accepted(), Reason: d.Reason, Method: d.Method,
 		Username: clipText(x.username),
 	}
+	if x.shown != nil {
+		e.Username = clipText(x.shown)
+	}
 	x.describe(&e)
 	ring := ringRefused
 	if e.Accepted {

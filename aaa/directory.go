@@ -35,10 +35,14 @@ type DirectoryOptions struct {
 	// SnapshotInterval is how often it is saved if it has changed; zero: 5 min.
 	SnapshotInterval time.Duration
 	// Sealer encrypts the snapshot, which holds secrets; required with SnapshotFile.
-	Sealer     Sealer
-	Registerer prometheus.Registerer // nil: no metrics
-	Logger     *slog.Logger          // nil: discards
-	Now        func() time.Time      // nil: time.Now
+	Sealer Sealer
+	// VoucherHash returns what stands for a voucher's code as somebody has typed it, a
+	// keyed hash, and false for what does not have the form of a code. It must be safe for
+	// concurrent use. Nil: nobody logs in with a voucher.
+	VoucherHash func(typed []byte) (hash [32]byte, ok bool)
+	Registerer  prometheus.Registerer // nil: no metrics
+	Logger      *slog.Logger          // nil: discards
+	Now         func() time.Time      // nil: time.Now
 }
 
 // Directory holds every user, plan, group and NAS in memory and follows the
@@ -293,7 +297,14 @@ func (d *Directory) putUser(table *userTable, u *User) {
 	if len(u.Items) > 0 || len(u.Groups) > 0 {
 		a.rules = d.compileRules(u)
 	}
-	if err := table.put(&a); err != nil {
+	if u.Voucher != nil && a.scheme == SchemeNone {
+		a.setVoucher(u.Name, u.Voucher)
+	}
+	err := table.put(&a)
+	if err == nil {
+		err = table.putCode(&a)
+	}
+	if err != nil {
 		d.log.Error("user cannot be used", "id", u.ID, "error", err)
 		table.remove(u.ID)
 	}
@@ -321,7 +332,10 @@ func (d *Directory) user(a *account) User {
 		ExpiresAt:       a.expiresAt(),
 		SimultaneousUse: int(a.simultaneous),
 	}
-	if secret := a.secret(); secret != "" {
+	if a.scheme == schemeVoucher {
+		u.Credential.Scheme = SchemeNone
+		u.Voucher = &VoucherLogin{CodeHash: [32]byte([]byte(a.codeHash())), ValidFor: a.validFor()}
+	} else if secret := a.secret(); secret != "" {
 		u.Credential.Secret = []byte(secret)
 	}
 	if a.rules != nil {

@@ -27,7 +27,10 @@ type exchange struct {
 	method   Method
 	account  *account // &found; nil: unknown
 	found    account
-	renamed  bool // the account's name is not the one that was sent
+	renamed  bool   // the account's name is not the one that was sent
+	byCode   bool   // the account is a voucher whose code was sent as User-Name
+	begins   bool   // the account is a voucher whose first login it is
+	shown    []byte // what is recorded instead of username, which has the form of a code; nil: username
 	catalog  *catalog
 	plan     *planEntry // nil: it does not exist
 

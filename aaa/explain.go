@@ -30,6 +30,8 @@ type ExplainerOptions struct {
 	// Location is the time zone of login hours and quotas; nil: UTC.
 	Location       *time.Location
 	RejectMessages map[Reason]string // as in AccessOptions
+	// VoucherHash is as in DirectoryOptions; nil: a code is never right.
+	VoucherHash func(typed []byte) (hash [32]byte, ok bool)
 }
 
 // ExplainStore is what of the store's view of a user decides about quotas and
@@ -57,7 +59,7 @@ func NewExplainer(options ExplainerOptions) (*Explainer, error) {
 		return nil, errors.New("explain: a dictionary and templates are required")
 	}
 	access, err := NewAccess(AccessOptions{
-		Directory: detachedDirectory(DirectoryOptions{Dictionary: options.Dictionary}), Dictionary: options.Dictionary,
+		Directory: detachedDirectory(DirectoryOptions{Dictionary: options.Dictionary, VoucherHash: options.VoucherHash}), Dictionary: options.Dictionary,
 		Templates: options.Templates, Location: options.Location, RejectDelay: -1, VerifiedCache: -1,
 		RejectMessages: options.RejectMessages,
 	})
@@ -252,7 +254,7 @@ func NASFor(nases []NAS, source netip.Addr) *NAS {
 
 // accessFor returns an Access that knows the user of the request and nobody else.
 func (e *Explainer) accessFor(r *ExplainRequest, limits Limits) *Access {
-	d := detachedDirectory(DirectoryOptions{Dictionary: e.options.Dictionary})
+	d := detachedDirectory(DirectoryOptions{Dictionary: e.options.Dictionary, VoucherHash: e.options.VoucherHash})
 	user, plans := r.User, []Plan(nil)
 	if user.ID == uuid.Nil {
 		user.ID = uuid.New() // not stored yet

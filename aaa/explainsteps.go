@@ -37,7 +37,7 @@ func (e *explanation) make() *Explanation {
 	made := &Explanation{
 		Accepted: e.decision.Accepted(), Reason: e.decision.Reason, Method: e.decision.Method, Detail: e.decision.Detail,
 		At: x.now, Username: string(storable(x.username)), Template: e.options.Templates.forNAS(x.nas).name,
-		Request: e.attributesText(x.attributes),
+		Request: e.attributesText(x.attributes, x.shown),
 	}
 	if x.plan != nil {
 		made.Plan = x.plan.plan.Name

@@ -26,6 +26,7 @@ const (
 	ReasonDataQuotaExhausted // no octets left in this period
 	ReasonMalformedRequest   // attributes contradict each other or are of wrong length
 	ReasonInternal           // the decision could not be made; the log says why
+	ReasonThrottled          // too many wrong voucher codes from this station or NAS
 	reasonCount
 )
 
@@ -33,7 +34,7 @@ var reasonNames = [reasonCount]string{
 	"accepted", "unknown_user", "wrong_password", "no_credential", "method_unavailable",
 	"method_not_allowed", "disabled", "suspended", "expired", "outside_login_hours",
 	"nas_not_allowed", "station_not_allowed", "check_failed", "simultaneous_use",
-	"time_quota_exhausted", "data_quota_exhausted", "malformed_request", "internal",
+	"time_quota_exhausted", "data_quota_exhausted", "malformed_request", "internal", "throttled",
 }
 
 // String returns the reason as it stands in auth_records and in metrics.
@@ -63,6 +64,7 @@ var reasonTexts = [reasonCount]string{
 	"The amount of data of this period is used up.",
 	"The request is malformed: its attributes contradict each other, or have a wrong length.",
 	"No decision could be made; the server's log says why.",
+	"Too many wrong codes of vouchers came from this station or NAS; none is looked at for a while.",
 }
 
 // Sentence says the reason to a person.

@@ -124,8 +124,12 @@ func (a *Access) addPairs(w *radius.Reply, x *exchange, pairs []dictionary.Pair)
 // §2.6.1) and does not tell why, unless the operator wants authentic users to know.
 func (a *Access) reject(w *radius.Reply, x *exchange, d Decision) {
 	w.SetCode(radius.AccessReject)
-	if x.authentic {
-		if message := a.options.RejectMessages[d.Reason]; message != "" {
+	if x.authentic || d.Reason == ReasonThrottled {
+		message := a.options.RejectMessages[d.Reason]
+		if message == "" {
+			message = x.voucherMessage(d.Reason)
+		}
+		if message != "" {
 			w.AddString(radius.TypeReplyMessage, clip(message, radius.MaxValueLength))
 		}
 	}

@@ -86,12 +86,19 @@ const (
 	SchemeMAC
 )
 
+// schemeVoucher is the scheme of users who are vouchers, in memory only: they have no
+// credential in the store.
+const schemeVoucher Scheme = 255
+
 var schemeNames = [...]string{"none", "cleartext", "nthash", "hash", "mac"}
 
 // String returns the scheme as it stands in the users table.
 func (s Scheme) String() string {
 	if int(s) < len(schemeNames) {
 		return schemeNames[s]
+	}
+	if s == schemeVoucher {
+		return "voucher"
 	}
 	return fmt.Sprintf("scheme(%d)", uint8(s))
 }

@@ -60,6 +60,9 @@ type userTable struct {
 	segments [userSegments]atomic.Pointer[userSegment]
 	byID     map[uuid.UUID]uint64 // the hash of the user's name; for the writer alone
 	live     atomic.Int64
+	// codes has the users who are vouchers by the hash of their code; in it, the secret is
+	// the user's name. Nil in codes itself.
+	codes *userTable
 }
 
 const (
@@ -99,7 +102,8 @@ const recordHeader = 16 + 8 + 4 + 4 + 4 + 2 + 2 + 1 + 1
 var errSegmentFull = errors.New("the directory has no room for the user")
 
 func newUserTable() *userTable {
-	return &userTable{seed: maphash.MakeSeed(), byID: map[uuid.UUID]uint64{}}
+	codes := &userTable{seed: maphash.MakeSeed(), byID: map[uuid.UUID]uint64{}}
+	return &userTable{seed: maphash.MakeSeed(), byID: map[uuid.UUID]uint64{}, codes: codes}
 }
 
 func (t *userTable) segment(hash uint64) *atomic.Pointer[userSegment] {
@@ -251,6 +255,9 @@ func (t *userTable) remove(id uuid.UUID) {
 	if hash, ok := t.byID[id]; ok {
 		t.clear(hash, id, "")
 		delete(t.byID, id)
+	}
+	if t.codes != nil {
+		t.codes.remove(id)
 	}
 }
 

@@ -97,7 +97,7 @@ func (ws *watches) publish(a *Access, w *radius.Reply, x *exchange, d Decision) 
 }
 
 func (f *WatchFilter) matches(x *exchange) bool {
-	if f.User != "" && f.User != string(x.username) && (x.account == nil || f.User != x.account.name()) {
+	if f.User != "" && f.User != string(x.name()) && (x.account == nil || f.User != x.account.name()) {
 		return false
 	}
 	if f.NAS == "" {
@@ -110,13 +110,13 @@ func (f *WatchFilter) matches(x *exchange) bool {
 func (a *Access) event(w *radius.Reply, x *exchange, d Decision) Event {
 	event := Event{
 		At:       x.request.Received,
-		Username: string(storable(x.username)),
+		Username: string(storable(x.name())),
 		NAS:      x.request.NAS.Name,
 		Source:   x.request.Source,
 		Decision: d,
 		Rules:    x.rules(),
-		Request:  a.attributesText(x.attributes),
-		Reply:    a.attributesText(w.Attributes()),
+		Request:  a.attributesText(x.attributes, x.shown),
+		Reply:    a.attributesText(w.Attributes(), nil),
 		Took:     time.Since(x.request.Received),
 	}
 	if x.account != nil {
@@ -198,14 +198,19 @@ func (p *Plan) limits() []planLimit {
 	return list
 }
 
-// attributesText shows attributes with secrets masked.
-func (a *Access) attributesText(attributes radius.Attributes) []string {
+// attributesText shows attributes with secrets masked, and another User-Name unless
+// username is nil.
+func (a *Access) attributesText(attributes radius.Attributes, username []byte) []string {
 	pairs, err := a.options.Dictionary.ParseWire(attributes, nil)
 	if err != nil {
 		return nil
 	}
 	list := make([]string, 0, len(pairs))
 	for _, pair := range pairs {
+		if username != nil && len(pair.Attr.OID) == 1 && pair.Attr.OID[0] == uint32(radius.TypeUserName) {
+			list = append(list, pair.Attr.Name+" = "+strconv.Quote(string(storable(username))))
+			continue
+		}
 		if masked(pair.Attr) || maskedText(string(pair.Value)) {
 			list = append(list, nameOf(a.options.Dictionary, pair.Attr)+" = …")
 			continue

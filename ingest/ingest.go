@@ -30,6 +30,12 @@ type Options struct {
 	// PlanOf returns the name of a user's plan, which is noted in the user's
 	// records; nil: none is. It must not block, and be safe for concurrent use.
 	PlanOf func(username string) string
+	// Username returns the user's name for a User-Name that is another one, such as a
+	// voucher's code, which is recorded instead; nil: all are recorded as they are.
+	Username func(sent string) string
+	// Seen is called for each record, once or more, in the order of the journal. It must
+	// not keep the record, nor block. It may be nil.
+	Seen func(r *aaa.Record)
 	// Quarantine is the file for records that cannot be decoded or stored, JSON
 	// lines; it is made when the first one comes.
 	Quarantine string

@@ -108,6 +108,9 @@ func (i *Ingest) applyOne(envelope []byte, r *aaa.Record) {
 	}
 	if err == nil {
 		i.complete(r)
+		if i.opt.Seen != nil {
+			i.opt.Seen(r)
+		}
 		i.opt.Live.Observe(r)
 	}
 }
@@ -122,6 +125,9 @@ func (i *Ingest) decode(envelope []byte, r *aaa.Record) error {
 }
 
 func (i *Ingest) complete(r *aaa.Record) {
+	if i.opt.Username != nil {
+		r.Username = i.opt.Username(r.Username)
+	}
 	if i.opt.PlanOf != nil && r.Username != "" {
 		r.Plan = i.opt.PlanOf(r.Username)
 	}

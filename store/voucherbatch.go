@@ -24,6 +24,12 @@ func VoucherKey(sealer *seal.Sealer) billing.VoucherKey {
 	return billing.VoucherKey(sealer.Derive(voucherPurpose))
 }
 
+// VoucherHash returns what stands for a voucher's code as somebody has typed it.
+func (s *Store) VoucherHash(typed []byte) (hash [32]byte, ok bool) {
+	key := VoucherKey(s.sealer)
+	return key.Hash(typed)
+}
+
 func voucherBatchFields(b *billing.VoucherBatch) []field {
 	return []field{
 		{"id", id{&b.ID}},

@@ -210,6 +210,10 @@ func (b *backend) AppendAuthRecords(ctx context.Context, batch *aaa.AuthBatch) e
 	return b.do(func(s *openedStore) error { return s.AppendAuthRecords(ctx, batch) })
 }
 
+func (b *backend) RecordFirstUses(ctx context.Context, uses []aaa.FirstUse) error {
+	return b.do(func(s *openedStore) error { return s.RecordFirstUses(ctx, uses) })
+}
+
 func (b *backend) EachSession(ctx context.Context, since time.Time, fn func(*aaa.Session) error) error {
 	return b.do(func(s *openedStore) error { return s.EachSession(ctx, since, fn) })
 }

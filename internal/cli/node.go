@@ -25,6 +25,7 @@ import (
 	"radiusd/radius"
 	"radiusd/store"
 	"radiusd/store/redis"
+	"radiusd/store/seal"
 )
 
 const (
@@ -50,6 +51,7 @@ type node struct {
 	live       *aaa.LiveSessions
 	shared     *redis.Store // nil: this node counts alone
 	records    *aaa.AuthRecorder
+	firstUses  *aaa.FirstUses
 	ingest     *ingest.Ingest
 	server     *radius.Server
 	access     *aaa.Access
@@ -133,7 +135,7 @@ func newNode(ctx context.Context, cfg *config.Config, demo bool, stderr io.Write
 // openData opens what is on disk: the journal first, whose lock keeps a second
 // server off data_dir, then the store. A store that is away, or whose disk is full,
 // is waited for only if there is a snapshot of the directory to serve meanwhile.
-func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (aaa.Sealer, error) {
+func (n *node) openData(ctx context.Context, cfg *config.Config, demo bool) (*seal.Sealer, error) {
 	nodeID, err := openNodeID(cfg)
 	if err != nil {
 		return nil, err
@@ -195,9 +197,10 @@ func journalBegin(now time.Time) journal.Position {
 }
 
 // fillMemory loads the directory and makes the live sessions, which ingest loads.
-func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *dictionary.Dictionary, sealer aaa.Sealer) (err error) {
+func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *dictionary.Dictionary, sealer *seal.Sealer) (err error) {
+	voucherKey := store.VoucherKey(sealer)
 	n.directory, err = aaa.NewDirectory(aaa.DirectoryOptions{
-		Store: n.backend, Dictionary: dict,
+		Store: n.backend, Dictionary: dict, VoucherHash: voucherKey.Hash,
 		SnapshotFile: filepath.Join(cfg.DataDir, snapshotFile), Sealer: sealer,
 		Registerer: n.registry, Logger: n.log,
 	})
@@ -205,6 +208,10 @@ func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *diction
 		return err
 	}
 	if err := n.directory.Load(ctx); err != nil {
+		return err
+	}
+	n.firstUses, err = aaa.NewFirstUses(aaa.FirstUsesOptions{Store: n.backend, Directory: n.directory, Registerer: n.registry, Logger: n.log})
+	if err != nil {
 		return err
 	}
 	n.live = aaa.NewLiveSessions(aaa.LiveOptions{
@@ -217,7 +224,7 @@ func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *diction
 	}
 	n.ingest, err = ingest.New(ingest.Options{
 		Journal: n.journal, Decoder: aaa.NewDecoder(dict), Live: n.live, Sessions: n.backend, Boots: n.backend,
-		PlanOf: n.directory.PlanOf, Sinks: sinks, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
+		PlanOf: n.directory.PlanOf, Username: n.directory.Username, Seen: n.firstUses.Seen, Sinks: sinks, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
 		Keep: cfg.Journal.Keep, DrainTimeout: drainTime / 2, Registerer: n.registry, Logger: n.log,
 	})
 	return err
@@ -238,7 +245,7 @@ func (n *node) makeHandlers(cfg *config.Config, dict *dictionary.Dictionary) err
 		return err
 	}
 	n.access, err = aaa.NewAccess(aaa.AccessOptions{
-		Directory: n.directory, Dictionary: dict, Templates: templates, Limits: n.limits(), Records: n.records,
+		Directory: n.directory, Dictionary: dict, Templates: templates, Limits: n.limits(), Records: n.records, FirstUses: n.firstUses,
 		Location: cfg.Location(), RejectDelay: orAtOnce(cfg.Auth.RejectDelay), Registerer: n.registry, Logger: n.log,
 	})
 	if err != nil {
@@ -291,6 +298,7 @@ func (n *node) start() error {
 	}
 	run(n.directory.Run)
 	run(n.records.Run)
+	run(n.firstUses.Run)
 	run(n.actions.Run)
 	n.background.Go(func() error { return n.ingest.Run(background) })
 	if n.shared != nil {

@@ -100,7 +100,7 @@ func newExplainer(cfg *config.Config, s *store.Store) (*aaa.Explainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: dict, Templates: templates, Store: s, Location: cfg.Location()})
+	return aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: dict, Templates: templates, Store: s, Location: cfg.Location(), VoucherHash: s.VoucherHash})
 }
 
 // request reads what is asked about.
