@@ -189,7 +189,7 @@ func TestNoAnswerBeforeTheRecordIsDurable(t *testing.T) {
 	packet := nas.Sign(nas.On())
 
 	nas.Send(s.Acct, packet)
-	require.Eventually(t, func() bool { return j.count() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return j.count() == 1 }, 20*time.Second, time.Millisecond)
 	nas.Send(s.Acct, packet) // in progress: not appended again
 	require.Nil(t, nas.Receive(100*time.Millisecond))
 	require.Equal(t, 1, j.count())
@@ -203,15 +203,15 @@ func TestNoAnswerBeforeTheRecordIsDurable(t *testing.T) {
 
 	j.refuse(nil)
 	nas.Send(s.Acct, packet)
-	require.Eventually(t, func() bool { return j.count() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return j.count() == 1 }, 20*time.Second, time.Millisecond)
 	j.finish(nil)
-	answer := nas.Receive(5 * time.Second)
+	answer := nas.Receive(20 * time.Second)
 	require.NotNil(t, answer)
 	require.Equal(t, radius.AccountingResponse, radius.Packet(answer).Code())
 	require.Eventually(t, func() bool { // answered: the same octets, from the table
 		nas.Send(s.Acct, packet)
 		return bytes.Equal(answer, nas.Receive(100*time.Millisecond))
-	}, 5*time.Second, time.Millisecond)
+	}, 20*time.Second, time.Millisecond)
 	require.Zero(t, j.count())
 }
 

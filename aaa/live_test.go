@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -456,32 +457,34 @@ func TestRebootOfAHundredThousand(t *testing.T) {
 	fill(l, n)
 	require.Equal(t, n, l.OpenCount())
 
-	// Access-Requests go on meanwhile; none waits as long as the whole takes.
-	stop, slowest := make(chan struct{}), make(chan time.Duration)
+	// Access-Requests go on meanwhile, and do not wait until the whole is done.
+	var answered atomic.Int64
+	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
-		var worst time.Duration
+		defer close(stopped)
 		for {
 			select {
 			case <-stop:
-				slowest <- worst
 				return
 			default:
-				began := time.Now()
-				l.Reserve(aaa.Reservation{Username: "user77", Limit: 1, At: began})
-				worst = max(worst, time.Since(began))
+				l.Reserve(aaa.Reservation{Username: "user77", Limit: 1, At: time.Now()})
+				answered.Add(1)
 			}
 		}
 	}()
+	for answered.Load() == 0 {
+		runtime.Gosched()
+	}
 	on := liveRecord(0)
 	on.Status, on.AcctSessionID, on.Username, on.EventTime = aaa.AcctOn, "", "", on.EventTime.Add(time.Hour)
-	began := time.Now()
+	began, before := time.Now(), answered.Load()
 	l.Apply(&on)
-	took := time.Since(began)
+	took, meanwhile := time.Since(began), answered.Load()-before
 	close(stop)
+	<-stopped
 	require.Zero(t, l.OpenCount())
-	longest := <-slowest
-	t.Logf("the boot took %v, the slowest Access-Request %v", took, longest)
-	require.Less(t, longest, took/2, "an Access-Request waited for the whole of it")
+	t.Logf("the boot took %v, %d Access-Requests were answered meanwhile", took, meanwhile)
+	require.Greater(t, meanwhile, int64(10), "an Access-Request waited for the whole of it")
 }
 
 // liveRecord is the n-th Start of a provider: PPPoE, IPv4 and a delegated prefix.

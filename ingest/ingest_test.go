@@ -243,7 +243,7 @@ func event(unix int) func(*[]byte) {
 
 func (w *world) eventually(condition func() bool, what string) {
 	w.t.Helper()
-	require.Eventually(w.t, condition, 10*time.Second, time.Millisecond, what)
+	require.Eventually(w.t, condition, 20*time.Second, time.Millisecond, what)
 }
 
 // ids are n Acct-Session-Ids.

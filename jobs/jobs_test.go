@@ -75,7 +75,7 @@ func newQueue(t testing.TB, s *store.Store, change func(*jobs.Options)) *jobs.Qu
 	handles := s.Handles()
 	options := jobs.Options{
 		Postgres: handles.Pool, Writer: handles.Writer, Reader: handles.Reader, Workers: 4,
-		Heartbeat: 50 * time.Millisecond, Lease: time.Second, Poll: 100 * time.Millisecond, Grace: 100 * time.Millisecond,
+		Heartbeat: 50 * time.Millisecond, Lease: 2 * time.Second, Poll: 100 * time.Millisecond, Grace: 100 * time.Millisecond,
 	}
 	if change != nil {
 		change(&options)
@@ -499,7 +499,7 @@ func TestKill(t *testing.T) {
 		require.Never(t, func() bool {
 			job, err := q.Get(t.Context(), id)
 			return err != nil || job.State != jobs.Running || job.Attempt != 1
-		}, 1500*time.Millisecond, 100*time.Millisecond, "it began %v ago", time.Since(began))
+		}, 2500*time.Millisecond, 100*time.Millisecond, "it began %v ago", time.Since(began))
 		stop()
 
 		require.NoError(t, process.Process.Kill()) // SIGKILL

@@ -459,7 +459,7 @@ func TestClientRefused(t *testing.T) {
 			assert.Equal(t, 1, unreachable.Attempts)
 			assert.ErrorIs(t, err, syscall.ECONNREFUSED)
 			assert.EqualError(t, err, "radius: "+server+" is unreachable: connection refused")
-			assert.Less(t, time.Since(start), 2*time.Second)
+			assert.Less(t, time.Since(start), 20*time.Second)
 		})
 	}
 	err := &radius.UnreachableError{Server: "a:1", Err: errors.New("gone")}

@@ -311,7 +311,8 @@ func TestAcceptsAmongDelayedRejects(t *testing.T) {
 	}
 	among := measure()
 	t.Logf("%d accepts take %v alone, %v among %d rejects", accepts, alone, among, s.Stats().Delayed)
-	require.Less(t, among, 5*alone+time.Second)
+	// One that waited for a reject before it would take its 2 s a thousand times.
+	require.Less(t, among, 5*alone+20*time.Second)
 	for _, q := range peers {
 		for range 200 {
 			require.Equal(t, radius.AccessReject, q.receive().Code())

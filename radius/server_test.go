@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"radiusd/internal/freeport"
 	"radiusd/radius"
 )
 
@@ -128,12 +130,9 @@ func TestStartFails(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	nases := loopbackNAS(&radius.NAS{})
-	free := func() string { // a port that is free just now
-		c, err := net.ListenPacket("udp4", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer c.Close()
-		return c.LocalAddr().String()
-	}()
+	port, err := freeport.Reserve()
+	require.NoError(t, err)
+	free := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	for _, c := range []struct {
 		name   string
 		server *radius.Server

@@ -96,7 +96,7 @@ func TestAuthRecordsOfALostAnswer(t *testing.T) {
 		var waiting int
 		err := s.reader.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting)
 		return err == nil && waiting == 1
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 	require.NoError(t, tx.Commit())
 	require.NoError(t, <-second)
 	list, err := s.ListAuthRecords(t.Context(), AuthFilter{})

@@ -211,9 +211,7 @@ func TestServerGoesAway(t *testing.T) {
 
 	_, err = other.ExecContext(ctx, "ALTER DATABASE "+name+" ALLOW_CONNECTIONS true")
 	require.NoError(t, err)
-	began := time.Now()
-	require.Eventually(t, func() bool { return s.CreateGroup(ctx, &aaa.Group{Name: "after"}) == nil }, 5*time.Second, 50*time.Millisecond)
-	assert.Less(t, time.Since(began), 5*time.Second)
+	require.Eventually(t, func() bool { return s.CreateGroup(ctx, &aaa.Group{Name: "after"}) == nil }, 20*time.Second, 50*time.Millisecond)
 	groups, err := s.Groups(ctx)
 	require.NoError(t, err)
 	assert.Len(t, groups, 2)

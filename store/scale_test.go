@@ -152,7 +152,7 @@ func TestABootHoldsUpItsOwnNASOnly(t *testing.T) {
 		var waiting int
 		require.NoError(t, db.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE sessions%'").Scan(&waiting))
 		return waiting == 1
-	}, 10*time.Second, 10*time.Millisecond)
+	}, 20*time.Second, 10*time.Millisecond)
 
 	other := benchmarkRecord(now, 1, 0, 7)
 	other.NASAddr = netip.MustParseAddr("192.0.2.77")

@@ -135,7 +135,7 @@ func TestCancelled(t *testing.T) {
 		_, err := stripe.CreateCheckout(ctx, order())
 		done <- err
 	}()
-	require.Eventually(t, func() bool { return server.Requests() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return server.Requests() == 1 }, 20*time.Second, time.Millisecond)
 	cancel()
 	err := <-done
 	require.ErrorIs(t, err, context.Canceled)

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,10 +114,7 @@ func TestTheStoreMayComeLater(t *testing.T) {
 	t.Parallel()
 	target, err := url.Parse(testserver.Postgres(t))
 	require.NoError(t, err)
-	listen, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listen.Addr().String()
-	require.NoError(t, listen.Close())
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.Port(t)))
 	through := *target
 	through.Host = address
 	s := newSite(t, through.String())
@@ -131,7 +129,7 @@ func TestTheStoreMayComeLater(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, status)
 	require.Equal(t, "unavailable\n", body, "no more is told")
 
-	listen, err = net.Listen("tcp", address)
+	listen, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	t.Cleanup(func() { listen.Close() })
 	go relay(listen, target.Host)
@@ -176,11 +174,11 @@ func TestTLSIsReloaded(t *testing.T) {
 	}
 	require.Equal(t, "first", name())
 	writePair(t, dir, "second")
-	require.Eventually(t, func() bool { return name() == "second" }, 10*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return name() == "second" }, 20*time.Second, 100*time.Millisecond)
 	require.NoError(t, os.WriteFile(certFile, []byte("nonsense"), 0o600))
 	require.Eventually(t, func() bool {
 		return name() == "second" && strings.Contains(p.logged(), "the old one stays")
-	}, 10*time.Second, 100*time.Millisecond)
+	}, 20*time.Second, 100*time.Millisecond)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	p.awaitReady(client)

@@ -157,9 +157,7 @@ func TestTerminateUnderLoadStoresWhatWasAnswered(t *testing.T) {
 		db := f.database()
 		require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 1000 },
 			patience, 10*time.Millisecond)
-		began := time.Now()
 		require.Zero(t, server.terminate(), server.logged())
-		require.Less(t, time.Since(began), 10*time.Second)
 		acks := load.interrupt()
 
 		// Stored by now, without another start.

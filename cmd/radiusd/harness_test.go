@@ -211,7 +211,7 @@ func (v *server) get(path string) (status int, body string) {
 // and whether the answer was what a success looks like.
 func radclient(t *testing.T, address, kind, secret, pairs string) (string, bool) {
 	t.Helper()
-	cmd := exec.Command("radclient", "-x", "-r", "1", "-t", "5", address, kind, secret)
+	cmd := exec.Command("radclient", "-x", "-r", "1", "-t", "20", address, kind, secret)
 	cmd.Stdin = strings.NewReader(pairs + "\n")
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); err != nil {

@@ -43,11 +43,8 @@ func TestDisabledOnOneNodeIsRefusedOnAll(t *testing.T) {
 		require.True(t, accepts(nas, site.auth, "alice", "looking-glass"))
 	}
 	b.do("user", "set", "alice", "--status", "disabled")
-	done := time.Now()
 	for _, site := range []*faultSite{a, b} {
-		for accepts(nas, site.auth, "alice", "looking-glass") {
-			require.Less(t, time.Since(done), 3*time.Second, "a second, and what a busy machine adds")
-		}
+		require.Eventually(t, func() bool { return !accepts(nas, site.auth, "alice", "looking-glass") }, patience, 10*time.Millisecond)
 	}
 	// A new secret of the NAS reaches both as well.
 	a.do("user", "set", "alice", "--status", "active")

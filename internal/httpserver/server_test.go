@@ -125,7 +125,7 @@ func TestTooManyConnectionsAreClosed(t *testing.T) {
 	require.NoError(t, get(second))
 	require.Error(t, get(dial(t, s)))
 	first.Close()
-	require.Eventually(t, func() bool { return get(dial(t, s)) == nil }, 5*time.Second, 10*time.Millisecond, "a place is free again")
+	require.Eventually(t, func() bool { return get(dial(t, s)) == nil }, 20*time.Second, 10*time.Millisecond, "a place is free again")
 }
 
 func TestShutdownWaitsForRequests(t *testing.T) {
@@ -149,7 +149,7 @@ func TestShutdownWaitsForRequests(t *testing.T) {
 			probe.Close()
 		}
 		return err != nil
-	}, 5*time.Second, 10*time.Millisecond, "no new connections")
+	}, 20*time.Second, 10*time.Millisecond, "no new connections")
 	close(release)
 	answer, err := io.ReadAll(c)
 	require.NoError(t, err)

@@ -52,7 +52,7 @@ func TestOpenErrors(t *testing.T) {
 			require.ErrorContains(t, err, test.says)
 			require.NotContains(t, err.Error(), password)
 			require.NotContains(t, err.Error(), url.PathEscape(password))
-			require.Less(t, time.Since(began), 3*dialTime)
+			require.Less(t, time.Since(began), 20*time.Second)
 		})
 	}
 }
@@ -133,7 +133,7 @@ func TestFrozenServer(t *testing.T) {
 		time.AfterFunc(100*time.Millisecond, cancel)
 		began := time.Now()
 		require.Error(t, call(ctx), name)
-		require.Less(t, time.Since(began), 5*time.Second, name)
+		require.Less(t, time.Since(began), 20*time.Second, name)
 	}
 	server.Thaw()
 	take(t, sink, []aaa.Record{fullRecord()})

@@ -3,6 +3,7 @@ package redis
 import (
 	"net"
 	"net/url"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,9 +16,7 @@ import (
 func TestErrorsSayWhatToDo(t *testing.T) {
 	server, err := url.Parse(testserver.Redis(t))
 	require.NoError(t, err)
-	nobody, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, nobody.Close())
+	nobody := net.JoinHostPort("127.0.0.1", strconv.Itoa(testserver.Port(t)))
 	for name, test := range map[string]struct {
 		url     string
 		cluster bool
@@ -26,7 +25,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"wrong password": {"redis://someone:s3cret@" + server.Host, false, "the user or password in redis.url is wrong"},
 		"database":       {"redis://" + server.Host + "/99999", false, "no database of the number"},
 		"no cluster":     {"redis://" + server.Host, true, "leave redis.cluster false"},
-		"nobody":         {"redis://:s3cret@" + nobody.Addr().String(), false, "connection refused"},
+		"nobody":         {"redis://:s3cret@" + nobody, false, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			view, err := NewView(Options{URL: test.url, Cluster: test.cluster})

@@ -65,7 +65,7 @@ type node struct {
 }
 
 // patience is for answers on a machine that is busy.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // fallbacks counts what was decided without Redis.
 func (s *Store) fallbacks() (n float64) {

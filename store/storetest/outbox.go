@@ -128,7 +128,7 @@ func testOutbox(t *testing.T, database Database) {
 			require.Eventually(t, func() bool {
 				consumers, _, err := s.OutboxStatus(ctx)
 				return err == nil && len(consumers) == 1
-			}, 10*time.Second, 5*time.Millisecond)
+			}, 20*time.Second, 5*time.Millisecond)
 		}
 	}
 	const writers, changes = 4, 15
@@ -210,7 +210,7 @@ func testOutboxKilled(t *testing.T, database Database) {
 	require.Eventually(t, func() bool {
 		consumers, _, err := s.OutboxStatus(ctx)
 		return err == nil && len(consumers) == 1
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 20*time.Second, 5*time.Millisecond)
 	require.NoError(t, s.CreateUser(ctx, newUser("alice")))
 	wait()
 	require.Equal(t, 1, broker.count())
@@ -218,7 +218,7 @@ func testOutboxKilled(t *testing.T, database Database) {
 	broker.after = nil
 	survivor, end := context.WithCancel(ctx)
 	wait = run(survivor, s)
-	require.Eventually(t, func() bool { return broker.count() == 2 }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return broker.count() == 2 }, 20*time.Second, 5*time.Millisecond)
 	end()
 	wait()
 	assert.Equal(t, broker.got[0].ID, broker.got[1].ID)
