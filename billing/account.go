@@ -24,6 +24,8 @@ type Account struct {
 	Usage []DayUsage
 	// Hours is the same for the hours of UsageTerms.Hours, by that text.
 	Hours map[string][]DayUsage
+	// HoursErr is why Hours could not be read: the account cannot be billed.
+	HoursErr error
 	// Rated are the usage and adjustment charges whose period ends after UsageSince, in
 	// order of their making.
 	Rated []Charge

@@ -42,6 +42,30 @@ func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o Run
 	return invoices, nil
 }
 
+// NewDraft returns the draft of an invoice over what is pending of an account in a
+// currency, as a run would issue it on o.AsOf: prepaid days wait for the end of their
+// period. It does not write to the account. It fails if there is nothing to pay.
+func NewDraft(a *Account, currency Currency, o RunOptions) (*Invoice, error) {
+	var due []Charge
+	for _, c := range a.Pending {
+		wait, err := a.held(c, a.Subscriptions, o.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		if c.Currency == currency && !wait {
+			due = append(due, c)
+		}
+	}
+	invoices, err := a.invoices(due, a.Subscriptions, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(invoices) == 0 || invoices[0].Kind != KindInvoice {
+		return nil, Refuse(CodeChargeState, "there is nothing to pay in %s: the %d charges that are on no invoice add up to no more than nothing", currency, len(due))
+	}
+	return &invoices[0], nil
+}
+
 // dueDays is what the subscriptions on the invoice say that is latest.
 func dueDays(charges []Charge, subscriptions []Subscription, o RunOptions) int {
 	days := -1

@@ -42,6 +42,11 @@ func (s *Settings) Validate() error {
 	return errors.Join(p...)
 }
 
+// RecordDays is for how many days accounting records must be kept where usage at certain
+// hours is charged: periods are rated again while they are looked back at, from their first
+// day on.
+func (s *Settings) RecordDays() int { return s.LookBackDays + s.SettleDays + 31 }
+
 // RunOptions returns what a run for a day needs.
 func (s *Settings) RunOptions(asOf Date, loc *time.Location, taxes []TaxRate, now time.Time) RunOptions {
 	return RunOptions{

@@ -81,6 +81,16 @@ func (i *Invoice) tax(rates []TaxRate, day Date) error {
 	return err
 }
 
+// TaxedOn reports whether the invoice's taxes are those that its lines have on a day, as
+// a draft's may not be that is issued on another day than it was made for.
+func (i *Invoice) TaxedOn(rates []TaxRate, day Date) (bool, error) {
+	other := Invoice{Lines: slices.Clone(i.Lines)}
+	if err := other.tax(rates, day); err != nil {
+		return false, err
+	}
+	return slices.Equal(i.Taxes, other.Taxes) && slices.Equal(i.Lines, other.Lines), nil
+}
+
 // addPlain adds lines whose prices are without the tax.
 func (t *TaxTotal) addPlain(lines []*InvoiceLine) error {
 	sum, err := grossOf(lines)

@@ -86,6 +86,9 @@ func (r *usageRater) ratePiece(p piece) error {
 	usage := r.account.Usage
 	if r.terms.Hours != "" {
 		var ok bool
+		if r.account.HoursErr != nil {
+			return r.account.HoursErr
+		}
 		if usage, ok = r.account.Hours[r.terms.Hours]; !ok {
 			return fmt.Errorf("usage at %s was not read", r.terms.Hours)
 		}

@@ -39,7 +39,7 @@ func (p *problems) between(name string, n, low, high int) {
 }
 
 // Validate returns all that is wrong with terms in a currency, joined. It does not read
-// UsageTerms.Hours, whose form is the business of whoever cuts usage by it.
+// UsageTerms.Hours, whose form is the business of whoever cuts usage by it: the store.
 func (t Terms) Validate(c Currency) error {
 	var p problems
 	if _, err := ParseCurrency(string(c)); err != nil {

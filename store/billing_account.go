@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -280,6 +282,10 @@ func (r *billingReader) readHours(ctx context.Context) error {
 			}
 		}
 		sums, err := r.tx.usageAt(ctx, userID, since, hours, r.o.Location)
+		if errors.Is(err, errRecordsGone) {
+			account.HoursErr = err // which keeps nobody else from being billed
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -291,6 +297,10 @@ func (r *billingReader) readHours(ctx context.Context) error {
 	return nil
 }
 
+// errRecordsGone says that usage at hours of the day cannot be told: to rate it without
+// the records would give back what was charged for it.
+var errRecordsGone = errors.New("its accounting records are not all there any more, by which usage at certain hours is charged: keep them for longer, or set look_back_days to less")
+
 // usageAt returns what a user used at certain hours of each day from a day on, for each
 // of the hours: by the records of the sessions, of which each counts from the one before
 // it.
@@ -300,8 +310,8 @@ func (tx *writeTx) usageAt(ctx context.Context, userID uuid.UUID, since billing.
 		sums[i] = map[billing.Date]billing.DayUsage{}
 	}
 	began := since.Start(loc)
-	var sessionID uuid.UUID
-	var sessions []uuid.UUID
+	var session aaa.Session
+	var sessions []aaa.Session
 	held, err := recordNames(ctx, tx, userID)
 	if err != nil {
 		return nil, err
@@ -309,20 +319,21 @@ func (tx *writeTx) usageAt(ctx context.Context, userID uuid.UUID, since billing.
 	for _, n := range held {
 		c := n.rows("started_at")
 		c.add("(stopped_at IS NULL OR stopped_at >= $%d)", moment{&began})
-		err := eachRow(ctx, tx, "SELECT id FROM sessions"+c.where()+" ORDER BY id", c.args, []any{id{&sessionID}}, func() error {
-			sessions = append(sessions, sessionID)
-			return nil
-		})
+		err := eachRow(ctx, tx, "SELECT id, acct_session_id, session_seconds, input_octets, output_octets FROM sessions"+c.where()+" ORDER BY id", c.args,
+			[]any{id{&session.ID}, text{&session.AcctSessionID}, whole[uint64]{&session.SessionSeconds}, whole[uint64]{&session.InputOctets}, whole[uint64]{&session.OutputOctets}}, func() error {
+				sessions = append(sessions, session)
+				return nil
+			})
 		if err != nil {
 			return nil, err
 		}
 	}
 	var r aaa.Record
 	fields := recordFields(&r)
-	for _, sessionID := range sessions {
+	for _, stored := range sessions {
 		var x aaa.Session
 		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM accounting_records WHERE session_id = $1 ORDER BY event_time, received_at, record_id",
-			[]any{sessionID.String()}, targets(fields), func() error {
+			[]any{stored.ID.String()}, targets(fields), func() error {
 				record := r
 				step := aaa.StepOf(&x, &record)
 				for i, h := range hours {
@@ -342,6 +353,9 @@ func (tx *writeTx) usageAt(ctx context.Context, userID uuid.UUID, since billing.
 			})
 		if err != nil {
 			return nil, err
+		}
+		if x.SessionSeconds < stored.SessionSeconds || x.InputOctets < stored.InputOctets || x.OutputOctets < stored.OutputOctets {
+			return nil, fmt.Errorf("session %s: %w", stored.AcctSessionID, errRecordsGone)
 		}
 	}
 	lists := make([][]billing.DayUsage, len(hours))

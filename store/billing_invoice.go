@@ -158,29 +158,67 @@ func (s *Store) CreateDraft(ctx context.Context, invoice *billing.Invoice) error
 		if err := tx.userExists(ctx, i.UserID); err != nil {
 			return err
 		}
-		if err := tx.insertInvoices(ctx, []*invoiceRow{i}); err != nil {
-			return err
-		}
-		for _, line := range i.Lines {
-			if line.ChargeID == uuid.Nil {
-				return fmt.Errorf("line %d is of no charge", line.Line)
-			}
-			result, err := tx.ExecContext(ctx, "UPDATE charges SET invoice_id = $2 WHERE id = $1 AND invoice_id IS NULL AND user_id = $3 AND currency = $4",
-				line.ChargeID.String(), i.ID.String(), i.UserID.String(), term(&i.Currency))
-			if err != nil {
-				return err
-			}
-			if n, err := result.RowsAffected(); err != nil || n != 1 {
-				return cmp.Or(err, billing.Refuse(billing.CodeChargeState, "%q is not pending, or is of another user or in another currency", line.Description))
-			}
-		}
-		return tx.recordFields(ctx, "invoices.draft", "invoice", i.ID, "", nil, invoiceFields(i), "invoice.drafted")
+		return tx.insertDraft(ctx, i)
 	})
 	if err != nil {
 		return s.failed("draft invoice", err)
 	}
 	*invoice = i.Invoice
 	return nil
+}
+
+// insertDraft writes a draft and puts its charges on it.
+func (tx *writeTx) insertDraft(ctx context.Context, i *invoiceRow) error {
+	if err := tx.insertInvoices(ctx, []*invoiceRow{i}); err != nil {
+		return err
+	}
+	for _, line := range i.Lines {
+		if line.ChargeID == uuid.Nil {
+			return fmt.Errorf("line %d is of no charge", line.Line)
+		}
+		result, err := tx.ExecContext(ctx, "UPDATE charges SET invoice_id = $2 WHERE id = $1 AND invoice_id IS NULL AND user_id = $3 AND currency = $4",
+			line.ChargeID.String(), i.ID.String(), i.UserID.String(), term(&i.Currency))
+		if err != nil {
+			return err
+		}
+		if n, err := result.RowsAffected(); err != nil || n != 1 {
+			return cmp.Or(err, billing.Refuse(billing.CodeChargeState, "%q is not pending, or is of another user or in another currency", line.Description))
+		}
+	}
+	return tx.recordFields(ctx, "invoices.draft", "invoice", i.ID, "", nil, invoiceFields(i), "invoice.drafted")
+}
+
+// DraftInvoice drafts an invoice over what is pending of a user in a currency
+// ([billing.NewDraft]). Of o it sets RunID and Now. It fails with ErrNotFound if there is
+// no such user.
+func (s *Store) DraftInvoice(ctx context.Context, userID uuid.UUID, currency billing.Currency, o billing.RunOptions) (*billing.Invoice, error) {
+	var made uuid.UUID
+	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.userExists(ctx, userID); err != nil {
+			return err
+		}
+		if o.Location == nil {
+			o.Location = s.location
+		}
+		o.RunID, o.Now = uuid.Nil, s.timestamp()
+		accounts, err := tx.readAccounts(ctx, []uuid.UUID{userID}, o)
+		if err != nil {
+			return err
+		}
+		draft, err := billing.NewDraft(accounts[0], currency, o)
+		if err != nil {
+			return err
+		}
+		made = draft.ID
+		if err := tx.claimKey(ctx, made); err != nil {
+			return err
+		}
+		return tx.insertDraft(ctx, &invoiceRow{Invoice: *draft})
+	})
+	if err != nil {
+		return nil, s.failed("draft invoice", err)
+	}
+	return s.InvoiceByID(ctx, made)
 }
 
 // DeleteDraft deletes a draft; its charges are pending again.
@@ -208,10 +246,14 @@ func (s *Store) DeleteDraft(ctx context.Context, invoiceID uuid.UUID) error {
 }
 
 // IssueInvoice gives a draft the next number of its series, posts it and has the user's
-// credit pay it. Days that are none leave what the draft has.
+// credit pay it. Days that are none leave what the draft has. It fails with a
+// billing.FieldError if on another day than the draft's the tax is another one.
 func (s *Store) IssueInvoice(ctx context.Context, invoiceID uuid.UUID, issuedOn, dueOn billing.Date) (*billing.Invoice, error) {
 	err := s.changeInvoice(ctx, invoiceID, "issue", func(tx *writeTx, i *invoiceRow) error {
-		if !issuedOn.IsZero() {
+		if !issuedOn.IsZero() && issuedOn != i.IssuedOn {
+			if err := tx.sameTax(ctx, i, issuedOn); err != nil {
+				return err
+			}
 			i.IssuedOn = issuedOn
 		}
 		if !dueOn.IsZero() {
@@ -229,6 +271,26 @@ func (s *Store) IssueInvoice(ctx context.Context, invoiceID uuid.UUID, issuedOn,
 		return nil, err
 	}
 	return s.InvoiceByID(ctx, invoiceID)
+}
+
+// sameTax fails if the tax of a draft is another one on a day.
+func (tx *writeTx) sameTax(ctx context.Context, i *invoiceRow, day billing.Date) error {
+	rates, err := tx.store.TaxRates(ctx)
+	if err != nil {
+		return err
+	}
+	draft := &invoiceRow{Invoice: billing.Invoice{ID: i.ID}}
+	if err := tx.store.readLines(ctx, tx.Tx, []*invoiceRow{draft}); err != nil {
+		return err
+	}
+	same, err := draft.TaxedOn(rates, day)
+	if err == nil && !same {
+		err = fmt.Errorf("the tax on %s is another one than on the draft: delete it and draft it anew", day)
+	}
+	if err != nil {
+		return &billing.FieldError{Field: "issued_on", Message: err.Error()}
+	}
+	return nil
 }
 
 // VoidInvoice makes an issued invoice or credit note owed by nobody; it keeps its number

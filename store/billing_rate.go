@@ -62,6 +62,11 @@ func (s *Store) CreateRate(ctx context.Context, rate *billing.Rate) error {
 	if err := r.Terms.Validate(r.Currency); err != nil {
 		return err
 	}
+	for i, u := range r.Terms.Usage {
+		if _, err := aaa.ParseLoginHours(u.Hours); err != nil {
+			return &billing.FieldError{Field: "usage", Message: fmt.Sprintf("usage %d: %v", i+1, err)}
+		}
+	}
 	r.CreatedAt, r.RetiredAt = s.timestamp(), time.Time{}
 	err := s.write(ctx, func(tx *writeTx) error {
 		if err := tx.claimKey(ctx, r.ID); err != nil {
@@ -208,6 +213,20 @@ func taxRateFields(r *billing.TaxRate, createdAt, updatedAt *time.Time) []field 
 	}
 }
 
+// oneTax fails if the class has another rate from that day on.
+func (tx *writeTx) oneTax(ctx context.Context, r *billing.TaxRate) error {
+	var other string
+	err := tx.QueryRowContext(ctx, "SELECT name FROM tax_rates WHERE class = $1 AND valid_from = $2 AND name <> $3 LIMIT 1", text{&r.Class}, civil{&r.From}, text{&r.Name}).Scan(&other)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil {
+		err = &billing.FieldError{Field: "name", Message: fmt.Sprintf("class %s is taxed with %s from %s on: a class has one rate at a time, so delete that one, or set the sum of both under one name",
+			r.Class, other, r.From)}
+	}
+	return err
+}
+
 // SetTaxRate writes what a class is taxed with from a day on: a new rate, or in place of
 // the one of the same Class, Name and From, whose ID it takes. Invoices that are issued
 // keep the tax they have.
@@ -217,6 +236,9 @@ func (s *Store) SetTaxRate(ctx context.Context, rate *billing.TaxRate) error {
 	}
 	r := *rate
 	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.oneTax(ctx, &r); err != nil {
+			return err
+		}
 		var old billing.TaxRate
 		var createdAt, updatedAt time.Time
 		var before []fact

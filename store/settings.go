@@ -51,6 +51,9 @@ func (s *Store) UpdateSettings(ctx context.Context, fn func(*aaa.Settings) error
 		if err := settings.Validate(); err != nil {
 			return err
 		}
+		if err := keepForBilling(ctx, tx, &settings); err != nil {
+			return err
+		}
 		after, err := settingFacts(&settings)
 		if err != nil || same(before, after) {
 			return err
@@ -69,6 +72,43 @@ func (s *Store) UpdateSettings(ctx context.Context, fn func(*aaa.Settings) error
 		return settings, fmt.Errorf("change settings: %w", s.explain(err))
 	}
 	return settings, nil
+}
+
+// keepForBilling refuses to lose records that billing may need.
+func keepForBilling(ctx context.Context, tx *writeTx, settings *aaa.Settings) error {
+	days, err := billingRecordDays(ctx, tx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, f := range settings.Fields() {
+		if f.Days != &settings.AccountingRetentionDays && f.Days != &settings.SessionPseudonymiseDays {
+			continue
+		}
+		if *f.Days != nil && **f.Days > 0 && **f.Days < days {
+			errs = append(errs, &aaa.FieldError{Field: f.Name, Message: fmt.Sprintf(
+				"%s must be at least %d, or 0: so long billing looks back at accounting records, as a price charges for usage at certain hours", f.Name, days)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// BillingRecordDays returns for how many days accounting records must be kept for billing;
+// 0: no price needs them, as it charges by usage_daily.
+func (s *Store) BillingRecordDays(ctx context.Context) (int, error) {
+	days, err := billingRecordDays(ctx, s.reader)
+	return days, s.failed("read for how long billing needs records", err)
+}
+
+func billingRecordDays(ctx context.Context, q querier) (int, error) {
+	var needed bool
+	err := q.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM rates WHERE terms LIKE '%"hours":"_%' AND (retired_at IS NULL OR EXISTS (SELECT 1 FROM subscriptions
+		WHERE state <> 'ended' AND (rate_id = rates.id OR next_rate_id = rates.id))))`).Scan(flag{&needed})
+	if err != nil || !needed {
+		return 0, err
+	}
+	settings, _, err := readBillingSettings(ctx, q)
+	return settings.RecordDays(), err
 }
 
 func readSettings(ctx context.Context, q querier) (settings aaa.Settings, err error) {

@@ -94,9 +94,25 @@ func (b *backend) maintain(ctx context.Context, keep store.Retention) {
 		if s == nil {
 			return
 		}
+		if pause == 0 {
+			b.warnOfRetention(ctx, s, keep)
+		}
 		if err := s.Maintain(ctx, keep); err != nil && ctx.Err() == nil {
 			b.log.Error("maintenance of the store failed, next try in an hour", "error", err)
 		}
+	}
+}
+
+// warnOfRetention tells if accounting records are to be deleted that billing may need.
+func (b *backend) warnOfRetention(ctx context.Context, s *store.Store, keep store.Retention) {
+	settings, err := s.Settings(ctx)
+	if err != nil || settings.AccountingRetentionDays != nil { // what is set was checked
+		return
+	}
+	kept := int(keep.AccountingRecords / (24 * time.Hour))
+	if days, err := s.BillingRecordDays(ctx); err == nil && 0 < kept && kept < days {
+		b.log.Warn("store.retention_days deletes accounting records that billing looks back at, as a price charges for usage at certain hours: such users cannot be billed when their records are gone",
+			"retention_days", kept, "needed_days", days)
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"radiusd/billing"
 )
 
 func TestPrices(t *testing.T) {
@@ -54,6 +57,7 @@ func TestPrices(t *testing.T) {
 			{`want NAME=VALUE`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets cheap"}},
 			{`metric is "smiles"`, []string{"--currency", "EUR", "--price", "1", "--usage", "smiles price=1"}},
 			{`a quote is not closed`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets name='x"}},
+			{`hours: login hours "Xx08"`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets price=1 hours=Xx08"}},
 			{`must not have an up_to`, []string{"--currency", "EUR", "--price", "1", "--usage", "octets price=1GiB:2"}},
 		} {
 			assert.Contains(t, s.fails(exitUsage, append([]string{"plan", "price", "home"}, test.args...)...), test.message)
@@ -117,9 +121,16 @@ func TestFromPlanToPaid(t *testing.T) {
 		assert.Equal(t, []any{"alice", "35.58", ""}, []any{preview[0]["username"], preview[0]["total"], preview[0]["error"]})
 		assert.Empty(t, s.rows("invoice", "list"), "a preview writes nothing")
 
+		_, release, err := s.open().BeginRun(t.Context(), billing.Date{Year: 2026, Month: time.January, Day: 31})
+		require.NoError(t, err)
+		release() // as if it had been killed
+
 		// February at 29.90, with 19 % of it: 5.681 is 5.68.
 		run := s.object("billing", "run", "--as-of", "2026-02-01")
 		assert.Equal(t, []any{1.0, 1.0, 1.0, 0.0}, []any{run["accounts"], run["charges"], run["invoices"], run["failed"]})
+		for _, run := range s.rows("billing", "status") {
+			assert.NotNil(t, run["finished_at"], "that of the day before was finished first")
+		}
 		again := s.object("billing", "run", "--as-of", "2026-02-01")
 		assert.Equal(t, []any{0.0, 0.0}, []any{again["charges"], again["invoices"]}, "what is charged is not charged again")
 		assert.NotEmpty(t, s.rows("billing", "status"))

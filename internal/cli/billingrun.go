@@ -49,8 +49,8 @@ func (a *app) billingRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Charge what is due, and issue invoices",
 		Long: `Charges what is due on the day and before, and issues invoices. A run that was
-killed goes on where it was. Accounts that cannot be billed are left as they
-were and told of; the exit code is then 1.`,
+killed goes on where it was; those of earlier days are finished first. Accounts
+that cannot be billed are left as they were and told of; the exit code is then 1.`,
 		Example: `  radiusd billing run
   radiusd billing run --as-of 2026-12-01`,
 		Args:              cobra.NoArgs,
@@ -65,24 +65,21 @@ were and told of; the exit code is then 1.`,
 				if a.today(cfg).Before(day) {
 					return usagef("--as-of %s has not come yet", day)
 				}
-				o, err := runOptions(ctx, s, day, cfg.Location(), a.now())
+				unfinished, err := s.UnfinishedRuns(ctx, day)
 				if err != nil {
 					return err
 				}
-				p := a.newProgress("accounts", -1)
-				run, err := billing.BillAll(ctx, s, o, func(run billing.Run) {
-					p.set(int64(run.Accounts))
-				})
+				for _, earlier := range unfinished {
+					run, err := a.billDay(ctx, cfg, s, earlier)
+					if err != nil {
+						return fmt.Errorf("for %s: %w", earlier, err)
+					}
+					fmt.Fprintf(a.stderr, "finished the run for %s: %d accounts, %d invoices, %d failed\n", earlier, run.Accounts, run.Invoices, run.Failed)
+				}
+				run, err := a.billDay(ctx, cfg, s, day)
 				if err != nil {
-					p.abandon()
+					return err
 				}
-				if errors.Is(err, billing.ErrRunning) {
-					return fmt.Errorf("%w: see radiusd billing status", err)
-				}
-				if err != nil {
-					return fmt.Errorf("the run stopped after %d accounts and goes on there when it is run again: %w", run.Accounts, err)
-				}
-				p.done(int64(run.Accounts))
 				if err := writeOne(a, runColumns, &run); err != nil {
 					return err
 				}
@@ -104,6 +101,26 @@ were and told of; the exit code is then 1.`,
 	c.Flags().StringVar(&asOf, "as-of", "", "the `DAY` the run is for; empty: today")
 	a.outputFlag(c)
 	return c
+}
+
+// billDay does the billing run for a day, or what is left of it.
+func (a *app) billDay(ctx context.Context, cfg *config.Config, s *store.Store, day billing.Date) (billing.Run, error) {
+	o, err := runOptions(ctx, s, day, cfg.Location(), a.now())
+	if err != nil {
+		return billing.Run{}, err
+	}
+	p := a.newProgress("accounts", -1)
+	run, err := billing.BillAll(ctx, s, o, func(run billing.Run) { p.set(int64(run.Accounts)) })
+	switch {
+	case errors.Is(err, billing.ErrRunning):
+		p.abandon()
+		return run, fmt.Errorf("%w: see radiusd billing status", err)
+	case err != nil:
+		p.abandon()
+		return run, fmt.Errorf("the run stopped after %d accounts and goes on there when it is run again: %w", run.Accounts, err)
+	}
+	p.done(int64(run.Accounts))
+	return run, nil
 }
 
 // previewed is what a run would make of an account in a currency.

@@ -273,6 +273,7 @@ func parseUsageTerms(currency billing.Currency, text string) (u billing.UsageTer
 			u.Minimum, err = currency.Parse(value)
 		case "hours":
 			u.Hours = value
+			_, err = aaa.ParseLoginHours(value)
 		case "name":
 			u.Name = value
 		default:

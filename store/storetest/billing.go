@@ -136,6 +136,10 @@ func testTaxRates(t *testing.T, database Database) {
 	require.NoError(t, err)
 	assert.Equal(t, []billing.TaxRate{*reduced, *old, *now}, list)
 
+	var field *billing.FieldError
+	assert.ErrorAs(t, s.SetTaxRate(ctx, &billing.TaxRate{Class: "standard", Name: "City tax", Percent: decimal("2"), Category: "S", From: civil("2021-01-01")}), &field,
+		"which one would be taken?")
+
 	again := set("standard", "VAT", "19.5", "2021-01-01")
 	assert.Equal(t, now.ID, again.ID, "the same class, name and day")
 	set("standard", "VAT", "19.5", "2021-01-01")

@@ -17,7 +17,7 @@ import (
 // testBillingUsage: what an account brings of usage, by the day and at certain hours, and
 // under names that the user had before; and what stands behind a charge.
 func testBillingUsage(t *testing.T, database Database) {
-	s, _ := openNode(t, database, "a")
+	s, options := openNode(t, database, "a")
 	ctx := t.Context()
 	user := newUser("user of x")
 	require.NoError(t, s.CreateUser(ctx, user))
@@ -66,6 +66,23 @@ func testBillingUsage(t *testing.T, database Database) {
 	usage, err := s.ChargeUsage(ctx, charge.ID)
 	require.NoError(t, err)
 	assert.Equal(t, a.Usage, usage)
+
+	// Records that billing may need are not to be lost, and if they are, nothing is given
+	// back for them.
+	_, err = s.UpdateSettings(ctx, func(x *aaa.Settings) error {
+		x.AccountingRetentionDays, x.SessionPseudonymiseDays, x.AuthRetentionDays = new(93), new(93), new(1)
+		return nil
+	})
+	fields := aaa.FieldErrors(err)
+	require.Len(t, fields, 2)
+	assert.Contains(t, fields[0].Message, "at least 94", "62 days, one to settle, and a month")
+	_, err = s.UpdateSettings(ctx, func(x *aaa.Settings) error { x.AccountingRetentionDays = new(94); return nil })
+	require.NoError(t, err)
+	execute(t, Raw(t, options), "DELETE FROM accounting_records WHERE status = 'stop'")
+	c := account()
+	require.ErrorContains(t, c.HoursErr, "session x: its accounting records are not all there any more")
+	_, err = billing.Compute(&c, billing.RunOptions{AsOf: day.AddDays(40), LookBack: 60, Series: "x", Location: time.UTC, Taxes: []billing.TaxRate{{Class: "standard", Category: "S"}}})
+	require.ErrorIs(t, err, c.HoursErr)
 
 	require.NoError(t, s.DeleteCharge(ctx, charge.ID))
 	_, err = s.ChargeByID(ctx, charge.ID)

@@ -119,6 +119,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherRedeem":  testVoucherRedeem,
 		"VoucherOnce":    testVoucherOnce,
 		"BillingUsage":   testBillingUsage,
+		"Drafts":         testDrafts,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
 		"Pseudonymise":   testPseudonymiseSessions,
