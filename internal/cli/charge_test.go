@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCharges(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		s.ok("plan", "add", "home")
+		s.ok("user", "add", "alice", "--password", "x")
+		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "30", "--every", "30 days")
+		s.ok("billing", "set", "--seller-name", "Example Net")
+		s.ok("subscription", "add", "alice", "home", "--from", "2026-02-01", "--until", "2026-03-01") // 28 of 30 days
+
+		made := s.object("charge", "add", "alice", "25", "--description", "Visit of a technician")
+		assert.Equal(t, []any{"manual", "25.00", nil}, []any{made["kind"], made["amount"], made["invoice_id"]})
+		s.ok("charge", "add", "--description", "Outage", "alice", "--", "-5.00")
+		wrong := s.object("charge", "add", "alice", "1", "--description", "a mistake")
+		s.ok("charge", "delete", wrong["id"].(string))
+		assert.Len(t, s.rows("charge", "list", "--user", "alice", "--pending"), 2)
+		assert.Contains(t, s.fails(exitUsage, "charge", "add", "alice", "25"), "description")
+
+		s.ok("billing", "run", "--as-of", "2026-02-01")
+		assert.Empty(t, s.rows("charge", "list", "--pending"))
+		list := s.rows("charge", "list", "--invoice", "INV-000001", "--kind", "period")
+		require.Len(t, list, 1)
+		opened := s.object("charge", "show", list[0]["id"].(string))
+		assert.Equal(t, []any{"price of a period 30.00", "first 28 of 30 days: 30.00 * 28 / 30 = 28.00", "amount 28.00 EUR"}, opened["computation"])
+		assert.Contains(t, s.ok("charge", "show", list[0]["id"].(string)), "first 28 of 30 days")
+		assert.Contains(t, s.fails(exitFailed, "charge", "delete", made["id"].(string)), "only what was charged by hand and is on no invoice")
+		assert.Equal(t, "48.00", s.rows("balance", "alice")[0]["owed"])
+	})
+}
+
+func TestOrders(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		for _, plan := range []string{"home", "fibre"} {
+			s.ok("plan", "add", plan)
+			s.ok("plan", "price", plan, "--currency", "EUR", "--price", "30", "--every", "30 days")
+		}
+		s.ok("user", "add", "alice", "--password", "x")
+		ordered := s.object("order", "add", "alice", "plan", "--plan", "home", "--amount", "30")
+		assert.Equal(t, "open", ordered["state"])
+		assert.Empty(t, s.rows("subscription", "list", "--user", "alice"))
+		paid := s.object("order", "pay", ordered["id"].(string), "--provider", "till", "--reference", "1")
+		assert.Equal(t, "completed", paid["state"])
+		assert.Len(t, paid["history"], 3)
+		subscriptions := s.rows("subscription", "list", "--user", "alice")
+		require.Len(t, subscriptions, 1)
+		assert.Equal(t, "home", s.object("user", "show", "alice")["plan"])
+		assert.Equal(t, "-30.00", s.rows("balance", "alice")[0]["owed"])
+		s.ok("billing", "run")
+		assert.Equal(t, "0.00", s.rows("balance", "alice")[0]["owed"], "the credit pays the invoice")
+
+		changed := s.object("order", "add", "alice", "change", "--subscription", subscriptions[0]["id"].(string), "--plan", "fibre")
+		assert.Equal(t, "completed", changed["state"], "it costs nothing")
+		top := s.object("order", "add", "alice", "top_up", "--amount", "20")
+		assert.Len(t, s.rows("order", "list", "--state", "open"), 1)
+		s.ok("order", "cancel", top["id"].(string), "--note", "too much")
+		assert.Equal(t, "cancelled", s.object("order", "show", top["id"].(string))["state"])
+		assert.Contains(t, s.ok("order", "show", top["id"].(string)), "too much")
+		assert.Contains(t, s.fails(exitFailed, "order", "pay", top["id"].(string)), "is cancelled")
+		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "pizza"), "is no kind of order")
+		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "plan"), "--plan is missing")
+	})
+}
