@@ -91,7 +91,7 @@ func Explain(c Charge, t Terms) (string, error) {
 func explainUsage(line func(string, ...any), c Charge, u *UsageTerms) error {
 	in := c.Inputs
 	for _, d := range in.Usage {
-		line("%s: %s", d.Day, u.quantity(d.of(in.Metric)))
+		line("%s: %s", d.Day, u.quantity(d.Of(in.Metric)))
 	}
 	used, err := sumOf(in.Usage, in.Metric)
 	if err != nil {

@@ -85,7 +85,7 @@ func (u *UsageTerms) carryOut(in Inputs) []Carried {
 	}
 	used := in.Prior
 	for _, d := range in.Usage {
-		used += d.of(in.Metric)
+		used += d.Of(in.Metric)
 	}
 	own := in.Allowance
 	var out []Carried
@@ -103,8 +103,8 @@ func (u *UsageTerms) carryOut(in Inputs) []Carried {
 	return out
 }
 
-// of returns what was used of a metric.
-func (d DayUsage) of(m Metric) uint64 {
+// Of returns what was used of a metric.
+func (d DayUsage) Of(m Metric) uint64 {
 	switch m {
 	case MetricSeconds:
 		return d.Seconds
@@ -125,7 +125,7 @@ func sumOf(days []DayUsage, m Metric) (sum uint64, err error) {
 			}
 		}
 		var carry uint64
-		if sum, carry = bits.Add64(sum, d.of(m), 0); carry != 0 {
+		if sum, carry = bits.Add64(sum, d.Of(m), 0); carry != 0 {
 			return 0, fmt.Errorf("usage until %s: %w", d.Day, ErrOverflow)
 		}
 	}

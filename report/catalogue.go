@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -43,6 +44,7 @@ const (
 	UnitCount   Unit = "count"   // uint64
 	UnitSeconds Unit = "seconds" // uint64
 	UnitOctets  Unit = "octets"  // uint64
+	UnitMoney   Unit = "money"   // Money, of the currency in the row
 )
 
 // Start is when a period begins.
@@ -62,6 +64,10 @@ func (s Start) Label() string {
 	switch midnight := hour == 0 && minute == 0 && second == 0; {
 	case s.Period == Month && midnight && s.At.Day() == 1:
 		return s.At.Format("2006-01")
+	case s.Period == Quarter && midnight && s.At.Day() == 1 && s.At.Month()%3 == 1:
+		return fmt.Sprintf("%d-Q%d", s.At.Year(), (s.At.Month()+2)/3)
+	case s.Period == Year && midnight && s.At.YearDay() == 1:
+		return s.At.Format("2006")
 	case s.Period != Hour && midnight:
 		return s.At.Format(time.DateOnly)
 	case second == 0:

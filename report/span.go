@@ -19,6 +19,9 @@ const (
 	Day   Period = "day"
 	Week  Period = "week"
 	Month Period = "month"
+	// Quarter and Year are of the reports on money alone.
+	Quarter Period = "quarter"
+	Year    Period = "year"
 )
 
 // maxPeriods bounds how many parts a span may have.
@@ -61,6 +64,10 @@ func (s Span) next(t time.Time) time.Time {
 		return aaa.StartOfDate(year, month, day+7-daysSinceMonday(t.In(s.Zone)), s.Zone)
 	case Month:
 		return aaa.StartOfDate(year, month+1, 1, s.Zone)
+	case Quarter:
+		return aaa.StartOfDate(year, month-(month-1)%3+3, 1, s.Zone)
+	case Year:
+		return aaa.StartOfDate(year+1, 1, 1, s.Zone)
 	}
 	return aaa.NextDay(t, s.Zone)
 }

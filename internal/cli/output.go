@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"radiusd/aaa/userfile"
+	"radiusd/report"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -317,7 +318,12 @@ func writeCSV[T any](out *bufio.Writer, columns []column[T], rows iter.Seq2[*T, 
 			return err
 		}
 		for i, c := range columns {
-			value := plain(c.value(row))
+			value := c.value(row)
+			if _, amount := value.(report.Money); amount {
+				cells[i] = text(value)
+				continue
+			}
+			value = plain(value)
 			cells[i] = text(value)
 			switch value.(type) {
 			case string, []string:

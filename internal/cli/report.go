@@ -19,18 +19,25 @@ import (
 func (a *app) reportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report",
-		Short: "Report usage, sessions at once, who held an address, and why it ended",
-		Long: `Reports on what is in ClickHouse or, if none is configured, in the store.
+		Short: "Report usage, sessions, addresses, and money",
+		Long: `Reports on what is in ClickHouse or, if none is configured, in the store; reports
+on money (revenue, tax, receivables, churn, allowance) on what is in the store.
 
 Times are a day, which is when it begins in the time zone of the configuration, a
 time in RFC 3339, or one of now, today, yesterday, tomorrow, week (its Monday) and
 month (its first day); an end is not part of the report.`,
 		Example: `  radiusd report usage --by nas --period day --from 2026-11-01 --to 2026-12-01
   radiusd report top-users --limit 10
+  radiusd report revenue --by plan --from 2026-01-01
   radiusd report address 198.51.100.7 --at 2026-11-20T08:15:00Z`,
 	}
 	for _, r := range report.Catalogue() {
-		c.AddCommand(a.reportCommandOf(r))
+		c.AddCommand(a.reportCommandOf(r, a.runReport, true))
+	}
+	for _, r := range report.BillingCatalogue() {
+		c.AddCommand(a.reportCommandOf(r.Report, func(ctx context.Context, _ *report.Report, given report.Arguments, _ string) error {
+			return a.runBillingReport(ctx, &r, given)
+		}, false))
 	}
 	return c
 }
@@ -43,8 +50,8 @@ const (
 )
 
 // reportCommandOf makes the command of a report from what the catalogue says
-// about it.
-func (a *app) reportCommandOf(r report.Report) *cobra.Command {
+// about it. sources says that the report can be read in more than one place.
+func (a *app) reportCommandOf(r report.Report, run func(context.Context, *report.Report, report.Arguments, string) error, sources bool) *cobra.Command {
 	given, source := report.Arguments{}, ""
 	values := map[string]*reportFlag{}
 	use, positional := r.Name, []string{}
@@ -72,10 +79,10 @@ func (a *app) reportCommandOf(r report.Report) *cobra.Command {
 					given[p.Name] = flag.text
 				}
 			}
-			if !slices.Contains([]string{sourceAuto, sourceClickHouse, sourceSQL}, source) {
+			if sources && !slices.Contains([]string{sourceAuto, sourceClickHouse, sourceSQL}, source) {
 				return usagef("--source: %q is not one of auto, clickhouse, sql", source)
 			}
-			return a.runReport(c.Context(), &r, given, source)
+			return run(c.Context(), &r, given, source)
 		},
 	}
 	for _, p := range r.Parameters {
@@ -99,8 +106,10 @@ func (a *app) reportCommandOf(r report.Report) *cobra.Command {
 			completeFlagFunc(c, p.Name, a.completePlans)
 		}
 	}
-	c.Flags().StringVar(&source, "source", sourceAuto, "read `WHERE`: clickhouse, sql, or auto: ClickHouse if there is one")
-	completeFlag(c, "source", sourceAuto, sourceClickHouse, sourceSQL)
+	if sources {
+		c.Flags().StringVar(&source, "source", sourceAuto, "read `WHERE`: clickhouse, sql, or auto: ClickHouse if there is one")
+		completeFlag(c, "source", sourceAuto, sourceClickHouse, sourceSQL)
+	}
 	a.outputFlag(c)
 	return c
 }
@@ -133,7 +142,8 @@ func (a *app) runReport(ctx context.Context, r *report.Report, given report.Argu
 		return err
 	}
 	write := func(source report.Source) error {
-		return writeList(a, columnsOf(r.Columns(given)), reportRows(ctx, r, source, given, environment))
+		rows := func(fn func(report.Row) error) error { return r.Run(ctx, source, given, environment, fn) }
+		return writeList(a, columnsOf(r.Columns(given)), reportRows(rows))
 	}
 	if cfg.ClickHouse.URL == "" && source == sourceClickHouse {
 		return usagef("--source: the configuration names no ClickHouse (clickhouse.url)")
@@ -155,6 +165,18 @@ func (a *app) runReport(ctx context.Context, r *report.Report, given report.Argu
 	return a.withStore(ctx, func(_ *config.Config, s *store.Store) error { return write(s) })
 }
 
+// runBillingReport runs a report on money and writes its rows.
+func (a *app) runBillingReport(ctx context.Context, r *report.BillingReport, given report.Arguments) error {
+	return a.withStore(ctx, func(cfg *config.Config, s *store.Store) error {
+		environment := report.Environment{Zone: cfg.Location(), Now: a.now()}
+		if err := reportArgument(&r.Report, r.Check(given, environment)); err != nil {
+			return err
+		}
+		rows := func(fn func(report.Row) error) error { return r.Run(ctx, s, given, environment, fn) }
+		return writeList(a, columnsOf(r.Columns(given)), reportRows(rows))
+	})
+}
+
 // reportArgument names the flag or argument that a report does not take.
 func reportArgument(r *report.Report, err error) error {
 	var wrong *report.ArgumentError
@@ -168,10 +190,10 @@ func reportArgument(r *report.Report, err error) error {
 }
 
 // reportRows gives the rows of a report as they come.
-func reportRows(ctx context.Context, r *report.Report, source report.Source, given report.Arguments, environment report.Environment) iter.Seq2[*report.Row, error] {
+func reportRows(run func(fn func(report.Row) error) error) iter.Seq2[*report.Row, error] {
 	errEnough := errors.New("no more rows are wanted")
 	return func(yield func(*report.Row, error) bool) {
-		err := r.Run(ctx, source, given, environment, func(row report.Row) error {
+		err := run(func(row report.Row) error {
 			if !yield(&row, nil) {
 				return errEnough
 			}

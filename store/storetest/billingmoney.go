@@ -210,5 +210,8 @@ func testLedgerProperty(t *testing.T, database Database) {
 			}
 			requireSound(t, b.Store)
 		}
+		if rapid.IntRange(0, 4).Draw(t, "reports") == 0 { // they take long
+			requireReports(t, b.Store, day.AddDays(-rapid.IntRange(0, 40).Draw(t, "cut")), day)
+		}
 	})
 }

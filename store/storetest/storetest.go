@@ -113,6 +113,7 @@ func Run(t *testing.T, database Database) {
 		"LedgerProperty": testLedgerProperty,
 		"Orders":         testOrders,
 		"BankEntries":    testBankEntries,
+		"BillingReports": testBillingReports,
 		"BankCutOff":     testBankImportCutOff,
 		"Vouchers":       testVouchers,
 		"VoucherUses":    testVoucherUses,
