@@ -59,6 +59,11 @@ const (
 	AccountExpired  AccountName = "expired_credit"
 )
 
+// Accounts returns the accounts of the ledger.
+func Accounts() []AccountName {
+	return []AccountName{AccountCustomer, AccountRevenue, AccountTax, AccountCash, AccountBank, AccountCard, AccountVoucher, AccountBadDebt, AccountExpired}
+}
+
 // Payment is money that came from a user, or went back (a refund).
 type Payment struct {
 	ID       uuid.UUID // UUIDv7

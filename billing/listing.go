@@ -115,6 +115,9 @@ type StatementEntry struct {
 type TransactionFilter struct {
 	Kind      TransactionKind
 	SubjectID uuid.UUID // the invoice, payment, …
+	// UserID and Account select those that post to the user's account, and to the account.
+	UserID  uuid.UUID
+	Account AccountName
 	// From is contained, Before is not.
 	From, Before time.Time
 }

@@ -293,6 +293,12 @@ func transactionConditions(filter billing.TransactionFilter) (c conditions) {
 	if filter.SubjectID != uuid.Nil {
 		c.add("subject_id = $%d", filter.SubjectID.String())
 	}
+	if filter.UserID != uuid.Nil {
+		c.add("id IN (SELECT transaction_id FROM ledger_postings WHERE user_id = $%d)", filter.UserID.String())
+	}
+	if filter.Account != "" {
+		c.add("EXISTS (SELECT 1 FROM ledger_postings p WHERE p.transaction_id = ledger_transactions.id AND p.account = $%d)", term(&filter.Account))
+	}
 	c.span("at", filter.From, filter.Before)
 	return c
 }

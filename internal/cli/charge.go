@@ -219,8 +219,8 @@ func (a *app) writeCharge(x *openedCharge, records bool) error {
 }
 
 func (a *app) chargeAddCommand() *cobra.Command {
-	charge := billing.Charge{}
-	var currency, from, until string
+	var taxed billing.Charge // what flags say of the tax
+	var description, currency, from, until string
 	c := &cobra.Command{
 		Use:   "add USER AMOUNT",
 		Short: "Charge a user by hand",
@@ -231,7 +231,7 @@ below zero is a credit (write -- before it).`,
 		Args:              arguments("USER", "AMOUNT"),
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {
-			if charge.Description == "" {
+			if description == "" {
 				return usagef("--description is missing: want what stands on the invoice")
 			}
 			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
@@ -239,13 +239,19 @@ below zero is a credit (write -- before it).`,
 				if err != nil {
 					return err
 				}
-				charge.UserID = user.ID
-				if charge.Currency, err = currencyOf(c, s, user, currency); err != nil {
+				of, err := currencyOf(c, s, user, currency)
+				if err != nil {
 					return err
 				}
-				if charge.Amount, err = charge.Currency.Parse(args[1]); err != nil {
+				amount, err := of.Parse(args[1])
+				if err != nil {
 					return usagef("%v", err)
 				}
+				charge, err := billing.NewManualCharge(user.ID, of, amount, description)
+				if err != nil {
+					return usagef("%v", err)
+				}
+				charge.TaxClass, charge.TaxIncluded = taxed.TaxClass, taxed.TaxIncluded
 				if charge.Period.From, err = dayFlag("from", from, billing.Date{}); err != nil {
 					return err
 				}
@@ -255,9 +261,6 @@ below zero is a credit (write -- before it).`,
 				if (charge.Period.From.IsZero()) != (charge.Period.To.IsZero()) {
 					return usagef("--from and --until go together")
 				}
-				if err := onePiece(&charge); err != nil {
-					return err
-				}
 				if err := s.CreateCharge(c.Context(), &charge); err != nil {
 					return err
 				}
@@ -265,29 +268,14 @@ below zero is a credit (write -- before it).`,
 			})
 		},
 	}
-	c.Flags().StringVar(&charge.Description, "description", "", "`TEXT` on the invoice")
-	c.Flags().StringVar(&charge.TaxClass, "tax", "", "`CLASS` of tax (radiusd tax list); empty: none")
-	c.Flags().BoolVar(&charge.TaxIncluded, "tax-included", false, "the amount contains the tax")
+	c.Flags().StringVar(&description, "description", "", "`TEXT` on the invoice")
+	c.Flags().StringVar(&taxed.TaxClass, "tax", "", "`CLASS` of tax (radiusd tax list); empty: none")
+	c.Flags().BoolVar(&taxed.TaxIncluded, "tax-included", false, "the amount contains the tax")
 	c.Flags().StringVar(&currency, "currency", "", "`CURRENCY`; empty: that of the user's account")
 	c.Flags().StringVar(&from, "from", "", "first `DAY` it is for")
 	c.Flags().StringVar(&until, "until", "", "`DAY` after the last one it is for")
 	a.outputFlag(c)
 	return c
-}
-
-// onePiece makes a charge one thing at its amount, or less one thing for a credit: a price
-// is never negative (EN 16931, BR-27).
-func onePiece(x *billing.Charge) (err error) {
-	x.Unit = billing.UnitPeriod
-	quantity, price := "1", x.Amount
-	if price < 0 {
-		quantity, price = "-1", -price
-	}
-	if x.Quantity, err = billing.ParseDecimal(quantity); err != nil {
-		return err
-	}
-	x.UnitPrice, err = billing.ParseDecimal(x.Currency.Format(price))
-	return err
 }
 
 func (a *app) chargeDeleteCommand() *cobra.Command {

@@ -32,6 +32,14 @@ func TestCharges(t *testing.T) {
 		assert.Contains(t, s.ok("charge", "show", list[0]["id"].(string)), "first 28 of 30 days")
 		assert.Contains(t, s.fails(exitFailed, "charge", "delete", made["id"].(string)), "only what was charged by hand and is on no invoice")
 		assert.Equal(t, "48.00", s.rows("balance", "alice")[0]["owed"])
+
+		s.ok("payment", "add", "alice", "8")
+		posted := s.rows("ledger", "list", "--user", "alice")
+		require.Len(t, posted, 2)
+		assert.Equal(t, []any{"payment", "customer", "alice", "-8.00"}, []any{posted[0]["kind"], posted[0]["account"], posted[0]["username"], posted[0]["amount"]})
+		assert.Len(t, s.rows("ledger", "list"), 4, "both sides")
+		assert.Equal(t, "-48.00", s.rows("ledger", "list", "--account", "revenue")[0]["amount"])
+		assert.Empty(t, s.rows("ledger", "list", "--before", "2020-01-01"))
 	})
 }
 
