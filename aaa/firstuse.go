@@ -31,7 +31,8 @@ type FirstUsesOptions struct {
 // FirstUses are the first logins of vouchers that the directory does not know of yet. A
 // first use is in force at once, and written to the store from a goroutine, again and
 // again while the store is away. One that is lost because the process is killed is seen
-// again in the accounting of the session that it began (Seen).
+// again in the accounting of the session that it began: in what the journal still has
+// (Seen), or in the sessions that the store has, which Run looks through when it begins.
 type FirstUses struct {
 	options FirstUsesOptions
 	log     *slog.Logger
@@ -150,6 +151,7 @@ func (u *FirstUses) Run(ctx context.Context) {
 	sweep := time.NewTicker(time.Second)
 	defer sweep.Stop()
 	pause := u.options.Interval
+	recovered := u.recover(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -160,6 +162,9 @@ func (u *FirstUses) Run(ctx context.Context) {
 			}
 			return
 		case <-sweep.C:
+			if !recovered {
+				recovered = u.recover(ctx)
+			}
 			u.sweep()
 			continue
 		case <-u.wake:
@@ -180,6 +185,22 @@ func (u *FirstUses) Run(ctx context.Context) {
 			pause = min(2*pause, max(u.options.MaxBackoff, u.options.Interval+1))
 		}
 	}
+}
+
+// lostFor is how long ago a process may have been killed for its first uses to be found.
+const lostFor = 24 * time.Hour
+
+// recover begins what the sessions in the store tell of, and reports whether they could
+// be read.
+func (u *FirstUses) recover(ctx context.Context) bool {
+	if u.options.Directory.users.Load().codes.live.Load() == 0 {
+		return true
+	}
+	lost, err := u.options.Store.LostFirstUses(ctx, u.options.Directory.options.Now().Add(-lostFor))
+	if err == nil && len(lost) > 0 {
+		err = u.options.Store.RecordFirstUses(ctx, lost)
+	}
+	return err == nil
 }
 
 // flush writes what waits, in batches. What cannot be written waits on.

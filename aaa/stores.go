@@ -118,4 +118,7 @@ type FirstUseStore interface {
 	// earlier time counts; of one that is none or was revoked, nothing changes. Doing it
 	// again changes nothing.
 	RecordFirstUses(ctx context.Context, uses []FirstUse) error
+	// LostFirstUses returns the first sessions since a time of vouchers whose validity has
+	// not begun all the same.
+	LostFirstUses(ctx context.Context, since time.Time) ([]FirstUse, error)
 }

@@ -29,10 +29,10 @@ func testCodeHash(typed []byte) (hash [32]byte, ok bool) {
 
 // fakeUses is a FirstUseStore in memory.
 type fakeUses struct {
-	mu    sync.Mutex
-	down  bool
-	uses  []FirstUse
-	wrote func(FirstUse)
+	mu   sync.Mutex
+	down bool
+	uses []FirstUse
+	lost []FirstUse
 }
 
 func (s *fakeUses) RecordFirstUses(_ context.Context, uses []FirstUse) error {
@@ -42,12 +42,16 @@ func (s *fakeUses) RecordFirstUses(_ context.Context, uses []FirstUse) error {
 		return errors.New("away")
 	}
 	s.uses = append(s.uses, uses...)
-	for _, use := range uses {
-		if s.wrote != nil {
-			s.wrote(use)
-		}
-	}
 	return nil
+}
+
+func (s *fakeUses) LostFirstUses(context.Context, time.Time) ([]FirstUse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return nil, errors.New("away")
+	}
+	return s.lost, nil
 }
 
 func (s *fakeUses) all() []FirstUse {
@@ -310,7 +314,8 @@ func TestFirstUsesRun(t *testing.T) {
 		directory := newDirectory(t, store, func(o *DirectoryOptions) { o.VoucherHash = testCodeHash })
 		user := store.putUser(voucherUser("v1-00001", testCode, time.Hour))
 		require.NoError(t, directory.Load(t.Context()))
-		uses := &fakeUses{down: true}
+		lost := FirstUse{uuid.New(), monday}
+		uses := &fakeUses{down: true, lost: []FirstUse{lost}}
 		u, err := NewFirstUses(FirstUsesOptions{Store: uses, Directory: directory})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -322,7 +327,7 @@ func TestFirstUsesRun(t *testing.T) {
 		uses.down = false
 		uses.mu.Unlock()
 		time.Sleep(6 * time.Second)
-		assert.Equal(t, []FirstUse{{user.ID, monday}}, uses.all(), "once, when the store is back")
+		assert.ElementsMatch(t, []FirstUse{{user.ID, monday}, lost}, uses.all(), "once, when the store is back")
 		user.Voucher = &VoucherLogin{CodeHash: user.Voucher.CodeHash}
 		store.putUser(user)
 		require.NoError(t, directory.Refresh(t.Context()))
@@ -335,7 +340,7 @@ func TestFirstUsesRun(t *testing.T) {
 		u.Seen(&Record{Username: "v1-00002", ReceivedAt: monday})
 		cancel()
 		<-done
-		assert.Equal(t, FirstUse{second.ID, monday}, uses.all()[1], "what is left is written at the end")
+		assert.Equal(t, FirstUse{second.ID, monday}, uses.all()[2], "what is left is written at the end")
 	})
 }
 

@@ -177,8 +177,8 @@ func (b *VoucherBatch) Validate(now time.Time) error {
 		if b.PlanID == uuid.Nil {
 			add("plan_id", "a voucher for a plan needs the plan")
 		}
-		if b.Validity < time.Minute || b.Validity > maxValidity || b.Validity%time.Second != 0 {
-			add("validity", "a voucher for a plan is valid for a minute to ten years from its first use on")
+		if b.Validity < time.Second || b.Validity > maxValidity || b.Validity%time.Second != 0 {
+			add("validity", "a voucher for a plan is valid for a second to ten years, in whole seconds, from its first use on")
 		}
 		if b.Currency != "" || b.Amount != 0 {
 			add("amount", "a voucher is for a plan or of value, not both")

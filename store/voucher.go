@@ -236,6 +236,22 @@ func (s *Store) RecordFirstUses(ctx context.Context, uses []aaa.FirstUse) error 
 	return s.voucherFailed("record first uses of vouchers", err)
 }
 
+// LostFirstUses implements aaa.FirstUseStore.
+func (s *Store) LostFirstUses(ctx context.Context, since time.Time) (uses []aaa.FirstUse, err error) {
+	var use aaa.FirstUse
+	err = eachRow(ctx, s.reader, `SELECT vouchers.login_id, min(sessions.started_at) FROM sessions
+		JOIN users ON users.username = sessions.username JOIN vouchers ON vouchers.login_id = users.id
+		WHERE vouchers.state = 'new' AND sessions.started_at >= $1 GROUP BY vouchers.login_id`,
+		[]any{moment{&since}}, []any{id{&use.UserID}, moment{&use.At}}, func() error {
+			uses = append(uses, use)
+			return nil
+		})
+	if err != nil {
+		return nil, s.voucherFailed("look for first uses of vouchers", err)
+	}
+	return uses, nil
+}
+
 // firstUse notes that a voucher was logged in with at a time. Of several times the
 // earliest counts, whichever node or record it comes from.
 func (tx *writeTx) firstUse(ctx context.Context, v *voucherRow, at time.Time) error {

@@ -230,6 +230,10 @@ func (b *backend) RecordFirstUses(ctx context.Context, uses []aaa.FirstUse) erro
 	return b.do(func(s *openedStore) error { return s.RecordFirstUses(ctx, uses) })
 }
 
+func (b *backend) LostFirstUses(ctx context.Context, since time.Time) ([]aaa.FirstUse, error) {
+	return with(b, func(s *openedStore) ([]aaa.FirstUse, error) { return s.LostFirstUses(ctx, since) })
+}
+
 func (b *backend) EachSession(ctx context.Context, since time.Time, fn func(*aaa.Session) error) error {
 	return b.do(func(s *openedStore) error { return s.EachSession(ctx, since, fn) })
 }
