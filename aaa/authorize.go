@@ -78,7 +78,7 @@ func (a *Access) authorize(x *exchange) Decision {
 	switch account.status {
 	case UserActive:
 	case UserSuspended:
-		return x.refuseAt(stepStatus, ReasonSuspended, "")
+		return x.refuseAt(stepStatus, ReasonSuspended, account.suspension.Detail())
 	default:
 		return x.refuseAt(stepStatus, ReasonDisabled, "")
 	}

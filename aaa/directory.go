@@ -289,6 +289,7 @@ func (d *Directory) putUser(table *userTable, u *User) {
 		simultaneous: int32(min(max(u.SimultaneousUse, 0), math.MaxInt32)),
 		nameLength:   uint16(len(u.Name)),
 		status:       u.Status,
+		suspension:   u.Suspension,
 		scheme:       u.Credential.Scheme,
 	}
 	if !u.ExpiresAt.IsZero() {
@@ -326,7 +327,7 @@ func (d *Directory) compileRules(u *User) *accountRules {
 // user is the inverse of putUser.
 func (d *Directory) user(a *account) User {
 	u := User{
-		ID: a.id, Name: strings.Clone(a.name()), Status: a.status,
+		ID: a.id, Name: strings.Clone(a.name()), Status: a.status, Suspension: a.suspension,
 		Credential:      Credential{Scheme: a.scheme},
 		PlanID:          d.planIDs.id(a.plan),
 		ExpiresAt:       a.expiresAt(),

@@ -271,7 +271,7 @@ func (e *explanation) compared(source string, item Item, c *check) {
 // limit tells of what limits the user other than quotas.
 func (e *explanation) limit() {
 	x := e.x
-	s := e.add(StageLimit, "user", "status "+x.account.status.String(), "", "")
+	s := e.add(StageLimit, "user", "status "+x.account.status.String(), "", x.account.suspension.Detail())
 	e.settle(s, stepStatus)
 	e.apply(StageLimit, controlAuthType, stepAuthType, "")
 	e.apply(StageLimit, controlMethods, stepMethod, "")

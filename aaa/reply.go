@@ -1,6 +1,7 @@
 package aaa
 
 import (
+	"cmp"
 	"errors"
 
 	"radiusd/dictionary"
@@ -121,11 +122,15 @@ func (a *Access) addPairs(w *radius.Reply, x *exchange, pairs []dictionary.Pair)
 }
 
 // reject fills in an Access-Reject. It carries no service attributes (RFC 5080
-// §2.6.1) and does not tell why, unless the operator wants authentic users to know.
+// §2.6.1) and does not tell why, unless the operator wants authentic users to know, or
+// billing has suspended them.
 func (a *Access) reject(w *radius.Reply, x *exchange, d Decision) {
 	w.SetCode(radius.AccessReject)
 	if x.authentic || d.Reason == ReasonThrottled {
 		message := a.options.RejectMessages[d.Reason]
+		if d.Reason == ReasonSuspended {
+			message = cmp.Or(x.account.suspension.message(), message)
+		}
 		if message == "" {
 			message = x.voucherMessage(d.Reason)
 		}

@@ -37,11 +37,56 @@ func ParseUserStatus(s string) (UserStatus, error) {
 	return 0, fmt.Errorf("unknown status %q: want active, disabled or suspended", s)
 }
 
+// Suspension says who suspended a user, and why.
+type Suspension uint8
+
+// The suspensions. Billing lifts those that are its own, and no other.
+const (
+	SuspendedByHand  Suspension = iota // by an operator
+	SuspendedOverdue                   // an invoice is not paid
+	SuspendedBalance                   // the credit of a prepaid subscription is used up
+)
+
+var suspensionNames = [...]string{"", "overdue", "balance"}
+
+// String returns the suspension as it stands in the users table.
+func (s Suspension) String() string {
+	if int(s) < len(suspensionNames) {
+		return suspensionNames[s]
+	}
+	return fmt.Sprintf("suspension(%d)", uint8(s))
+}
+
+// ParseSuspension reads a suspension as String writes it.
+func ParseSuspension(s string) (Suspension, error) {
+	for i, name := range suspensionNames {
+		if s == name {
+			return Suspension(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown suspension %q", s)
+}
+
+var suspensionDetails = [...]string{"", "an invoice is overdue", "the balance is used up"}
+
+// Detail says why, for the record of a refusal; empty: an operator knows.
+func (s Suspension) Detail() string { return suspensionDetails[min(int(s), len(suspensionDetails)-1)] }
+
+// message is what a user is told who has the right password; empty: nothing.
+func (s Suspension) message() string {
+	if s == SuspendedByHand {
+		return ""
+	}
+	return "Your account is suspended: " + s.Detail() + "."
+}
+
 // User is one subscriber, device or employee that a NAS asks about.
 type User struct {
-	ID         uuid.UUID // UUIDv7
-	Name       string    // User-Name, compared octet by octet; unique
-	Status     UserStatus
+	ID     uuid.UUID // UUIDv7
+	Name   string    // User-Name, compared octet by octet; unique
+	Status UserStatus
+	// Suspension says why Status is UserSuspended. With any other one it is none.
+	Suspension Suspension
 	Credential Credential
 	PlanID     uuid.UUID // zero: no plan
 	Groups     []Membership

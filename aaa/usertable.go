@@ -25,6 +25,7 @@ type account struct {
 	simultaneous int32  // zero leaves it to the plan
 	nameLength   uint16
 	status       UserStatus
+	suspension   Suspension
 	scheme       Scheme
 }
 
@@ -95,7 +96,8 @@ const (
 )
 
 // A record is, in this order: id, expires, plan, simultaneous, rules (their place in
-// the segment), the lengths of name and secret, status, scheme, name, secret.
+// the segment), the lengths of name and secret, status with suspension, scheme, name,
+// secret.
 const recordHeader = 16 + 8 + 4 + 4 + 4 + 2 + 2 + 1 + 1
 
 // errSegmentFull means that a segment cannot hold another record.
@@ -193,7 +195,7 @@ func (s *userSegment) read(offset int, a *account) {
 		a.rules = s.rules[place]
 	}
 	a.nameLength = binary.LittleEndian.Uint16(r[36:])
-	a.status, a.scheme = UserStatus(r[40]), Scheme(r[41])
+	a.status, a.suspension, a.scheme = UserStatus(r[40]&0xf), Suspension(r[40]>>4), Scheme(r[41])
 	text := s.data[offset+recordHeader:][:int(a.nameLength)+int(binary.LittleEndian.Uint16(r[38:]))]
 	// What a record holds is never changed, as a string must not be.
 	a.text = unsafe.String(unsafe.SliceData(text), len(text))
@@ -229,7 +231,7 @@ func (s *userSegment) append(a *account) (offset int) {
 	}
 	binary.LittleEndian.PutUint16(r[36:], a.nameLength)
 	binary.LittleEndian.PutUint16(r[38:], uint16(len(a.text)-int(a.nameLength)))
-	r[40], r[41] = byte(a.status), byte(a.scheme)
+	r[40], r[41] = byte(a.status)|byte(a.suspension)<<4, byte(a.scheme)
 	copy(r[recordHeader:], a.text)
 	s.used += recordSize(len(a.text))
 	return offset

@@ -19,6 +19,8 @@ type Settings struct {
 	SettleDays   int `json:"settle_days"`
 	LookBackDays int `json:"look_back_days"`
 	DueDays      int `json:"due_days"`
+	// SendInvoices has invoices and credit notes sent by mail when they are issued.
+	SendInvoices bool `json:"send_invoices"`
 }
 
 // DefaultSettings are in force until somebody sets others.

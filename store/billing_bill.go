@@ -22,6 +22,7 @@ type billWriter struct {
 	waited        []chargePlace // charges that were pending and are on an invoice now
 	subscriptions []billing.Subscription
 	changed       []billing.Subscription // of these, those whose state or rate is another one
+	exhausted     []uuid.UUID            // users of whom one has run out of credit
 	invoices      []*invoiceRow
 	failures      []failureRow
 }
@@ -140,6 +141,9 @@ func (b *billWriter) add(a *billing.Account, bill *billing.Bill) {
 			if x.ID == old.ID && (x.State != old.State || x.Rate.ID != old.Rate.ID) {
 				b.changed = append(b.changed, *x)
 			}
+			if x.ID == old.ID && x.State != old.State && x.State == billing.SubscriptionSuspended {
+				b.exhausted = append(b.exhausted, x.UserID)
+			}
 		}
 	}
 }
@@ -198,6 +202,9 @@ func (b *billWriter) write(ctx context.Context) error {
 	if err := tx.followSubscriptions(ctx, subscribers, false); err != nil {
 		return err
 	}
+	if err := tx.suspendExhausted(ctx, b.exhausted); err != nil {
+		return err
+	}
 	b.run.Charges += len(b.charges)
 	b.run.Invoices += len(b.invoices)
 	return tx.settle(ctx, users)
@@ -217,7 +224,10 @@ func (tx *writeTx) postInvoices(ctx context.Context, invoices []*invoiceRow) err
 			return err
 		}
 	}
-	return tx.post(ctx, transactions)
+	if err := tx.post(ctx, transactions); err != nil {
+		return err
+	}
+	return tx.mailInvoices(ctx, invoices)
 }
 
 // SubscriptionEvent is the payload of events about subscriptions that a run has changed.

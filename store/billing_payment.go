@@ -143,7 +143,7 @@ func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow,
 	if err := tx.settle(ctx, []uuid.UUID{p.UserID}); err != nil {
 		return nil, false, err
 	}
-	return p, true, nil
+	return p, true, tx.topUp(ctx, p.UserID)
 }
 
 // reported finds the payment, or refund, that has the provider's reference already.
@@ -224,6 +224,9 @@ func (tx *writeTx) allocateTo(ctx context.Context, c *credit, allocations []bill
 func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error {
 	err := s.withPayment(ctx, paymentID, func(tx *writeTx, p *paymentRow, c *credit) error {
 		if err := tx.allocateTo(ctx, c, allocations); err != nil {
+			return err
+		}
+		if err := tx.liftDunning(ctx, []uuid.UUID{p.UserID}); err != nil {
 			return err
 		}
 		return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, amountOf(p.Currency, p.Amount), nil, nil, "payment.allocated")

@@ -312,18 +312,20 @@ func (s *Store) DeleteTaxRate(ctx context.Context, rateID uuid.UUID) error {
 }
 
 // TaxRates returns all tax rates by class, name and day.
-func (s *Store) TaxRates(ctx context.Context) (list []billing.TaxRate, err error) {
+func (s *Store) TaxRates(ctx context.Context) ([]billing.TaxRate, error) {
+	list, err := taxRates(ctx, s.reader)
+	return list, s.failed("read tax rates", err)
+}
+
+func taxRates(ctx context.Context, q querier) (list []billing.TaxRate, err error) {
 	var r billing.TaxRate
 	var createdAt, updatedAt time.Time
 	fields := taxRateFields(&r, &createdAt, &updatedAt)
-	err = eachRow(ctx, s.reader, "SELECT "+names(fields)+" FROM tax_rates ORDER BY class, name, valid_from", nil, targets(fields), func() error {
+	err = eachRow(ctx, q, "SELECT "+names(fields)+" FROM tax_rates ORDER BY class, name, valid_from", nil, targets(fields), func() error {
 		list = append(list, r)
 		return nil
 	})
-	if err != nil {
-		return nil, s.failed("read tax rates", err)
-	}
-	return list, nil
+	return list, err
 }
 
 // recordFields writes a change of a row into the audit log and the outbox. before is nil

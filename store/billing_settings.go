@@ -86,7 +86,7 @@ func billingFacts(settings *billing.Settings) ([]fact, error) {
 		return nil, fmt.Errorf("settings: %w", err)
 	}
 	var facts []fact
-	for _, name := range []string{"seller", "series", "credit_series", "settle_days", "look_back_days", "due_days"} {
+	for _, name := range []string{"seller", "series", "credit_series", "settle_days", "look_back_days", "due_days", "send_invoices"} {
 		f, err := newFact(name, values[name], values[name])
 		if err != nil {
 			return nil, err

@@ -82,8 +82,16 @@ func (tx *writeTx) creditsOf(ctx context.Context, users []uuid.UUID) (list []*cr
 }
 
 // settle allocates what users have of credit to what is open, the oldest first. Their
-// accounts must be locked.
+// accounts must be locked. Who owes nothing any more is served again: this is the last
+// step of all that changes what is open.
 func (tx *writeTx) settle(ctx context.Context, users []uuid.UUID) error {
+	if err := tx.spend(ctx, users); err != nil {
+		return err
+	}
+	return tx.liftDunning(ctx, users)
+}
+
+func (tx *writeTx) spend(ctx context.Context, users []uuid.UUID) error {
 	credits, err := tx.creditsOf(ctx, users)
 	if err != nil || len(credits) == 0 {
 		return err

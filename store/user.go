@@ -17,7 +17,12 @@ var users = entity[aaa.User]{
 	table: "users", kind: "user",
 	fields: usersFields,
 	head:   userHead,
-	valid:  func(u *aaa.User) error { return u.Validate(nil) },
+	valid: func(u *aaa.User) error {
+		if u.Status != aaa.UserSuspended {
+			u.Suspension = aaa.SuspendedByHand // of the next suspension, unless it says
+		}
+		return u.Validate(nil)
+	},
 	load: func(ctx context.Context, q querier, u *aaa.User) error {
 		list := []aaa.User{*u}
 		err := completeUsers(ctx, q, list, "= $1", []any{u.ID.String()})
@@ -113,6 +118,7 @@ func usersFields(s *Store, u *aaa.User) []field {
 		{"id", id{&u.ID}},
 		{"username", text{&u.Name}},
 		{"status", word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}},
+		{"suspension", word[aaa.Suspension]{&u.Suspension, aaa.ParseSuspension}},
 		{"credential_scheme", word[aaa.Scheme]{&u.Credential.Scheme, aaa.ParseScheme}},
 		{"credential", secret{p: &u.Credential.Secret, owner: &u.ID, column: "users.credential", sealer: s.sealer}},
 		{"plan_id", nullID{&u.PlanID}},

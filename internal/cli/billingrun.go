@@ -27,7 +27,7 @@ at any point: whoever runs it again has the same charges, invoices and numbers.`
   radiusd billing status
   radiusd billing check`,
 	}
-	c.AddCommand(a.billingRunCommand(), a.billingPreviewCommand(), a.billingStatusCommand(), a.billingCheckCommand(), a.billingShowCommand(), a.billingSetCommand())
+	c.AddCommand(a.billingRunCommand(), a.billingPreviewCommand(), a.billingStatusCommand(), a.billingCheckCommand(), a.billingShowCommand(), a.billingSetCommand(), a.dunningCommand())
 	return c
 }
 

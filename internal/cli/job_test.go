@@ -74,7 +74,7 @@ func TestBillingRunsNightly(t *testing.T) {
 			progress(billing.Run{Accounts: 7})
 			return billing.Run{Accounts: 7}, nil
 		}
-		require.NoError(t, registerBilling(queue, "04:00", zone, bill, slog.New(slog.DiscardHandler)))
+		require.NoError(t, registerBilling(queue, "04:00", zone, bill, func(context.Context, billing.Date) error { return nil }, slog.New(slog.DiscardHandler)))
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- queue.Run(ctx) }()

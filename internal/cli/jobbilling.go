@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"radiusd/billing"
+	"radiusd/dictionary"
 	"radiusd/jobs"
 	"radiusd/store"
 )
@@ -19,16 +20,35 @@ type billingRun struct {
 // Kind implements jobs.Args.
 func (billingRun) Kind() string { return "billing.run" }
 
+// billingDunning is the job of a dunning run.
+type billingDunning struct {
+	AsOf billing.Date `json:"as_of"`
+}
+
+// Kind implements jobs.Args.
+func (billingDunning) Kind() string { return "billing.dunning" }
+
+// registerDunning adds dunning runs. Who bills adds them, each night after that.
+func registerDunning(queue *jobs.Queue, dun func(context.Context, billing.Date) error) (*jobs.Kind[billingDunning], error) {
+	return jobs.Register(queue, func(ctx context.Context, args billingDunning) error { return dun(ctx, args.AsOf) }, jobs.Policy{
+		Timeout: 6 * time.Hour, Attempts: 20, Pause: time.Minute, Unique: true, Show: []string{"as_of"},
+	})
+}
+
 // registerBilling adds billing runs, nightly at a time like 04:00 of the zone; empty: not
 // by themselves. bill does what is due on a day, or goes on with what was interrupted, and
-// tells of its progress.
-func registerBilling(queue *jobs.Queue, runAt string, zone *time.Location, bill func(context.Context, billing.Date, func(billing.Run)) (billing.Run, error), log *slog.Logger) error {
+// tells of its progress. then is what follows it.
+func registerBilling(queue *jobs.Queue, runAt string, zone *time.Location, bill func(context.Context, billing.Date, func(billing.Run)) (billing.Run, error),
+	then func(context.Context, billing.Date) error, log *slog.Logger) error {
 	handle := func(ctx context.Context, args billingRun) error {
 		run, err := bill(ctx, args.AsOf, func(run billing.Run) { jobs.Progress(ctx, int64(run.Accounts), 0) })
 		if err == nil && run.Failed > 0 {
 			log.Warn("some accounts could not be billed, see the run's failures", "run", run.ID, "accounts", run.Failed)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return then(ctx, args.AsOf)
 	}
 	kind, err := jobs.Register(queue, handle, jobs.Policy{
 		Timeout: 6 * time.Hour, Attempts: 20, Pause: time.Minute, Unique: true, Show: []string{"as_of"},
@@ -47,6 +67,7 @@ func registerBilling(queue *jobs.Queue, runAt string, zone *time.Location, bill 
 // nightBilling is what is done for billing by itself, each night.
 type nightBilling struct {
 	store *store.Store
+	dict  *dictionary.Dictionary
 	zone  *time.Location
 	now   func() time.Time
 	log   *slog.Logger
@@ -85,6 +106,22 @@ func (n *nightBilling) billDay(ctx context.Context, day billing.Date, progress f
 		n.log.Info("billed", "as_of", day.String(), "accounts", run.Accounts, "charges", run.Charges, "invoices", run.Invoices, "failed", run.Failed)
 	}
 	return run, err
+}
+
+// dun takes the steps that are due about what is not paid.
+func (n *nightBilling) dun(ctx context.Context, asOf billing.Date) error {
+	run, err := dunAll(ctx, n.store, n.dict, asOf, n.zone, n.now(), func(run store.DunningRun) { jobs.Progress(ctx, int64(run.Accounts), 0) })
+	if err != nil {
+		return err
+	}
+	for _, f := range run.Failures {
+		n.log.Warn("the steps about what is overdue could not be taken", "user", f.Username, "error", f.Error)
+	}
+	if run.Accounts > 0 {
+		n.log.Info("took steps about what is overdue", "as_of", asOf.String(), "accounts", run.Accounts, "reminded", run.Reminded,
+			"restricted", run.Restricted, "suspended", run.Suspended, "ended", run.Ended, "failed", run.Failed)
+	}
+	return nil
 }
 
 // runOptions are what a run for a day goes by.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"radiusd/billing"
 	"radiusd/config"
 	"radiusd/jobs"
 	"radiusd/store"
@@ -52,6 +53,17 @@ func (w *jobWorkers) run(ctx context.Context, ready func() *store.Store) {
 
 // register adds all kinds of jobs that this program has.
 func (w *jobWorkers) register(queue *jobs.Queue, s *store.Store) error {
-	night := nightBilling{store: s, zone: w.cfg.Location(), now: time.Now, log: w.log}
-	return registerBilling(queue, w.cfg.Billing.RunAt, night.zone, night.bill, w.log)
+	dict, err := openDictionary(w.cfg)
+	if err != nil {
+		return err
+	}
+	night := nightBilling{store: s, dict: dict, zone: w.cfg.Location(), now: time.Now, log: w.log}
+	dunning, err := registerDunning(queue, night.dun)
+	if err != nil {
+		return err
+	}
+	return registerBilling(queue, w.cfg.Billing.RunAt, night.zone, night.bill, func(ctx context.Context, asOf billing.Date) error {
+		_, _, err := dunning.Insert(ctx, billingDunning{asOf})
+		return err
+	}, w.log)
 }

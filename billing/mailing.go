@@ -1,0 +1,51 @@
+package billing
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Mailing is a mail about an invoice, and what became of it. There is one of each purpose
+// to each address.
+type Mailing struct {
+	ID        uuid.UUID // UUIDv7
+	InvoiceID uuid.UUID
+	Number    string // of the invoice; not written
+	UserID    uuid.UUID
+	Username  string // as the user is called now; not written
+	Purpose   string // invoice, credit_note, or overdue_7 for the reminder after so many days
+	Recipient string // an address; empty: there was none
+	State     MailingState
+	Attempts  int
+	Error     string // of the last attempt
+	Details   MailDetails
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	SentAt    time.Time // when the server took it; zero: not yet
+}
+
+// MailDetails are what the text of a reminder needs to know.
+type MailDetails struct {
+	Reminder    int  `json:"reminder,omitempty"` // which text: 1, 2, …; zero: it is no reminder
+	DaysOverdue int  `json:"days_overdue,omitempty"`
+	ActOn       Date `json:"act_on,omitzero"` // when service is refused if nothing is paid
+}
+
+// MailingState says what became of a mail.
+type MailingState string
+
+// The states of mails.
+const (
+	MailWaiting   MailingState = "waiting"
+	MailSending   MailingState = "sending"
+	MailSent      MailingState = "sent"
+	MailRefused   MailingState = "refused" // for good, by the server
+	MailDropped   MailingState = "dropped" // a reminder of what was paid meanwhile
+	MailNoAddress MailingState = "no_address"
+)
+
+// MailingStates returns all of them.
+func MailingStates() []MailingState {
+	return []MailingState{MailWaiting, MailSending, MailSent, MailRefused, MailDropped, MailNoAddress}
+}

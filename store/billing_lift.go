@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// liftDunning gives users their service back whose invoices are not open any more: what
+// dunning did about one lasts while it is. Their accounts must be locked.
+func (tx *writeTx) liftDunning(ctx context.Context, userIDs []uuid.UUID) error {
+	type force struct{ suspended, restricted, lifted bool }
+	inForce := map[uuid.UUID]*force{}
+	var order []uuid.UUID
+	var userID uuid.UUID
+	var action billing.DunningAction
+	var state billing.InvoiceState
+	err := eachChunk(tx, "s.user_id", "uuid", texts(userIDs), func(which string, args []any) error {
+		return eachRow(ctx, tx, "SELECT s.user_id, s.action, i.state FROM dunning_steps s JOIN invoices i ON i.id = s.invoice_id WHERE "+which+
+			" AND s.state = 'done' AND s.action IN ('restrict', 'suspend') ORDER BY s.user_id", args,
+			[]any{id{&userID}, term(&action), term(&state)}, func() error {
+				f := inForce[userID]
+				if f == nil {
+					f = &force{}
+					inForce[userID], order = f, append(order, userID)
+				}
+				switch {
+				case state != billing.InvoiceIssued:
+					f.lifted = true
+				case action == billing.DunningSuspend:
+					f.suspended = true
+				default:
+					f.restricted = true
+				}
+				return nil
+			})
+	})
+	if err != nil {
+		return err
+	}
+	for _, userID := range order {
+		f := inForce[userID]
+		if !f.lifted {
+			continue
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE dunning_steps SET state = 'lifted' WHERE user_id = $1 AND state = 'done' AND action IN ('restrict', 'suspend')
+			AND invoice_id IN (SELECT id FROM invoices WHERE user_id = $1 AND state <> 'issued')`, userID.String())
+		if err != nil {
+			return err
+		}
+		if err := tx.restore(ctx, userID, f.suspended, f.restricted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restore takes back what dunning did to a user, but for what lasts.
+func (tx *writeTx) restore(ctx context.Context, userID uuid.UUID, suspended, restricted bool) error {
+	var groupID uuid.UUID
+	var joined []uuid.UUID
+	if !restricted {
+		err := eachRow(ctx, tx, "SELECT group_id FROM dunning_restrictions WHERE user_id = $1", []any{userID.String()}, []any{id{&groupID}}, func() error {
+			joined = append(joined, groupID)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	exhausted, err := tx.exhausted(ctx, userID)
+	if err != nil {
+		return err
+	}
+	left := false
+	user, err := users.changeIn(ctx, tx, "id", userID.String(), func(u *aaa.User) error {
+		if u.Suspension == aaa.SuspendedOverdue && !suspended {
+			u.Status = aaa.UserActive
+			if exhausted {
+				u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedBalance
+			}
+		}
+		before := len(u.Groups)
+		u.Groups = slices.DeleteFunc(slices.Clone(u.Groups), func(m aaa.Membership) bool { return slices.Contains(joined, m.GroupID) })
+		left = len(u.Groups) < before
+		return nil
+	})
+	if errors.Is(err, ErrNotFound) { // was deleted
+		return nil
+	}
+	if err != nil || len(joined) == 0 {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM dunning_restrictions WHERE user_id = $1", userID.String()); err != nil || !left {
+		return err
+	}
+	settings, _, err := readDunningSettings(ctx, tx)
+	if err != nil || settings.RestrictLive == billing.LiveKeep {
+		return err
+	}
+	return tx.endSessions(ctx, user.Name, nil) // the next login has all of the plan
+}
+
+// exhausted reports whether all that runs of a user's subscriptions waits for credit.
+func (tx *writeTx) exhausted(ctx context.Context, userID uuid.UUID) (bool, error) {
+	today := tx.store.today()
+	var waiting, running int
+	err := tx.QueryRowContext(ctx, `SELECT count(CASE WHEN state = 'suspended' THEN 1 END), count(*) FROM subscriptions
+		WHERE user_id = $1 AND state <> 'ended' AND start_day <= $2 AND (end_day IS NULL OR end_day > $2)`, userID.String(), civil{&today}).
+		Scan(whole[int]{&waiting}, whole[int]{&running})
+	return waiting > 0 && waiting == running, err
+}
+
+// suspendExhausted suspends users of whom a subscription has just run out of credit, unless
+// another one goes on. Whom somebody else has suspended or disabled stays so.
+func (tx *writeTx) suspendExhausted(ctx context.Context, userIDs []uuid.UUID) error {
+	for _, userID := range userIDs {
+		exhausted, err := tx.exhausted(ctx, userID)
+		if err != nil {
+			return err
+		}
+		if !exhausted {
+			continue
+		}
+		suspended := false
+		user, err := users.changeIn(ctx, tx, "id", userID.String(), func(u *aaa.User) error {
+			if suspended = u.Status == aaa.UserActive; suspended {
+				u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedBalance
+			}
+			return nil
+		})
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err == nil && suspended {
+			err = tx.endSessions(ctx, user.Name, nil)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// topUp has a user whose credit was used up served again, if there is credit now for the
+// day: it is charged, as the next run would.
+func (tx *writeTx) topUp(ctx context.Context, userID uuid.UUID) error {
+	var waiting int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM users WHERE id = $1 AND suspension = 'balance'", userID.String()).Scan(&waiting)
+	if err != nil || waiting == 0 {
+		return err
+	}
+	settings, _, err := readBillingSettings(ctx, tx)
+	if err != nil {
+		return err
+	}
+	taxes, err := taxRates(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.billAccount(ctx, userID, settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp()), billing.Compute)
+}
+
+// stillOverdue reports whether a step of dunning that suspends a user is in force.
+func (tx *writeTx) stillOverdue(ctx context.Context, userID uuid.UUID) (bool, error) {
+	var n int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM dunning_steps s JOIN invoices i ON i.id = s.invoice_id WHERE s.user_id = $1 AND s.state = 'done' AND s.action = 'suspend' AND i.state = 'issued'",
+		userID.String()).Scan(&n)
+	return n > 0, err
+}
