@@ -288,8 +288,8 @@ func (a *app) dunningRunCommand() *cobra.Command {
 		Use:   "run",
 		Short: "Take the steps that are due",
 		Long: `Brings each account to the step that it belongs to on the day. It may be repeated
-and killed: no step is taken twice for an invoice. The figures count invoices, but for
-accounts.`,
+and killed: no step is taken twice for an invoice. The figures count invoices, but
+for accounts.`,
 		Example: `  radiusd billing dunning run
   radiusd billing dunning run --as-of 2026-12-01`,
 		Args:              cobra.NoArgs,
