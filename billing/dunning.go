@@ -74,19 +74,20 @@ const (
 // order.
 func (d *Dunning) Validate() error {
 	var p problems
-	p.need(len(d.Steps) <= maxDunningSteps, "steps are %d: want at most %d", len(d.Steps), maxDunningSteps)
+	p.need(len(d.Steps) <= maxDunningSteps, "steps", "steps are %d: want at most %d", len(d.Steps), maxDunningSteps)
 	p.between("grace_days", d.GraceDays, 0, maxDays)
 	p.need(slices.Contains([]DunningLive{LiveDisconnect, LiveCoA, LiveKeep}, d.RestrictLive),
-		"restrict_live is %q: want disconnect, coa or keep", d.RestrictLive)
+		"restrict_live", "restrict_live is %q: want disconnect, coa or keep", d.RestrictLive)
 	hardest := 0
 	for i, s := range d.Steps {
 		rank := slices.Index(DunningActions(), s.Action)
-		p.need(rank >= 0, "step %d has the action %q: want remind, restrict, suspend or end", i+1, s.Action)
-		p.between(fmt.Sprintf("after_days of step %d", i+1), s.AfterDays, 0, maxDays)
-		p.between(fmt.Sprintf("template of step %d", i+1), s.Template, 0, maxTemplates)
-		p.need(i == 0 || d.Steps[i-1].AfterDays < s.AfterDays, "step %d does not come after the one before it", i+1)
-		p.need(s.Action == DunningRemind || rank > hardest, "step %d: %s does not come after something milder, once", i+1, s.Action)
-		p.need(s.Action != DunningRestrict || d.RestrictGroup != uuid.Nil, "step %d restricts users: it needs restrict_group, the group that they join", i+1)
+		at := fmt.Sprintf("steps[%d]", i)
+		p.need(rank >= 0, at+".action", "step %d has the action %q: want remind, restrict, suspend or end", i+1, s.Action)
+		p.need(0 <= s.AfterDays && s.AfterDays <= maxDays, at+".after_days", "step %d is after %d days: it must be from 0 to %d", i+1, s.AfterDays, maxDays)
+		p.need(0 <= s.Template && s.Template <= maxTemplates, at+".template", "step %d has the template %d: it must be from 0 to %d", i+1, s.Template, maxTemplates)
+		p.need(i == 0 || d.Steps[i-1].AfterDays < s.AfterDays, at+".after_days", "step %d does not come after the one before it", i+1)
+		p.need(s.Action == DunningRemind || rank > hardest, at+".action", "step %d: %s does not come after something milder, once", i+1, s.Action)
+		p.need(s.Action != DunningRestrict || d.RestrictGroup != uuid.Nil, "restrict_group", "step %d restricts users: it needs restrict_group, the group that they join", i+1)
 		if s.Action != DunningRemind {
 			hardest = max(hardest, rank)
 		}

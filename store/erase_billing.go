@@ -56,6 +56,9 @@ func eraseBilling(ctx context.Context, tx *writeTx, userID uuid.UUID, pseudonym 
 	if err := b.payments(ctx); err != nil {
 		return err
 	}
+	if err := b.mails(ctx); err != nil {
+		return err
+	}
 	for _, texts := range []struct{ table, key, column, which string }{
 		{"charges", "id", "description", "user_id = $1 AND kind = 'manual'"},
 		{"invoice_lines", "invoice_id, line", "description", "invoice_id IN (SELECT id FROM invoices WHERE user_id = $1) AND charge_id IN (SELECT id FROM charges WHERE user_id = $1 AND kind = 'manual')"},
@@ -114,6 +117,13 @@ func (b *billingEraser) invoices(ctx context.Context, invoices []*invoiceRow) er
 		}
 	}
 	return nil
+}
+
+// mails takes the addresses from mails; those that wait are not sent any more.
+func (b *billingEraser) mails(ctx context.Context) error {
+	_, err := b.tx.ExecContext(ctx, `UPDATE billing_mails SET recipient = CASE WHEN recipient = '' THEN '' ELSE $2 || ' ' || CAST(id AS text) END, error = '',
+		state = CASE WHEN state IN ('waiting', 'sending') THEN 'dropped' ELSE state END WHERE user_id = $1`, b.userID.String(), b.pseudonym)
+	return err
 }
 
 // payments blanks the notes of payments, in which banks say who has paid, and references
