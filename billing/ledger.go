@@ -78,8 +78,12 @@ type Payment struct {
 	Provider, Reference string
 	ReceivedOn          Date
 	Note                string
-	Allocations         []Allocation
-	CreatedAt           time.Time
+	// ExpiresOn is the last day on which what is on no invoice can be used; no day: it
+	// stays. Expired is what was lost of it.
+	ExpiresOn   Date
+	Expired     Amount
+	Allocations []Allocation
+	CreatedAt   time.Time
 }
 
 // PaymentMethod says how money came.

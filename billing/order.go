@@ -57,6 +57,9 @@ type OrderDetails struct {
 	Start Date `json:"start,omitzero"`
 	// AtPeriodEnd puts a change off until the present period ends.
 	AtPeriodEnd bool `json:"at_period_end,omitempty"`
+	// ExpireDays is how many days after that of the payment credit can be used; 0: without
+	// end.
+	ExpireDays int `json:"expire_days,omitempty"`
 	// VoucherID is what was redeemed.
 	VoucherID uuid.UUID `json:"voucher_id,omitzero"`
 }

@@ -71,11 +71,15 @@ func PostWriteOff(i *Invoice, at time.Time) Transaction {
 }
 
 // PostExpiry returns the transaction by which a user loses credit that was not used in
-// time; subject is the payment that it came with.
-func PostExpiry(subject, user uuid.UUID, c Currency, a Amount, at time.Time) Transaction {
-	return newTransaction(subject, TransactionExpiry, c, "", at,
+// time; subject is the payment that it came with, and before what was lost of it until then.
+func PostExpiry(subject, user uuid.UUID, c Currency, a, before Amount, at time.Time) Transaction {
+	t := newTransaction(subject, TransactionExpiry, c, "", at,
 		Posting{AccountCustomer, user, a},
 		Posting{AccountExpired, uuid.Nil, -a})
+	if before > 0 {
+		t.ID = makeID("transaction", subject, string(TransactionExpiry), int(before))
+	}
+	return t
 }
 
 func newTransaction(subject uuid.UUID, kind TransactionKind, c Currency, memo string, at time.Time, postings ...Posting) Transaction {

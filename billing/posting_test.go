@@ -40,7 +40,7 @@ func TestPostings(t *testing.T) {
 		"refund":      {paid(refund), TransactionRefund, map[AccountName]Amount{AccountCustomer: 200, AccountCash: -200}},
 		"voucher":     {paid(voucher), TransactionVoucher, map[AccountName]Amount{AccountCustomer: -500, AccountVoucher: 500}},
 		"write-off":   {PostWriteOff(&open, testNow), TransactionWriteOff, map[AccountName]Amount{AccountCustomer: -790, AccountBadDebt: 790}},
-		"expiry":      {PostExpiry(payment.ID, userID, "EUR", 30, testNow), TransactionExpiry, map[AccountName]Amount{AccountCustomer: 30, AccountExpired: -30}},
+		"expiry":      {PostExpiry(payment.ID, userID, "EUR", 30, 0, testNow), TransactionExpiry, map[AccountName]Amount{AccountCustomer: 30, AccountExpired: -30}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, c.transaction.Validate())

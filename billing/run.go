@@ -40,6 +40,11 @@ type RunStore interface {
 	// returns is finished when there were none left. compute may be called more than once
 	// for an account. It fails with ErrRunning if somebody else has gone on with the run.
 	BillAccounts(ctx context.Context, run Run, o RunOptions, limit int, compute func(*Account, RunOptions) (*Bill, error)) (Run, error)
+	// ExpireCredit takes credit whose last day (Payment.ExpiresOn) is before a day from the
+	// next users after one, in the order of their ids, at most limit, in one transaction,
+	// and returns the last of them; zero: there were none left. What is charged and on no
+	// invoice yet is not taken, of what ends first. To do it again changes nothing.
+	ExpireCredit(ctx context.Context, asOf Date, after uuid.UUID, limit int) (last uuid.UUID, err error)
 }
 
 // RunFailure is an account that a run could not bill.
@@ -72,5 +77,11 @@ func BillAll(ctx context.Context, store RunStore, o RunOptions, progress func(Ru
 			progress(run)
 		}
 	}
-	return run, nil
+	// What the day has charged comes out of credit that ended the day before: usage of its
+	// last day is charged only now.
+	for last := uuid.Nil; ; {
+		if last, err = store.ExpireCredit(ctx, o.AsOf, last, accountsAtOnce); err != nil || last == uuid.Nil {
+			return run, err
+		}
+	}
 }

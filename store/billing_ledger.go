@@ -389,7 +389,7 @@ var ledgerChecks = []struct{ query, complaint string }{
 	{`SELECT CAST(p.id AS text), CAST(p.rest AS text) || ' of ' || CAST(p.amount AS text)
 		FROM payments p LEFT JOIN (SELECT subject_id, sum(amount) AS sum FROM payment_allocations WHERE subject_kind = 'payment' GROUP BY subject_id) a ON a.subject_id = p.id
 		LEFT JOIN (SELECT refunds, sum(amount) AS sum FROM payments WHERE refunds IS NOT NULL GROUP BY refunds) r ON r.refunds = p.id
-		WHERE p.refunds IS NULL AND p.rest <> p.amount - coalesce(a.sum, 0) - coalesce(r.sum, 0)`,
+		WHERE p.refunds IS NULL AND p.rest <> p.amount - coalesce(a.sum, 0) - coalesce(r.sum, 0) - p.expired`,
 		"payment %s says that %s are left"},
 	{`SELECT CAST(id AS text), state FROM invoices WHERE paid < 0 OR paid > total OR total < 0 OR net + tax <> total
 		OR state = 'paid' AND paid <> total OR state = 'issued' AND paid = total OR state IN ('draft', 'void') AND paid <> 0`,

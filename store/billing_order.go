@@ -193,6 +193,9 @@ func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billin
 		}
 		p := *payment
 		p.UserID = x.UserID
+		if x.Kind == billing.OrderTopUp && x.Details.ExpireDays > 0 {
+			p.ExpiresOn = p.ReceivedOn.AddDays(x.Details.ExpireDays)
+		}
 		if p.Amount != x.Amount || p.Currency != x.Currency {
 			return &billing.FieldError{Field: "amount", Message: "the order is of " + amountOf(x.Currency, x.Amount) + ", the payment of " + amountOf(p.Currency, p.Amount)}
 		}

@@ -32,6 +32,8 @@ func paymentFields(p *paymentRow) []field {
 		{"provider", text{&p.Provider}},
 		{"reference", personal{text{&p.Reference}}},
 		{"received_on", civil{&p.ReceivedOn}},
+		{"expires_on", civil{&p.ExpiresOn}},
+		{"expired", money(&p.Expired)},
 		{"note", personal{text{&p.Note}}},
 		{"created_at", moment{&p.CreatedAt}},
 	}
@@ -101,6 +103,9 @@ func checkPayment(p *billing.Payment) error {
 	if p.ReceivedOn.IsZero() {
 		return &billing.FieldError{Field: "received_on", Message: "a payment needs the day on which it came"}
 	}
+	if !p.ExpiresOn.IsZero() && (p.ExpiresOn.Before(p.ReceivedOn) || p.Refunds != uuid.Nil) {
+		return &billing.FieldError{Field: "expires_on", Message: "credit ends on the day that it came or later, and a refund does not"}
+	}
 	if _, err := billing.PostPayment(p, time.Time{}); err != nil {
 		return &billing.FieldError{Field: "amount", Message: err.Error()}
 	}
@@ -130,7 +135,7 @@ func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow,
 	if err != nil || before != nil {
 		return before, false, err
 	}
-	p.Refunds, p.rest, p.CreatedAt = uuid.Nil, p.Amount, tx.store.timestamp()
+	p.Refunds, p.rest, p.Expired, p.CreatedAt = uuid.Nil, p.Amount, 0, tx.store.timestamp()
 	if err := tx.writePayment(ctx, p); err != nil {
 		return nil, false, err
 	}

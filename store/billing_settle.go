@@ -47,17 +47,18 @@ type credit struct {
 	rest    billing.Amount
 	entries int // allocations of it that there are
 	at      time.Time
-	note    *invoiceRow // of a credit note
+	note    *invoiceRow  // of a credit note
+	expires billing.Date // none: it stays
 }
 
 const allocationsOf = "(SELECT count(*) FROM payment_allocations WHERE subject_id = "
 
-// creditsOf reads the credit of users, the oldest first.
+// creditsOf reads the credit of users: what ends first, and then the oldest, comes first.
 func (tx *writeTx) creditsOf(ctx context.Context, users []uuid.UUID) (list []*credit, err error) {
 	err = eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
 		c := credit{kind: allocatedPayment}
-		err := eachRow(ctx, tx, "SELECT id, user_id, currency, rest, created_at, "+allocationsOf+"payments.id) FROM payments WHERE "+which+" AND rest > 0", args,
-			[]any{id{&c.id}, id{&c.account.userID}, term(&c.account.currency), money(&c.rest), moment{&c.at}, whole[int]{&c.entries}}, func() error {
+		err := eachRow(ctx, tx, "SELECT id, user_id, currency, rest, created_at, expires_on, "+allocationsOf+"payments.id) FROM payments WHERE "+which+" AND rest > 0", args,
+			[]any{id{&c.id}, id{&c.account.userID}, term(&c.account.currency), money(&c.rest), moment{&c.at}, civil{&c.expires}, whole[int]{&c.entries}}, func() error {
 				row := c
 				list = append(list, &row)
 				return nil
@@ -67,7 +68,7 @@ func (tx *writeTx) creditsOf(ctx context.Context, users []uuid.UUID) (list []*cr
 		}
 		notes, err := invoicesWhere(ctx, tx, "WHERE "+which+" AND state = 'issued' AND kind = 'credit_note'", args)
 		for _, note := range notes {
-			c := &credit{allocatedCreditNote, note.ID, balanceKey{note.UserID, note.Currency}, note.Open(), 0, note.CreatedAt, note}
+			c := &credit{allocatedCreditNote, note.ID, balanceKey{note.UserID, note.Currency}, note.Open(), 0, note.CreatedAt, note, billing.Date{}}
 			if err := tx.QueryRowContext(ctx, "SELECT "+allocationsOf+"$1)", c.id.String()).Scan(whole[int]{&c.entries}); err != nil {
 				return err
 			}
@@ -76,9 +77,17 @@ func (tx *writeTx) creditsOf(ctx context.Context, users []uuid.UUID) (list []*cr
 		return err
 	})
 	slices.SortFunc(list, func(a, b *credit) int {
-		return cmp.Or(compareBalances(a.account, b.account), a.at.Compare(b.at), bytes.Compare(a.id[:], b.id[:]))
+		return cmp.Or(compareBalances(a.account, b.account), compareExpiry(a.expires, b.expires), a.at.Compare(b.at), bytes.Compare(a.id[:], b.id[:]))
 	})
 	return list, err
+}
+
+// compareExpiry orders days on which credit ends; without one it comes last.
+func compareExpiry(a, b billing.Date) int {
+	if a.IsZero() != b.IsZero() {
+		return map[bool]int{true: 1, false: -1}[a.IsZero()]
+	}
+	return a.Compare(b)
 }
 
 // settle allocates what users have of credit to what is open, the oldest first. Their

@@ -34,6 +34,7 @@ var paymentColumns = []column[billing.Payment]{
 		return texts
 	}},
 	{name: "reference", value: func(p *billing.Payment) any { return p.Reference }},
+	{name: "expires_on", value: func(p *billing.Payment) any { return p.ExpiresOn.String() }, detail: true},
 	{name: "provider", value: func(p *billing.Payment) any { return p.Provider }, detail: true},
 	{name: "refunds", value: func(p *billing.Payment) any { return p.Refunds }, detail: true},
 	{name: "note", value: func(p *billing.Payment) any { return p.Note }, detail: true},
@@ -84,7 +85,7 @@ func (f *paymentFlags) payment(a *app, cfg *config.Config) (p billing.Payment, e
 
 func (a *app) paymentAddCommand() *cobra.Command {
 	f := &paymentFlags{}
-	var currency string
+	var currency, expires string
 	var invoices []string
 	c := &cobra.Command{
 		Use:   "add USER AMOUNT",
@@ -92,6 +93,7 @@ func (a *app) paymentAddCommand() *cobra.Command {
 		Long: `Books money that came from a user. With --provider and --reference the same
 payment is booked once, however often it is reported.`,
 		Example: `  radiusd payment add alice 29.90
+  radiusd payment add alice 20 --expires-on 2027-06-30
   radiusd payment add alice 59.80 --invoice INV-000007 --invoice INV-000009 --method bank`,
 		Args:              arguments("USER", "AMOUNT"),
 		ValidArgsFunction: first(a.completeUsers),
@@ -107,6 +109,9 @@ payment is booked once, however often it is reported.`,
 					return err
 				}
 				payment.UserID = user.ID
+				if payment.ExpiresOn, err = dayFlag("expires-on", expires, billing.Date{}); err != nil {
+					return err
+				}
 				if payment.Currency, err = currencyOf(c, s, user, currency); err != nil {
 					return err
 				}
@@ -140,6 +145,7 @@ payment is booked once, however often it is reported.`,
 	}
 	f.register(c)
 	c.Flags().StringVar(&currency, "currency", "", "`CURRENCY`; empty: that of the user's account")
+	c.Flags().StringVar(&expires, "expires-on", "", "last `DAY` on which what is left of it can be used")
 	c.Flags().StringArrayVar(&invoices, "invoice", nil, "`NUMBER` of the invoice it is for (repeated); empty: the oldest ones")
 	a.outputFlag(c)
 	return c

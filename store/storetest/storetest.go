@@ -121,6 +121,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherOnce":    testVoucherOnce,
 		"BillingUsage":   testBillingUsage,
 		"Drafts":         testDrafts,
+		"CreditExpiry":   testCreditExpiry,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
 		"Pseudonymise":   testPseudonymiseSessions,
