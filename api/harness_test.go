@@ -84,7 +84,7 @@ type world struct {
 func newWorld(t *testing.T, options store.Options) *world {
 	t.Helper()
 	options.Sealer = seal.New(seal.Key{1})
-	options.AutoMigrate, options.NodeID = true, "node-1"
+	options.NodeID = "node-1"
 	logs := &logBuffer{}
 	logger := slog.New(slog.NewTextHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	c := &clock{}

@@ -169,19 +169,21 @@ func (m *matrix) observe(t *testing.T) string {
 
 // testRefused sends good requests of those who may not.
 func (m *matrix) testRefused(t *testing.T) {
-	for _, o := range m.operations {
-		before := m.tables.state(t)
-		for _, caller := range m.callers(o) {
-			if caller.status == 0 {
-				continue
-			}
-			a := caller.as(t).send(example(t, o, m.f))
-			assert.Equal(t, caller.status, a.status, "%s, as %s: %s", o, caller.name, a.body)
-			if a.status == http.StatusUnauthorized {
-				assert.Contains(t, a.header.Get("WWW-Authenticate"), "Bearer", "RFC 9110 section 11.6.1")
+	before := m.tables.state(t)
+	for some := range slices.Chunk(m.operations, 10) { // to look at all tables takes longer than to ask
+		for _, o := range some {
+			for _, caller := range m.callers(o) {
+				if caller.status == 0 {
+					continue
+				}
+				a := caller.as(t).send(example(t, o, m.f))
+				assert.Equal(t, caller.status, a.status, "%s, as %s: %s", o, caller.name, a.body)
+				if a.status == http.StatusUnauthorized {
+					assert.Contains(t, a.header.Get("WWW-Authenticate"), "Bearer", "RFC 9110 section 11.6.1")
+				}
 			}
 		}
-		assert.Equal(t, before, m.tables.state(t), "%s has changed something for one who may not", o)
+		require.Equal(t, before, m.tables.state(t), "one of %v has changed something for one who may not", some)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -56,8 +57,12 @@ const (
 	public
 )
 
-// readSpecification reads the embedded specification. An error is a mistake in it.
-func readSpecification() (*specification, error) {
+// readSpecification returns the embedded specification. Nobody changes it, so that all
+// who ask share what was read once.
+var readSpecification = sync.OnceValues(parseSpecification)
+
+// parseSpecification reads the embedded specification. An error is a mistake in it.
+func parseSpecification() (*specification, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(specYAML)
 	if err != nil {
 		return nil, fmt.Errorf("read openapi.yaml: %w", err)

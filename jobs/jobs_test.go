@@ -53,7 +53,6 @@ type engine struct {
 }
 
 func newEngine(t *testing.T, options store.Options) *engine {
-	options.AutoMigrate = true
 	s := openStore(t, options)
 	return &engine{t: t, options: options, store: s}
 }

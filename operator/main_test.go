@@ -82,7 +82,7 @@ func sqliteWorld(t testing.TB) *world {
 }
 
 func newWorld(t testing.TB, options store.Options) *world {
-	options.Sealer, options.AutoMigrate = seal.New(seal.NewKey()), true
+	options.Sealer = seal.New(seal.NewKey())
 	return openWorld(t, options, &clock{now: time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)})
 }
 

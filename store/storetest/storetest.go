@@ -19,7 +19,7 @@ import (
 // Key is the master key of the suite's databases.
 var Key = seal.Key([]byte(strings.Repeat("test key", 4)))
 
-// Database makes a new, empty database and returns the options that open it;
+// Database makes a new, empty database with the newest schema and returns the options that open it;
 // calling store.Open with them twice gives two nodes on one database.
 type Database func(t testing.TB) store.Options
 
@@ -158,7 +158,6 @@ func openNode(t testing.TB, database Database, nodeID string) (*store.Store, sto
 	t.Helper()
 	options := database(t)
 	options.Sealer = sealer()
-	options.AutoMigrate = true
 	options.NodeID = nodeID
 	return reopen(t, options), options
 }

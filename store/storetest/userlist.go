@@ -31,7 +31,7 @@ type listedUsers struct {
 
 func fillListed(t *testing.T, database Database) *listedUsers {
 	options := database(t)
-	options.Sealer, options.AutoMigrate, options.NodeID = sealer(), true, "node"
+	options.Sealer, options.NodeID = sealer(), "node"
 	now := at("2030-01-31T08:15:00Z")
 	options.Now = func() time.Time { return now }
 	l := &listedUsers{s: reopen(t, options), online: map[string]bool{}}
