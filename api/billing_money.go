@@ -104,6 +104,10 @@ type BillingStore interface {
 	SubscriptionStore
 	ChargeStore
 	LedgerStore
+	OrderStore
+	InvoiceStore
+	PaymentStore
+	BillingRunStore
 }
 
 // billingRules are the rules by which bills are made on a day.

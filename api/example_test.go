@@ -100,6 +100,7 @@ var wanted = map[string][]string{
 	"replaceWebhook":     {"name"},
 	"changeSession":      {"attributes"},
 	"createSubscription": {"plan_id"},
+	"createOrder":        {"plan_id"},
 	"changeSubscription": {"plan_id"},
 }
 
@@ -130,9 +131,9 @@ func wellKnown(o *specOperation, f *fixture, at string) (any, bool) {
 	case "user_id":
 		return f.user.String(), true
 	case "amount":
-		if o.OperationID == "createCharge" {
-			return map[string]any{"amount": "1.00", "currency": "EUR"}, true
-		}
+		return map[string]any{"amount": "1.00", "currency": "EUR"}, true
+	case "currency":
+		return "EUR", true
 	case "price":
 		return map[string]any{"amount": "19.90", "currency": "EUR"}, true
 	case "percent":

@@ -20,7 +20,7 @@ import (
 // fixture is one thing of each kind, for operations to work on.
 type fixture struct {
 	user, plan, group, nas, session, action, actionBatch, operator, signIn, role, apiToken, webhook uuid.UUID
-	price, taxRate, subscription, charge                                                            uuid.UUID
+	order, invoice, payment, run, price, taxRate, subscription, charge                              uuid.UUID
 	job                                                                                             int64
 }
 
@@ -92,7 +92,22 @@ func newFixture(t *testing.T, w *world) *fixture {
 	require.NoError(t, err)
 	require.NoError(t, w.store.CreateCharge(ctx, &charge))
 
+	settings, _, err := w.store.BillingSettings(ctx)
+	require.NoError(t, err)
+	rules := settings.RunOptions(subscription.Start, time.UTC, []billing.TaxRate{*taxRate}, now)
+	run, err := billing.BillAll(ctx, w.store, rules, nil)
+	require.NoError(t, err)
+	invoices, _, err := w.store.ListInvoicesPage(ctx, billing.InvoiceFilter{UserID: user.ID}, aaa.Page{})
+	require.NoError(t, err)
+	require.Len(t, invoices, 1)
+	payment := &billing.Payment{UserID: user.ID, Method: billing.PaidCash, Currency: "EUR", Amount: 100, ReceivedOn: subscription.Start}
+	_, err = w.store.RecordPayment(ctx, payment)
+	require.NoError(t, err)
+	order := &billing.Order{UserID: user.ID, Kind: billing.OrderTopUp, Currency: "EUR", Amount: 1000}
+	require.NoError(t, w.store.CreateOrder(ctx, order, rules))
+
 	return &fixture{
+		order: order.ID, invoice: invoices[0].ID, payment: payment.ID, run: run.ID,
 		price: price.ID, taxRate: taxRate.ID, subscription: subscription.ID, charge: charge.ID,
 		job:  job,
 		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
@@ -105,6 +120,7 @@ func (f *fixture) ids() map[string]uuid.UUID {
 	return map[string]uuid.UUID{
 		"user_id": f.user, "plan_id": f.plan, "group_id": f.group, "nas_id": f.nas, "session_id": f.session, "action_id": f.action,
 		"operator_id": f.operator, "sign_in_id": f.signIn, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
+		"order_id": f.order, "invoice_id": f.invoice, "payment_id": f.payment, "run_id": f.run,
 		"price_id": f.price, "tax_rate_id": f.taxRate, "subscription_id": f.subscription, "charge_id": f.charge,
 		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
 	}

@@ -27,9 +27,11 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/api"
+	"radiusd/billing"
 	"radiusd/dictionary"
 	"radiusd/internal/testserver"
 	"radiusd/internal/teststore"
+	"radiusd/jobs"
 	"radiusd/operator"
 	"radiusd/store"
 	"radiusd/store/seal"
@@ -42,6 +44,8 @@ func TestMain(m *testing.M) {
 	}
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", openapi3filter.FileBodyDecoder)
 	openapi3filter.RegisterBodyDecoder("text/csv", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/pdf", openapi3filter.FileBodyDecoder)
+	openapi3filter.RegisterBodyDecoder("application/xml", openapi3filter.FileBodyDecoder)
 	code := testserver.Main(m)
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
@@ -100,10 +104,24 @@ func newWorld(t *testing.T, options store.Options) *world {
 	templates, err := aaa.LoadTemplates(dictionary.Embedded())
 	require.NoError(t, err)
 	w.api = api.Options{Store: s, Operators: operators, Dictionary: dictionary.Embedded(), Templates: templates, Sender: sender, Logger: logger, Now: c.now}
-	w.api.Jobs = newJobs(t, w, 0)
+	queue := newJobs(t, w, 0)
+	runs, err := jobs.Register[billingRun](queue, nil, jobs.Policy{Unique: true, Show: []string{"as_of"}})
+	require.NoError(t, err)
+	w.api.Jobs = queue
+	w.api.StartBilling = func(ctx context.Context, asOf billing.Date) (int64, error) {
+		id, _, err := runs.Insert(ctx, billingRun{AsOf: asOf})
+		return id, err
+	}
 	w.serve(t)
 	return w
 }
+
+// billingRun is the job of a billing run.
+type billingRun struct {
+	AsOf billing.Date `json:"as_of"`
+}
+
+func (billingRun) Kind() string { return "billing.run" }
 
 // serve begins to serve with w.api.
 func (w *world) serve(t *testing.T) {

@@ -250,6 +250,8 @@ func asksMore(o *specOperation, caller string) (code string, ok bool) {
 		return "unauthenticated", true // the refresh token, or state, is not a good one
 	case "logout", "logoutEverywhere", "listSignIns", "endSignIn":
 		return "forbidden", strings.HasPrefix(caller, "an API token") // a machine has not signed in
+	case "getInvoicePDF", "getInvoiceXML":
+		return "forbidden", true // they have the buyer's personal data (profiles:read)
 	case "createOperator", "replaceOperator", "patchOperator", "deleteOperator", "setOperatorPassword", "resetOperatorMFA", "signOutOperator":
 		// nobody may act on one who may do more, nor grant what he may not
 		return "forbidden", strings.HasPrefix(caller, "an API token")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"radiusd/aaa"
+	"radiusd/billing"
 	"radiusd/dictionary"
 	"radiusd/operator"
 	"radiusd/report"
@@ -30,6 +31,9 @@ type Options struct {
 	Templates *aaa.Templates
 	// Jobs are those in the background. Required.
 	Jobs Jobs
+	// StartBilling adds the job of a billing run for a day, or finds the one that waits or
+	// works, and returns its id. Required.
+	StartBilling func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
 	// Sender posts test events to webhooks. Required.
 	Sender operator.Sender
 	// Reports answers reports. Nil: the store does.
@@ -103,6 +107,10 @@ type server struct {
 	subscriptions
 	charges
 	ledger
+	orders
+	invoices
+	payments
+	billingRuns
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -122,8 +130,8 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Jobs == nil || o.Sender == nil {
-		return nil, errors.New("api: a store, operators, a dictionary, templates, jobs and a sender are needed")
+	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Jobs == nil || o.StartBilling == nil || o.Sender == nil {
+		return nil, errors.New("api: a store, operators, a dictionary, templates, jobs, billing runs and a sender are needed")
 	}
 	if o.Reports == nil {
 		o.Reports = o.Store
@@ -169,6 +177,10 @@ func New(o Options) (http.Handler, error) {
 	s.prices = prices{store: o.Store, plans: o.Store}
 	s.subscriptions = subscriptions{billingRules: s.billingRules, store: o.Store, prices: o.Store}
 	s.charges = charges{store: o.Store, prices: o.Store}
+	s.orders = orders{billingRules: s.billingRules, store: o.Store, subscriptions: &s.subscriptions}
+	s.invoices = invoices{billingRules: s.billingRules, store: o.Store, accounts: o.Store}
+	s.payments = payments{billingRules: s.billingRules, store: o.Store}
+	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, audit: o.Store, start: o.StartBilling}
 	s.ledger = ledger{store: o.Store, users: o.Store}
 	s.privacy = privacy{store: o.Store}
 	s.users.actions = &s.actions

@@ -56,11 +56,12 @@ func ChargeSorts() []string { return []string{"-created_at"} }
 
 // InvoiceFilter selects invoices and credit notes.
 type InvoiceFilter struct {
-	UserID uuid.UUID
-	State  InvoiceState
-	Kind   InvoiceKind
-	Number string // what the number begins with
-	RunID  uuid.UUID
+	UserID   uuid.UUID
+	State    InvoiceState
+	Kind     InvoiceKind
+	Number   string // what the number begins with
+	Currency Currency
+	RunID    uuid.UUID
 	// OverdueOn selects invoices that are not paid in full and were due before the day.
 	OverdueOn Date
 	// IssuedFrom is contained, IssuedBefore is not.

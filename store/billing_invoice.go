@@ -54,6 +54,9 @@ func invoiceConditions(f billing.InvoiceFilter, sort string) (c conditions) {
 	if f.Kind != "" {
 		c.add("kind = $%d", term(&f.Kind))
 	}
+	if f.Currency != "" {
+		c.add("currency = $%d", term(&f.Currency))
+	}
 	c.prefix("number", f.Number)
 	if !f.OverdueOn.IsZero() {
 		c.add("state = 'issued' AND kind = 'invoice' AND due_on < $%d", civil{&f.OverdueOn})

@@ -110,6 +110,13 @@ func Locales() []string {
 	return tags
 }
 
+// Speaks reports whether documents can be made in the language of a BCP 47 tag; the empty
+// one is the default.
+func Speaks(tag string) bool {
+	_, err := localeOf(tag)
+	return err == nil
+}
+
 // localeOf returns the locale of a tag, or of its language: de-AT is written as de.
 func localeOf(tag string) (locale, error) {
 	if tag == "" {

@@ -35,6 +35,7 @@ func adminRoutes() []httpserver.Route {
 		{Pattern: "GET " + api.BasePath + "/users/{user_id}/personal-data", Stream: true},
 		{Pattern: "POST " + api.BasePath + "/reports/{report_name}/run", Stream: true},
 		{Pattern: "POST " + api.BasePath + "/audit/verify", Stream: true},
+		{Pattern: "GET " + api.BasePath + "/ledger/check", Stream: true},
 	}
 }
 
@@ -87,7 +88,12 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 	if err != nil {
 		return nil, nil, err
 	}
+	startBilling, err := billingStarter(queue)
+	if err != nil {
+		return nil, nil, err
+	}
 	options := api.Options{
+		StartBilling: startBilling,
 		Store: s, Operators: operators, Jobs: queue, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
 		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
 	}

@@ -35,6 +35,23 @@ func registerDunning(queue *jobs.Queue, dun func(context.Context, billing.Date) 
 	})
 }
 
+// billingPolicy is how billing runs are run.
+func billingPolicy() jobs.Policy {
+	return jobs.Policy{Timeout: 6 * time.Hour, Attempts: 20, Pause: time.Minute, Unique: true, Show: []string{"as_of"}}
+}
+
+// billingStarter adds billing runs to the jobs, which another part or process may run.
+func billingStarter(queue *jobs.Queue) (func(ctx context.Context, asOf billing.Date) (jobID int64, err error), error) {
+	kind, err := jobs.Register[billingRun](queue, nil, billingPolicy())
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, asOf billing.Date) (int64, error) {
+		id, _, err := kind.Insert(ctx, billingRun{AsOf: asOf})
+		return id, err
+	}, nil
+}
+
 // registerBilling adds billing runs, nightly at a time like 04:00 of the zone; empty: not
 // by themselves. bill does what is due on a day, or goes on with what was interrupted, and
 // tells of its progress. then is what follows it.
@@ -50,9 +67,7 @@ func registerBilling(queue *jobs.Queue, runAt string, zone *time.Location, bill 
 		}
 		return then(ctx, args.AsOf)
 	}
-	kind, err := jobs.Register(queue, handle, jobs.Policy{
-		Timeout: 6 * time.Hour, Attempts: 20, Pause: time.Minute, Unique: true, Show: []string{"as_of"},
-	})
+	kind, err := jobs.Register(queue, handle, billingPolicy())
 	if err != nil || runAt == "" {
 		return err
 	}
