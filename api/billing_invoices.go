@@ -24,7 +24,7 @@ type InvoiceStore interface {
 type InvoiceChanger interface {
 	// CheckKey fails as a change would if the Idempotency-Key of the context was used.
 	CheckKey(ctx context.Context) error
-	CreateDraft(ctx context.Context, invoice *billing.Invoice) error
+	DraftInvoice(ctx context.Context, userID uuid.UUID, currency billing.Currency, o billing.RunOptions) (*billing.Invoice, error)
 	DeleteDraft(ctx context.Context, invoiceID uuid.UUID) error
 	IssueInvoice(ctx context.Context, invoiceID uuid.UUID, issuedOn, dueOn billing.Date) (*billing.Invoice, error)
 	VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error
@@ -35,8 +35,7 @@ type InvoiceChanger interface {
 // invoices is the resource /invoices.
 type invoices struct {
 	*billingRules
-	store    InvoiceStore
-	accounts SubscriptionStore
+	store InvoiceStore
 }
 
 func (h *invoices) ListInvoices(ctx context.Context, r ListInvoicesRequestObject) (ListInvoicesResponseObject, error) {
@@ -68,12 +67,19 @@ func (h *invoices) ListInvoices(ctx context.Context, r ListInvoicesRequestObject
 }
 
 func (h *invoices) CreateInvoice(ctx context.Context, r CreateInvoiceRequestObject) (CreateInvoiceResponseObject, error) {
-	err := h.store.CheckKey(ctx)
+	currency, err := billing.ParseCurrency(r.Body.Currency)
+	if err != nil {
+		return nil, invalidField("currency", "%v", err)
+	}
+	o, err := h.options(ctx, h.today())
+	if err != nil {
+		return nil, err
+	}
+	// What an earlier request has drafted cannot be drafted again.
+	err = h.store.CheckKey(ctx)
 	var draft *billing.Invoice
 	if err == nil {
-		if draft, err = h.draft(ctx, *r.Body); err == nil {
-			err = h.store.CreateDraft(ctx, draft)
-		}
+		draft, err = h.store.DraftInvoice(ctx, r.Body.UserID, currency, o)
 	}
 	id, again := repeated(err)
 	switch {
@@ -88,26 +94,6 @@ func (h *invoices) CreateInvoice(ctx context.Context, r CreateInvoiceRequestObje
 		return nil, err
 	}
 	return CreateInvoice201JSONResponse{Body: body, Headers: CreateInvoice201ResponseHeaders{ETag: etag(body), Location: location("invoices", id)}}, nil
-}
-
-// draft is the invoice that an input asks for.
-func (h *invoices) draft(ctx context.Context, in InvoiceInput) (draft *billing.Invoice, err error) {
-	currency, err := billing.ParseCurrency(in.Currency)
-	if err != nil {
-		return nil, invalidField("currency", "%v", err)
-	}
-	o, err := h.options(ctx, h.today())
-	if err != nil {
-		return nil, err
-	}
-	_, err = h.accounts.PreviewAccount(ctx, in.UserID, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
-		draft, err = billing.NewDraft(a, currency, in.ChargeIds, o)
-		return &billing.Bill{}, err
-	})
-	if err == nil {
-		draft.Note = in.Note
-	}
-	return draft, err
 }
 
 func (h *invoices) GetInvoice(ctx context.Context, r GetInvoiceRequestObject) (GetInvoiceResponseObject, error) {

@@ -132,16 +132,15 @@ func TestBillingInvoices(t *testing.T) {
 			owner := b.owner.in(t)
 			body := map[string]any{"user_id": alice, "currency": "EUR"}
 			owner.post("/invoices", body).code(http.StatusConflict, "nothing_to_bill")
-			charge := into[api.Charge](owner.post("/charges", map[string]any{"user_id": alice, "description": "Cable", "amount": eur("10")}).is(http.StatusCreated))
-			other := into[api.Charge](owner.post("/charges", map[string]any{"user_id": alice, "description": "Visit", "amount": eur("50")}).is(http.StatusCreated))
-			body["charge_ids"] = []uuid.UUID{charge.ID}
+			owner.post("/charges", map[string]any{"user_id": alice, "description": "Cable", "amount": eur("10")}).is(http.StatusCreated)
+			owner.post("/charges", map[string]any{"user_id": alice, "description": "Visit", "amount": eur("50")}).is(http.StatusCreated)
 			draft := into[api.Invoice](owner.post("/invoices", body, "Idempotency-Key", "d").is(http.StatusCreated))
 			assert.Equal(t, draft, into[api.Invoice](owner.post("/invoices", body, "Idempotency-Key", "d").is(http.StatusCreated)))
 			assert.True(t, draft.Number.IsNull())
+			assert.Len(t, draft.Lines, 2)
 			owner.get("/invoices/"+draft.ID.String()+"/pdf").code(http.StatusConflict, "invoice_state")
-			owner.post("/invoices", body).code(http.StatusConflict, "charge_state")
+			owner.post("/invoices", body).code(http.StatusConflict, "nothing_to_bill")
 			owner.delete("/invoices/" + draft.ID.String()).is(http.StatusNoContent)
-			body["charge_ids"] = []uuid.UUID{charge.ID, other.ID}
 			draft = into[api.Invoice](owner.post("/invoices", body).is(http.StatusCreated))
 			owner.post("/invoices/"+draft.ID.String()+"/issue", map[string]any{"due_on": b.day(-1)}).field("due_on")
 			issued := into[api.Invoice](owner.post("/invoices/"+draft.ID.String()+"/issue", map[string]any{}).is(http.StatusOK))

@@ -2308,13 +2308,8 @@ type Invoice struct {
 
 // InvoiceInput defines model for InvoiceInput.
 type InvoiceInput struct {
-	// ChargeIds Left out or empty: all that wait.
-	ChargeIds []openapi_types.UUID `json:"charge_ids,omitempty"`
-	Currency  string               `json:"currency"`
-
-	// Note On the invoice.
-	Note   string             `json:"note,omitempty"`
-	UserID openapi_types.UUID `json:"user_id"`
+	Currency string             `json:"currency"`
+	UserID   openapi_types.UUID `json:"user_id"`
 }
 
 // InvoiceIssue defines model for InvoiceIssue.
@@ -5339,7 +5334,7 @@ type ServerInterface interface {
 	// ListInvoices List invoices and credit notes
 	// (GET /invoices)
 	ListInvoices(w http.ResponseWriter, r *http.Request, params ListInvoicesParams)
-	// CreateInvoice Draft an invoice over charges that wait for one
+	// CreateInvoice Draft an invoice over all charges that wait for one
 	// (POST /invoices)
 	CreateInvoice(w http.ResponseWriter, r *http.Request, params CreateInvoiceParams)
 	// DeleteInvoice Delete a draft
@@ -20673,7 +20668,7 @@ type StrictServerInterface interface {
 	// ListInvoices List invoices and credit notes
 	// (GET /invoices)
 	ListInvoices(ctx context.Context, request ListInvoicesRequestObject) (ListInvoicesResponseObject, error)
-	// CreateInvoice Draft an invoice over charges that wait for one
+	// CreateInvoice Draft an invoice over all charges that wait for one
 	// (POST /invoices)
 	CreateInvoice(ctx context.Context, request CreateInvoiceRequestObject) (CreateInvoiceResponseObject, error)
 	// DeleteInvoice Delete a draft

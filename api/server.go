@@ -178,7 +178,7 @@ func New(o Options) (http.Handler, error) {
 	s.subscriptions = subscriptions{billingRules: s.billingRules, store: o.Store, prices: o.Store}
 	s.charges = charges{store: o.Store, prices: o.Store}
 	s.orders = orders{billingRules: s.billingRules, store: o.Store, subscriptions: &s.subscriptions}
-	s.invoices = invoices{billingRules: s.billingRules, store: o.Store, accounts: o.Store}
+	s.invoices = invoices{billingRules: s.billingRules, store: o.Store}
 	s.payments = payments{billingRules: s.billingRules, store: o.Store}
 	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, audit: o.Store, start: o.StartBilling}
 	s.ledger = ledger{store: o.Store, users: o.Store}

@@ -41,6 +41,15 @@ func (i *Invoice) Issue(number string, at time.Time) error {
 	return nil
 }
 
+// DueAfter returns when an invoice is due that is issued on another day than it was
+// drafted for: as long after it.
+func (i *Invoice) DueAfter(issuedOn Date) Date {
+	if i.IssuedOn.IsZero() || i.DueOn.IsZero() {
+		return issuedOn
+	}
+	return issuedOn.AddDays(i.IssuedOn.DaysUntil(i.DueOn))
+}
+
 // Pay allocates an amount to the invoice, or takes it back if it is negative. It refuses
 // more than is open, and to take back more than was paid. For a credit note it is what
 // of it has been allocated to invoices.

@@ -61,7 +61,7 @@ func NewDraft(a *Account, currency Currency, o RunOptions) (*Invoice, error) {
 		return nil, err
 	}
 	if len(invoices) == 0 || invoices[0].Kind != KindInvoice {
-		return nil, Refuse(CodeChargeState, "there is nothing to pay in %s: the %d charges that are on no invoice add up to no more than nothing", currency, len(due))
+		return nil, Refuse(CodeNothingToBill, "there is nothing to pay in %s: the %d charges that are on no invoice add up to no more than nothing", currency, len(due))
 	}
 	return &invoices[0], nil
 }

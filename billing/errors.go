@@ -48,6 +48,7 @@ const (
 	CodeTaxRate           = "tax_rate_missing"  // of a tax class, on a day
 	CodeInvoiceState      = "invoice_state"
 	CodeInvoicePaid       = "invoice_paid"      // something was allocated to it
+	CodeNothingToBill     = "nothing_to_bill"   // no charges wait that add up to something
 	CodeNothingToCredit   = "nothing_to_credit" // other credit notes gave all back
 	CodeOrderState        = "order_state"
 	CodePaymentState      = "payment_state"

@@ -305,7 +305,7 @@ func TestAChangeIsRefused(t *testing.T) {
 		})
 	}
 	_, err := Change(account(), makeID("none"), other, day("2026-11-01"), options("2026-11-12"))
-	require.ErrorContains(t, err, "is not one of anna")
+	require.ErrorContains(t, err, "has no such subscription")
 }
 
 func TestSubscriptionStates(t *testing.T) {
