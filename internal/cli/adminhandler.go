@@ -94,7 +94,7 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 	}
 	options := api.Options{
 		StartBilling: startBilling,
-		Store: s, Operators: operators, Jobs: queue, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
+		Store:        s, Operators: operators, Jobs: queue, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
 		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
 	}
 	if t.reports != nil {
