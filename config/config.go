@@ -47,6 +47,7 @@ type Config struct {
 	Feed       Feed       `yaml:"feed"`
 	Jobs       Jobs       `yaml:"jobs"`
 	Billing    Billing    `yaml:"billing"`
+	Mail       Mail       `yaml:"mail"`
 	Admin      Admin      `yaml:"admin"`
 	Metrics    Metrics    `yaml:"metrics"`
 	Log        Log        `yaml:"log"`
@@ -221,6 +222,23 @@ type Billing struct {
 	RunAt string `yaml:"run_at"`
 }
 
+// Mail is how invoices and reminders are sent. The process that runs jobs sends them.
+type Mail struct {
+	// The SMTP server: smtp://user:password@host:587 (STARTTLS, without which nothing is
+	// sent), smtps://user:password@host:465 (TLS from the first octet), or
+	// smtp://host:25?tls=none for a server on a trusted network. Empty: no mail is sent,
+	// and what is to be sent waits.
+	URL string `yaml:"url" secret:"url"`
+	// Address that mails are from.
+	From string `yaml:"from"`
+	// Name beside it. Empty: that of the seller on the invoice.
+	FromName string `yaml:"from_name"`
+	// Language of mails and documents: en, de, or one that templates has.
+	Language string `yaml:"language"`
+	// Folder with texts in place of the built-in ones, as invoice.en.txt. Empty: none.
+	Templates string `yaml:"templates"`
+}
+
 // Admin is the admin API: `adminapi serve` runs it as a process of its own, on
 // Postgres; `radiusd serve --admin` in the server's.
 type Admin struct {
@@ -325,6 +343,7 @@ func Default() *Config {
 		Feed:       Feed{Topic: "radiusd.events"},
 		Jobs:       Jobs{Workers: 4},
 		Billing:    Billing{RunAt: "04:00"},
+		Mail:       Mail{Language: "en"},
 		Admin: Admin{
 			Listen: "127.0.0.1:8080", AccessLog: "off", MetricsListen: "127.0.0.1:9813",
 			OIDC: OIDC{Name: "Single sign-on"},

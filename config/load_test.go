@@ -66,7 +66,7 @@ var samples = map[string]string{
 	"admin.oidc.redirect_url": "https://radius.example.net/api/v1/auth/oidc/callback", "admin.oidc.name": "Example",
 	"admin.oidc.role_claim": "groups", "admin.oidc.role_map": "noc=support,staff=read-only", "admin.oidc.link_by_email": "true",
 	"admin.webhook_allow_http": "true", "audit.retention_days": "365",
-	"jobs.workers": "9", "billing.run_at": "03:30",
+	"jobs.workers": "9", "billing.run_at": "03:30", "mail.url": "smtp://billing:***@mail.example.net:587", "mail.from": "billing@example.net", "mail.from_name": "Example Net", "mail.language": "de", "mail.templates": "/etc/radiusd/mail",
 	"feed.url": "redis://:***@localhost:6379/2", "feed.topic": "isp.events",
 	"metrics.listen": "127.0.0.1:9813",
 	"log.level":      "debug",
@@ -77,6 +77,7 @@ var samples = map[string]string{
 var companions = map[string][]string{
 	"admin.tls_cert_file": {"RADIUSD_ADMIN_TLS_KEY_FILE=x"},
 	"admin.tls_key_file":  {"RADIUSD_ADMIN_TLS_CERT_FILE=x"},
+	"mail.url":            {"RADIUSD_MAIL_FROM=billing@example.net"},
 	"admin.oidc.issuer":   {"RADIUSD_ADMIN_OIDC_CLIENT_ID=x", "RADIUSD_ADMIN_OIDC_REDIRECT_URL=https://x"},
 }
 

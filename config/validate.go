@@ -71,6 +71,9 @@ func (c *Config) Validate() error {
 		_, err := time.Parse("15:04", c.Billing.RunAt)
 		v.check("billing.run_at", err == nil, "%q is not a time of day like 04:00", c.Billing.RunAt)
 	}
+	v.url("mail.url", c.Mail.URL, "smtp", "smtps")
+	v.check("mail.from", c.Mail.URL == "" || c.Mail.From != "", "must not be empty if mail.url is set")
+	v.check("mail.language", c.Mail.Language != "", "must not be empty")
 	v.admin(&c.Admin)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()

@@ -267,33 +267,38 @@ type billingSetting struct {
 	name, flag, usage string
 	text              func(*billing.Settings) *string // nil: a number
 	number            func(*billing.Settings) *int
+	flagged           func(*billing.Settings) *bool // instead of both
 }
 
 var billingSettings = []billingSetting{
-	{"seller_name", "seller-name", "`NAME` on invoices", func(s *billing.Settings) *string { return &s.Seller.Name }, nil},
-	{"seller_address", "seller-address", "`STREET` and number", func(s *billing.Settings) *string { return &s.Seller.Address }, nil},
-	{"seller_postcode", "seller-postcode", "`POSTCODE`", func(s *billing.Settings) *string { return &s.Seller.Postcode }, nil},
-	{"seller_city", "seller-city", "`CITY`", func(s *billing.Settings) *string { return &s.Seller.City }, nil},
-	{"seller_country", "seller-country", "`COUNTRY`, as AT", func(s *billing.Settings) *string { return &s.Seller.Country }, nil},
-	{"seller_tax_id", "seller-tax-id", "VAT `NUMBER`", func(s *billing.Settings) *string { return &s.Seller.TaxID }, nil},
-	{"seller_register", "seller-register", "entry in a company `REGISTER`", func(s *billing.Settings) *string { return &s.Seller.Register }, nil},
-	{"seller_email", "seller-email", "`ADDRESS` for questions", func(s *billing.Settings) *string { return &s.Seller.Email }, nil},
-	{"seller_phone", "seller-phone", "`NUMBER` for questions", func(s *billing.Settings) *string { return &s.Seller.Phone }, nil},
-	{"seller_iban", "seller-iban", "`IBAN` to pay to", func(s *billing.Settings) *string { return &s.Seller.IBAN }, nil},
-	{"seller_bic", "seller-bic", "`BIC` of its bank", func(s *billing.Settings) *string { return &s.Seller.BIC }, nil},
-	{"series", "series", "what the numbers of invoices begin with", func(s *billing.Settings) *string { return &s.Series }, nil},
-	{"credit_series", "credit-series", "what the numbers of credit notes begin with", func(s *billing.Settings) *string { return &s.CreditSeries }, nil},
-	{"due_days", "due-days", "`DAYS` after which an invoice is due, if the plan's price does not say", nil, func(s *billing.Settings) *int { return &s.DueDays }},
-	{"settle_days", "settle-days", "`DAYS` after a period until its usage is charged, so that late records are in", nil, func(s *billing.Settings) *int { return &s.SettleDays }},
-	{"look_back_days", "look-back-days", "for how many `DAYS` records may come late and still be charged", nil, func(s *billing.Settings) *int { return &s.LookBackDays }},
+	{"seller_name", "seller-name", "`NAME` on invoices", func(s *billing.Settings) *string { return &s.Seller.Name }, nil, nil},
+	{"seller_address", "seller-address", "`STREET` and number", func(s *billing.Settings) *string { return &s.Seller.Address }, nil, nil},
+	{"seller_postcode", "seller-postcode", "`POSTCODE`", func(s *billing.Settings) *string { return &s.Seller.Postcode }, nil, nil},
+	{"seller_city", "seller-city", "`CITY`", func(s *billing.Settings) *string { return &s.Seller.City }, nil, nil},
+	{"seller_country", "seller-country", "`COUNTRY`, as AT", func(s *billing.Settings) *string { return &s.Seller.Country }, nil, nil},
+	{"seller_tax_id", "seller-tax-id", "VAT `NUMBER`", func(s *billing.Settings) *string { return &s.Seller.TaxID }, nil, nil},
+	{"seller_register", "seller-register", "entry in a company `REGISTER`", func(s *billing.Settings) *string { return &s.Seller.Register }, nil, nil},
+	{"seller_email", "seller-email", "`ADDRESS` for questions", func(s *billing.Settings) *string { return &s.Seller.Email }, nil, nil},
+	{"seller_phone", "seller-phone", "`NUMBER` for questions", func(s *billing.Settings) *string { return &s.Seller.Phone }, nil, nil},
+	{"seller_iban", "seller-iban", "`IBAN` to pay to", func(s *billing.Settings) *string { return &s.Seller.IBAN }, nil, nil},
+	{"seller_bic", "seller-bic", "`BIC` of its bank", func(s *billing.Settings) *string { return &s.Seller.BIC }, nil, nil},
+	{"series", "series", "what the numbers of invoices begin with", func(s *billing.Settings) *string { return &s.Series }, nil, nil},
+	{"credit_series", "credit-series", "what the numbers of credit notes begin with", func(s *billing.Settings) *string { return &s.CreditSeries }, nil, nil},
+	{"due_days", "due-days", "`DAYS` after which an invoice is due, if the plan's price does not say", nil, func(s *billing.Settings) *int { return &s.DueDays }, nil},
+	{"settle_days", "settle-days", "`DAYS` after a period until its usage is charged, so that late records are in", nil, func(s *billing.Settings) *int { return &s.SettleDays }, nil},
+	{"look_back_days", "look-back-days", "for how many `DAYS` records may come late and still be charged", nil, func(s *billing.Settings) *int { return &s.LookBackDays }, nil},
+	{"send_invoices", "send-invoices", "send invoices and credit notes by mail when they are issued", nil, nil, func(s *billing.Settings) *bool { return &s.SendInvoices }},
 }
 
 func billingSettingColumns() []column[billing.Settings] {
 	var columns []column[billing.Settings]
 	for _, f := range billingSettings {
 		columns = append(columns, column[billing.Settings]{name: f.name, value: func(s *billing.Settings) any {
-			if f.text != nil {
+			switch {
+			case f.text != nil:
 				return *f.text(s)
+			case f.flagged != nil:
+				return *f.flagged(s)
 			}
 			return *f.number(s)
 		}})
@@ -325,6 +330,7 @@ func (a *app) billingShowCommand() *cobra.Command {
 func (a *app) billingSetCommand() *cobra.Command {
 	given := make([]string, len(billingSettings))
 	numbers := make([]int, len(billingSettings))
+	flags := make([]bool, len(billingSettings))
 	c := &cobra.Command{
 		Use:   "set",
 		Short: "Set who sells, and how bills are made",
@@ -345,6 +351,8 @@ have.`,
 						case !c.Flags().Changed(f.flag):
 						case f.text != nil:
 							*f.text(settings) = given[i]
+						case f.flagged != nil:
+							*f.flagged(settings) = flags[i]
 						default:
 							*f.number(settings) = numbers[i]
 						}
@@ -359,9 +367,12 @@ have.`,
 		},
 	}
 	for i, f := range billingSettings {
-		if f.text != nil {
+		switch {
+		case f.text != nil:
 			c.Flags().StringVar(&given[i], f.flag, "", f.usage)
-		} else {
+		case f.flagged != nil:
+			c.Flags().BoolVar(&flags[i], f.flag, false, f.usage)
+		default:
 			c.Flags().IntVar(&numbers[i], f.flag, 0, f.usage)
 		}
 	}
