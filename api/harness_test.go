@@ -430,14 +430,24 @@ func checkAnswer(t tester, r *http.Request, a *answer) {
 	if r.Method == http.MethodHead {
 		return // no body
 	}
+	problem := ""
 	if a.status >= 400 {
 		assert.Equal(t, "application/problem+json", a.header.Get("Content-Type"), "%s", a.body)
 		p := into[api.Problem](a)
 		assert.Equal(t, a.status, p.Status)
 		assert.NotEmpty(t, p.Code)
+		if len(p.Errors) == 0 {
+			problem = p.Code
+		}
 	}
 	route := operationOf(t, r.Method, strings.TrimPrefix(r.URL.Path, api.BasePath))
 	if route == nil {
+		return
+	}
+	// To hold an answer against its schema takes longer than to give it. A problem that
+	// an operation has answered with before has the same form again.
+	known := fmt.Sprint(r.Method, " ", route.Path, " ", a.status, " ", problem)
+	if _, seen := checkedProblems.Load(known); problem != "" && seen {
 		return
 	}
 	err := openapi3filter.ValidateResponse(t.Context(), &openapi3filter.ResponseValidationInput{
@@ -445,8 +455,13 @@ func checkAnswer(t tester, r *http.Request, a *answer) {
 		Status:                 a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)),
 		Options: &openapi3filter.Options{MultiError: true, ExcludeWriteOnlyValidations: false},
 	})
-	assert.NoError(t, err, "%s %s: %d %s", r.Method, r.URL, a.status, a.body)
+	if assert.NoError(t, err, "%s %s: %d %s", r.Method, r.URL, a.status, a.body) && problem != "" {
+		checkedProblems.Store(known, true)
+	}
 }
+
+// checkedProblems are the problems whose form checkAnswer has seen to be right.
+var checkedProblems sync.Map
 
 // testAddr is where test operators sign in from: not where requests come from, so that
 // those that fail do not throttle these.
