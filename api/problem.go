@@ -59,6 +59,7 @@ func problemOf(err error) *problem {
 	var throttled *operator.ThrottledError
 	var forbidden *operator.ForbiddenError
 	var rule *billing.RuleError
+	var voucher *billing.VoucherError
 	var unexplained *aaa.ExplainError
 	switch {
 	case errors.As(err, &p):
@@ -69,6 +70,10 @@ func problemOf(err error) *problem {
 			fields = append(fields, FieldError{Field: f.Field, Message: f.Message})
 		}
 		return invalid(fields...)
+	case errors.As(err, &voucher):
+		return problemf(http.StatusConflict, voucherCode(voucher.State), "%v", voucher)
+	case errors.Is(err, billing.ErrUnknownVoucher):
+		return problemf(http.StatusNotFound, "unknown_voucher", "%v", billing.ErrUnknownVoucher)
 	case errors.As(err, &rule):
 		return problemf(http.StatusConflict, rule.Code, "%v", err)
 	case len(billing.FieldErrors(err)) > 0:

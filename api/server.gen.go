@@ -971,6 +971,48 @@ func (e UserStatus) Valid() bool {
 	}
 }
 
+// Defines values for VoucherKind.
+const (
+	VoucherKindPlan  VoucherKind = "plan"
+	VoucherKindValue VoucherKind = "value"
+)
+
+// Valid indicates whether the value is a known member of the VoucherKind enum.
+func (e VoucherKind) Valid() bool {
+	switch e {
+	case VoucherKindPlan:
+		return true
+	case VoucherKindValue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for VoucherState.
+const (
+	VoucherStateExpired VoucherState = "expired"
+	VoucherStateNew     VoucherState = "new"
+	VoucherStateRevoked VoucherState = "revoked"
+	VoucherStateUsed    VoucherState = "used"
+)
+
+// Valid indicates whether the value is a known member of the VoucherState enum.
+func (e VoucherState) Valid() bool {
+	switch e {
+	case VoucherStateExpired:
+		return true
+	case VoucherStateNew:
+		return true
+	case VoucherStateRevoked:
+		return true
+	case VoucherStateUsed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookDeliveryState.
 const (
 	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
@@ -1511,6 +1553,54 @@ func (e GetUserStatementParamsSort) Valid() bool {
 	case GetUserStatementParamsSortAt:
 		return true
 	case GetUserStatementParamsSortMinusAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListVoucherBatchesParamsSort.
+const (
+	ListVoucherBatchesParamsSortCreatedAt      ListVoucherBatchesParamsSort = "created_at"
+	ListVoucherBatchesParamsSortMinusCreatedAt ListVoucherBatchesParamsSort = "-created_at"
+	ListVoucherBatchesParamsSortMinusName      ListVoucherBatchesParamsSort = "-name"
+	ListVoucherBatchesParamsSortName           ListVoucherBatchesParamsSort = "name"
+)
+
+// Valid indicates whether the value is a known member of the ListVoucherBatchesParamsSort enum.
+func (e ListVoucherBatchesParamsSort) Valid() bool {
+	switch e {
+	case ListVoucherBatchesParamsSortCreatedAt:
+		return true
+	case ListVoucherBatchesParamsSortMinusCreatedAt:
+		return true
+	case ListVoucherBatchesParamsSortMinusName:
+		return true
+	case ListVoucherBatchesParamsSortName:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListVouchersParamsSort.
+const (
+	ListVouchersParamsSortCreatedAt      ListVouchersParamsSort = "created_at"
+	ListVouchersParamsSortMinusCreatedAt ListVouchersParamsSort = "-created_at"
+	ListVouchersParamsSortMinusSerial    ListVouchersParamsSort = "-serial"
+	ListVouchersParamsSortSerial         ListVouchersParamsSort = "serial"
+)
+
+// Valid indicates whether the value is a known member of the ListVouchersParamsSort enum.
+func (e ListVouchersParamsSort) Valid() bool {
+	switch e {
+	case ListVouchersParamsSortCreatedAt:
+		return true
+	case ListVouchersParamsSortMinusCreatedAt:
+		return true
+	case ListVouchersParamsSortMinusSerial:
+		return true
+	case ListVouchersParamsSortSerial:
 		return true
 	default:
 		return false
@@ -2529,6 +2619,13 @@ type MadeUser struct {
 	Username string `json:"username"`
 }
 
+// MadeVoucher defines model for MadeVoucher.
+type MadeVoucher struct {
+	// Code Shown here only.
+	Code   string `json:"code"`
+	Serial string `json:"serial"`
+}
+
 // Me defines model for Me.
 type Me struct {
 	// ID Of the operator or of the API token.
@@ -3200,6 +3297,23 @@ type RedeliverInput struct {
 	EventID openapi_types.UUID `json:"event_id"`
 }
 
+// Redemption defines model for Redemption.
+type Redemption struct {
+	// UserExpiresAt Until when the user has the plan, of kind plan.
+	UserExpiresAt nullable.Nullable[time.Time] `json:"user_expires_at"`
+
+	// Value What was booked, of kind value.
+	Value   *Money  `json:"value,omitempty"`
+	Voucher Voucher `json:"voucher"`
+}
+
+// RedemptionInput defines model for RedemptionInput.
+type RedemptionInput struct {
+	// Code As it was typed: case, spaces and dashes do not matter.
+	Code   string             `json:"code"`
+	UserID openapi_types.UUID `json:"user_id"`
+}
+
 // Refresh defines model for Refresh.
 type Refresh struct {
 	RefreshToken string `json:"refresh_token"`
@@ -3811,6 +3925,123 @@ type VendorList struct {
 	Items []string `json:"items"`
 }
 
+// Voucher defines model for Voucher.
+type Voucher struct {
+	// Batch The batch's name.
+	Batch     string                                `json:"batch"`
+	BatchID   openapi_types.UUID                    `json:"batch_id"`
+	CreatedAt time.Time                             `json:"created_at"`
+	ExpiresAt nullable.Nullable[time.Time]          `json:"expires_at"`
+	ID        openapi_types.UUID                    `json:"id"`
+	Kind      VoucherKind                           `json:"kind"`
+	PaymentID nullable.Nullable[openapi_types.UUID] `json:"payment_id"`
+
+	// RedeemedAt The first login, or when it was redeemed for a user.
+	RedeemedAt nullable.Nullable[time.Time] `json:"redeemed_at"`
+
+	// RedeemedBy Who redeemed it; empty: a login.
+	RedeemedBy string `json:"redeemed_by"`
+
+	// Serial Names it to people, and is no secret.
+	Serial    string       `json:"serial"`
+	State     VoucherState `json:"state"`
+	UpdatedAt time.Time    `json:"updated_at"`
+
+	// UserID Whom it was redeemed for, or the user that it is.
+	UserID   nullable.Nullable[openapi_types.UUID] `json:"user_id"`
+	Username string                                `json:"username"`
+}
+
+// VoucherBatch defines model for VoucherBatch.
+type VoucherBatch struct {
+	CodeLength int `json:"code_length"`
+
+	// Count How many were made.
+	Count     int                `json:"count"`
+	Counts    VoucherCounts      `json:"counts"`
+	CreatedAt time.Time          `json:"created_at"`
+	CreatedBy string             `json:"created_by"`
+	ID        openapi_types.UUID `json:"id"`
+	Kind      VoucherKind        `json:"kind"`
+	Name      string             `json:"name"`
+	Note      string             `json:"note"`
+
+	// Number What the serials of its vouchers begin with.
+	Number int `json:"number"`
+
+	// Plan The plan's name.
+	Plan         string                                `json:"plan"`
+	PlanID       nullable.Nullable[openapi_types.UUID] `json:"plan_id"`
+	RedeemBefore nullable.Nullable[time.Time]          `json:"redeem_before"`
+	UpdatedAt    time.Time                             `json:"updated_at"`
+
+	// Validity Seconds from the first use on; 0: of kind value.
+	Validity int64 `json:"validity"`
+
+	// Value Of kind value.
+	Value *Money `json:"value,omitempty"`
+}
+
+// VoucherBatchInput defines model for VoucherBatchInput.
+type VoucherBatchInput struct {
+	// CodeLength Characters of a code, of five bits each; 12 unless given.
+	CodeLength int         `json:"code_length,omitempty"`
+	Count      int         `json:"count"`
+	Kind       VoucherKind `json:"kind"`
+	Name       string      `json:"name"`
+	Note       string      `json:"note,omitempty"`
+
+	// PlanID Of kind plan: what a voucher is good for.
+	PlanID openapi_types.UUID `json:"plan_id,omitempty"`
+
+	// RedeemBefore When vouchers that were not used expire.
+	RedeemBefore time.Time `json:"redeem_before,omitempty"`
+
+	// Validity Of kind plan: for how many seconds from the first use on.
+	Validity int64 `json:"validity,omitempty"`
+
+	// Value Of kind value: what a voucher is worth.
+	Value *Money `json:"value,omitempty"`
+}
+
+// VoucherBatchList defines model for VoucherBatchList.
+type VoucherBatchList struct {
+	Items      []VoucherBatch            `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Total How many there are on all pages.
+	Total *Total `json:"total,omitempty"`
+}
+
+// VoucherCounts defines model for VoucherCounts.
+type VoucherCounts struct {
+	Expired int `json:"expired"`
+	New     int `json:"new"`
+	Revoked int `json:"revoked"`
+	Used    int `json:"used"`
+}
+
+// VoucherKind defines model for VoucherKind.
+type VoucherKind string
+
+// VoucherList defines model for VoucherList.
+type VoucherList struct {
+	Items      []Voucher                 `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Total How many there are on all pages.
+	Total *Total `json:"total,omitempty"`
+}
+
+// VoucherState defines model for VoucherState.
+type VoucherState string
+
+// VouchersMade defines model for VouchersMade.
+type VouchersMade struct {
+	Batch    VoucherBatch  `json:"batch"`
+	Vouchers []MadeVoucher `json:"vouchers"`
+}
+
 // Webhook defines model for Webhook.
 type Webhook struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -3988,6 +4219,12 @@ type UserStatusFilter = UserStatus
 
 // UsernameFilter defines model for UsernameFilter.
 type UsernameFilter = string
+
+// VoucherBatchID defines model for VoucherBatchID.
+type VoucherBatchID = openapi_types.UUID
+
+// VoucherID defines model for VoucherID.
+type VoucherID = openapi_types.UUID
 
 // WebhookID defines model for WebhookID.
 type WebhookID = openapi_types.UUID
@@ -4951,6 +5188,73 @@ type GetUserUsageParams struct {
 	To openapi_types.Date `form:"to,omitempty" json:"to,omitempty"`
 }
 
+// ListVoucherBatchesParams defines parameters for ListVoucherBatches.
+type ListVoucherBatchesParams struct {
+	// Q Beginning of the name.
+	Q    NameSearch  `form:"q,omitempty" json:"q,omitempty"`
+	Kind VoucherKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Sort Default -created_at.
+	Sort ListVoucherBatchesParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Also count all items that the filter selects.
+	Count Count `form:"count,omitempty" json:"count,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListVoucherBatchesParamsSort defines parameters for ListVoucherBatches.
+type ListVoucherBatchesParamsSort string
+
+// CreateVoucherBatchParams defines parameters for CreateVoucherBatch.
+type CreateVoucherBatchParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// RenewVoucherCodesParams defines parameters for RenewVoucherCodes.
+type RenewVoucherCodesParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListVouchersParams defines parameters for ListVouchers.
+type ListVouchersParams struct {
+	BatchID openapi_types.UUID `form:"batch_id,omitempty" json:"batch_id,omitempty"`
+	State   VoucherState       `form:"state,omitempty" json:"state,omitempty"`
+
+	// UserID Those redeemed for the user, or the one the user is.
+	UserID openapi_types.UUID `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// Serial What the serial begins with.
+	Serial string `form:"serial,omitempty" json:"serial,omitempty"`
+
+	// Sort Default serial.
+	Sort ListVouchersParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Count Also count all items that the filter selects.
+	Count Count `form:"count,omitempty" json:"count,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListVouchersParamsSort defines parameters for ListVouchers.
+type ListVouchersParamsSort string
+
+// RedeemVoucherParams defines parameters for RedeemVoucher.
+type RedeemVoucherParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // CreateWebhookParams defines parameters for CreateWebhook.
 type CreateWebhookParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
@@ -5142,6 +5446,12 @@ type ErasePersonalDataJSONRequestBody = EraseInput
 
 // ReplaceUserProfileJSONRequestBody defines body for ReplaceUserProfile for application/json ContentType.
 type ReplaceUserProfileJSONRequestBody = Profile
+
+// CreateVoucherBatchJSONRequestBody defines body for CreateVoucherBatch for application/json ContentType.
+type CreateVoucherBatchJSONRequestBody = VoucherBatchInput
+
+// RedeemVoucherJSONRequestBody defines body for RedeemVoucher for application/json ContentType.
+type RedeemVoucherJSONRequestBody = RedemptionInput
 
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = WebhookInput
@@ -5619,6 +5929,33 @@ type ServerInterface interface {
 	// GetUserUsage What a user has used, and what is left
 	// (GET /users/{user_id}/usage)
 	GetUserUsage(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserUsageParams)
+	// ListVoucherBatches List batches of vouchers
+	// (GET /voucher-batches)
+	ListVoucherBatches(w http.ResponseWriter, r *http.Request, params ListVoucherBatchesParams)
+	// CreateVoucherBatch Make vouchers
+	// (POST /voucher-batches)
+	CreateVoucherBatch(w http.ResponseWriter, r *http.Request, params CreateVoucherBatchParams)
+	// GetVoucherBatch A batch of vouchers
+	// (GET /voucher-batches/{voucher_batch_id})
+	GetVoucherBatch(w http.ResponseWriter, r *http.Request, voucherBatchID VoucherBatchID)
+	// RenewVoucherCodes Give the new vouchers of a batch other codes
+	// (POST /voucher-batches/{voucher_batch_id}/codes)
+	RenewVoucherCodes(w http.ResponseWriter, r *http.Request, voucherBatchID VoucherBatchID, params RenewVoucherCodesParams)
+	// RevokeVoucherBatch Revoke the new vouchers of a batch
+	// (POST /voucher-batches/{voucher_batch_id}/revoke)
+	RevokeVoucherBatch(w http.ResponseWriter, r *http.Request, voucherBatchID VoucherBatchID)
+	// ListVouchers List vouchers
+	// (GET /vouchers)
+	ListVouchers(w http.ResponseWriter, r *http.Request, params ListVouchersParams)
+	// RedeemVoucher Redeem a voucher for a user
+	// (POST /vouchers/redeem)
+	RedeemVoucher(w http.ResponseWriter, r *http.Request, params RedeemVoucherParams)
+	// GetVoucher A voucher
+	// (GET /vouchers/{voucher_id})
+	GetVoucher(w http.ResponseWriter, r *http.Request, voucherID VoucherID)
+	// RevokeVoucher Revoke a voucher
+	// (POST /vouchers/{voucher_id}/revoke)
+	RevokeVoucher(w http.ResponseWriter, r *http.Request, voucherID VoucherID)
 	// ListWebhooks List webhooks by name, at most 1000
 	// (GET /webhooks)
 	ListWebhooks(w http.ResponseWriter, r *http.Request)
@@ -12943,6 +13280,464 @@ func (siw *ServerInterfaceWrapper) GetUserUsage(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ListVoucherBatches operation middleware
+func (siw *ServerInterfaceWrapper) ListVoucherBatches(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListVoucherBatchesParams
+
+	// ------------- Optional query parameter "q" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", r.URL.Query(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "q"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "q", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", r.URL.Query(), &params.Kind, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "kind"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "kind", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListVoucherBatches(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateVoucherBatch operation middleware
+func (siw *ServerInterfaceWrapper) CreateVoucherBatch(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateVoucherBatchParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateVoucherBatch(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetVoucherBatch operation middleware
+func (siw *ServerInterfaceWrapper) GetVoucherBatch(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "voucher_batch_id" -------------
+	var voucherBatchID VoucherBatchID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "voucher_batch_id", r.PathValue("voucher_batch_id"), &voucherBatchID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "voucher_batch_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetVoucherBatch(w, r, voucherBatchID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RenewVoucherCodes operation middleware
+func (siw *ServerInterfaceWrapper) RenewVoucherCodes(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "voucher_batch_id" -------------
+	var voucherBatchID VoucherBatchID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "voucher_batch_id", r.PathValue("voucher_batch_id"), &voucherBatchID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "voucher_batch_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RenewVoucherCodesParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RenewVoucherCodes(w, r, voucherBatchID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeVoucherBatch operation middleware
+func (siw *ServerInterfaceWrapper) RevokeVoucherBatch(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "voucher_batch_id" -------------
+	var voucherBatchID VoucherBatchID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "voucher_batch_id", r.PathValue("voucher_batch_id"), &voucherBatchID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "voucher_batch_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeVoucherBatch(w, r, voucherBatchID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListVouchers operation middleware
+func (siw *ServerInterfaceWrapper) ListVouchers(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListVouchersParams
+
+	// ------------- Optional query parameter "batch_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "batch_id", r.URL.Query(), &params.BatchID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "batch_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "batch_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", r.URL.Query(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "serial" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "serial", r.URL.Query(), &params.Serial, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "serial"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "serial", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", r.URL.Query(), &params.Count, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "count"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "count", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListVouchers(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RedeemVoucher operation middleware
+func (siw *ServerInterfaceWrapper) RedeemVoucher(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RedeemVoucherParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RedeemVoucher(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetVoucher operation middleware
+func (siw *ServerInterfaceWrapper) GetVoucher(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "voucher_id" -------------
+	var voucherID VoucherID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "voucher_id", r.PathValue("voucher_id"), &voucherID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "voucher_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetVoucher(w, r, voucherID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RevokeVoucher operation middleware
+func (siw *ServerInterfaceWrapper) RevokeVoucher(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "voucher_id" -------------
+	var voucherID VoucherID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "voucher_id", r.PathValue("voucher_id"), &voucherID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "voucher_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RevokeVoucher(w, r, voucherID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListWebhooks operation middleware
 func (siw *ServerInterfaceWrapper) ListWebhooks(w http.ResponseWriter, r *http.Request) {
 
@@ -13531,6 +14326,15 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/runs", wrapper.StartBillingRun)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/runs/{run_id}", wrapper.GetBillingRun)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/preview", wrapper.PreviewBilling)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/voucher-batches", wrapper.ListVoucherBatches)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/voucher-batches", wrapper.CreateVoucherBatch)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/voucher-batches/{voucher_batch_id}", wrapper.GetVoucherBatch)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/voucher-batches/{voucher_batch_id}/codes", wrapper.RenewVoucherCodes)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/voucher-batches/{voucher_batch_id}/revoke", wrapper.RevokeVoucherBatch)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/vouchers", wrapper.ListVouchers)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/vouchers/redeem", wrapper.RedeemVoucher)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/vouchers/{voucher_id}", wrapper.GetVoucher)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/vouchers/{voucher_id}/revoke", wrapper.RevokeVoucher)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/jobs", wrapper.ListJobs)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/jobs/{job_id}", wrapper.GetJob)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/jobs/{job_id}/retry", wrapper.RetryJob)
@@ -14735,23 +15539,6 @@ func (response PreviewBilling200JSONResponse) VisitPreviewBillingResponse(w http
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type PreviewBillingdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	StatusCode int
-}
-
-func (response PreviewBillingdefaultApplicationProblemPlusJSONResponse) VisitPreviewBillingResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(response.StatusCode)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -20110,6 +20897,368 @@ func (response GetUserUsagedefaultApplicationProblemPlusJSONResponse) VisitGetUs
 	return err
 }
 
+type ListVoucherBatchesRequestObject struct {
+	Params ListVoucherBatchesParams
+}
+
+type ListVoucherBatchesResponseObject interface {
+	VisitListVoucherBatchesResponse(w http.ResponseWriter) error
+}
+
+type ListVoucherBatches200JSONResponse VoucherBatchList
+
+func (response ListVoucherBatches200JSONResponse) VisitListVoucherBatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVoucherBatchesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVoucherBatchesdefaultApplicationProblemPlusJSONResponse) VisitListVoucherBatchesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateVoucherBatchRequestObject struct {
+	Params CreateVoucherBatchParams
+	Body   *CreateVoucherBatchJSONRequestBody
+}
+
+type CreateVoucherBatchResponseObject interface {
+	VisitCreateVoucherBatchResponse(w http.ResponseWriter) error
+}
+
+type CreateVoucherBatch201ResponseHeaders struct {
+	Location string
+}
+
+type CreateVoucherBatch201JSONResponse struct {
+	Body    VouchersMade
+	Headers CreateVoucherBatch201ResponseHeaders
+}
+
+func (response CreateVoucherBatch201JSONResponse) VisitCreateVoucherBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateVoucherBatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateVoucherBatchdefaultApplicationProblemPlusJSONResponse) VisitCreateVoucherBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVoucherBatchRequestObject struct {
+	VoucherBatchID VoucherBatchID `json:"voucher_batch_id"`
+}
+
+type GetVoucherBatchResponseObject interface {
+	VisitGetVoucherBatchResponse(w http.ResponseWriter) error
+}
+
+type GetVoucherBatch200JSONResponse VoucherBatch
+
+func (response GetVoucherBatch200JSONResponse) VisitGetVoucherBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVoucherBatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetVoucherBatchdefaultApplicationProblemPlusJSONResponse) VisitGetVoucherBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewVoucherCodesRequestObject struct {
+	VoucherBatchID VoucherBatchID `json:"voucher_batch_id"`
+	Params         RenewVoucherCodesParams
+}
+
+type RenewVoucherCodesResponseObject interface {
+	VisitRenewVoucherCodesResponse(w http.ResponseWriter) error
+}
+
+type RenewVoucherCodes200JSONResponse VouchersMade
+
+func (response RenewVoucherCodes200JSONResponse) VisitRenewVoucherCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewVoucherCodesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RenewVoucherCodesdefaultApplicationProblemPlusJSONResponse) VisitRenewVoucherCodesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeVoucherBatchRequestObject struct {
+	VoucherBatchID VoucherBatchID `json:"voucher_batch_id"`
+}
+
+type RevokeVoucherBatchResponseObject interface {
+	VisitRevokeVoucherBatchResponse(w http.ResponseWriter) error
+}
+
+type RevokeVoucherBatch200JSONResponse VoucherBatch
+
+func (response RevokeVoucherBatch200JSONResponse) VisitRevokeVoucherBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeVoucherBatchdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeVoucherBatchdefaultApplicationProblemPlusJSONResponse) VisitRevokeVoucherBatchResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVouchersRequestObject struct {
+	Params ListVouchersParams
+}
+
+type ListVouchersResponseObject interface {
+	VisitListVouchersResponse(w http.ResponseWriter) error
+}
+
+type ListVouchers200JSONResponse VoucherList
+
+func (response ListVouchers200JSONResponse) VisitListVouchersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListVouchersdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListVouchersdefaultApplicationProblemPlusJSONResponse) VisitListVouchersResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemVoucherRequestObject struct {
+	Params RedeemVoucherParams
+	Body   *RedeemVoucherJSONRequestBody
+}
+
+type RedeemVoucherResponseObject interface {
+	VisitRedeemVoucherResponse(w http.ResponseWriter) error
+}
+
+type RedeemVoucher200JSONResponse Redemption
+
+func (response RedeemVoucher200JSONResponse) VisitRedeemVoucherResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RedeemVoucherdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RedeemVoucherdefaultApplicationProblemPlusJSONResponse) VisitRedeemVoucherResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVoucherRequestObject struct {
+	VoucherID VoucherID `json:"voucher_id"`
+}
+
+type GetVoucherResponseObject interface {
+	VisitGetVoucherResponse(w http.ResponseWriter) error
+}
+
+type GetVoucher200JSONResponse Voucher
+
+func (response GetVoucher200JSONResponse) VisitGetVoucherResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetVoucherdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetVoucherdefaultApplicationProblemPlusJSONResponse) VisitGetVoucherResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeVoucherRequestObject struct {
+	VoucherID VoucherID `json:"voucher_id"`
+}
+
+type RevokeVoucherResponseObject interface {
+	VisitRevokeVoucherResponse(w http.ResponseWriter) error
+}
+
+type RevokeVoucher200JSONResponse Voucher
+
+func (response RevokeVoucher200JSONResponse) VisitRevokeVoucherResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RevokeVoucherdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RevokeVoucherdefaultApplicationProblemPlusJSONResponse) VisitRevokeVoucherResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWebhooksRequestObject struct {
 }
 
@@ -20953,6 +22102,33 @@ type StrictServerInterface interface {
 	// GetUserUsage What a user has used, and what is left
 	// (GET /users/{user_id}/usage)
 	GetUserUsage(ctx context.Context, request GetUserUsageRequestObject) (GetUserUsageResponseObject, error)
+	// ListVoucherBatches List batches of vouchers
+	// (GET /voucher-batches)
+	ListVoucherBatches(ctx context.Context, request ListVoucherBatchesRequestObject) (ListVoucherBatchesResponseObject, error)
+	// CreateVoucherBatch Make vouchers
+	// (POST /voucher-batches)
+	CreateVoucherBatch(ctx context.Context, request CreateVoucherBatchRequestObject) (CreateVoucherBatchResponseObject, error)
+	// GetVoucherBatch A batch of vouchers
+	// (GET /voucher-batches/{voucher_batch_id})
+	GetVoucherBatch(ctx context.Context, request GetVoucherBatchRequestObject) (GetVoucherBatchResponseObject, error)
+	// RenewVoucherCodes Give the new vouchers of a batch other codes
+	// (POST /voucher-batches/{voucher_batch_id}/codes)
+	RenewVoucherCodes(ctx context.Context, request RenewVoucherCodesRequestObject) (RenewVoucherCodesResponseObject, error)
+	// RevokeVoucherBatch Revoke the new vouchers of a batch
+	// (POST /voucher-batches/{voucher_batch_id}/revoke)
+	RevokeVoucherBatch(ctx context.Context, request RevokeVoucherBatchRequestObject) (RevokeVoucherBatchResponseObject, error)
+	// ListVouchers List vouchers
+	// (GET /vouchers)
+	ListVouchers(ctx context.Context, request ListVouchersRequestObject) (ListVouchersResponseObject, error)
+	// RedeemVoucher Redeem a voucher for a user
+	// (POST /vouchers/redeem)
+	RedeemVoucher(ctx context.Context, request RedeemVoucherRequestObject) (RedeemVoucherResponseObject, error)
+	// GetVoucher A voucher
+	// (GET /vouchers/{voucher_id})
+	GetVoucher(ctx context.Context, request GetVoucherRequestObject) (GetVoucherResponseObject, error)
+	// RevokeVoucher Revoke a voucher
+	// (POST /vouchers/{voucher_id}/revoke)
+	RevokeVoucher(ctx context.Context, request RevokeVoucherRequestObject) (RevokeVoucherResponseObject, error)
 	// ListWebhooks List webhooks by name, at most 1000
 	// (GET /webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -25420,6 +26596,255 @@ func (sh *strictHandler) GetUserUsage(w http.ResponseWriter, r *http.Request, us
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetUserUsageResponseObject); ok {
 		if err := validResponse.VisitGetUserUsageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListVoucherBatches operation middleware
+func (sh *strictHandler) ListVoucherBatches(w http.ResponseWriter, r *http.Request, params ListVoucherBatchesParams) {
+	var request ListVoucherBatchesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVoucherBatches(ctx, request.(ListVoucherBatchesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVoucherBatches")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListVoucherBatchesResponseObject); ok {
+		if err := validResponse.VisitListVoucherBatchesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateVoucherBatch operation middleware
+func (sh *strictHandler) CreateVoucherBatch(w http.ResponseWriter, r *http.Request, params CreateVoucherBatchParams) {
+	var request CreateVoucherBatchRequestObject
+
+	request.Params = params
+
+	var body CreateVoucherBatchJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateVoucherBatch(ctx, request.(CreateVoucherBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateVoucherBatch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateVoucherBatchResponseObject); ok {
+		if err := validResponse.VisitCreateVoucherBatchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetVoucherBatch operation middleware
+func (sh *strictHandler) GetVoucherBatch(w http.ResponseWriter, r *http.Request, voucherBatchID VoucherBatchID) {
+	var request GetVoucherBatchRequestObject
+
+	request.VoucherBatchID = voucherBatchID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetVoucherBatch(ctx, request.(GetVoucherBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetVoucherBatch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetVoucherBatchResponseObject); ok {
+		if err := validResponse.VisitGetVoucherBatchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RenewVoucherCodes operation middleware
+func (sh *strictHandler) RenewVoucherCodes(w http.ResponseWriter, r *http.Request, voucherBatchID VoucherBatchID, params RenewVoucherCodesParams) {
+	var request RenewVoucherCodesRequestObject
+
+	request.VoucherBatchID = voucherBatchID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RenewVoucherCodes(ctx, request.(RenewVoucherCodesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenewVoucherCodes")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RenewVoucherCodesResponseObject); ok {
+		if err := validResponse.VisitRenewVoucherCodesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeVoucherBatch operation middleware
+func (sh *strictHandler) RevokeVoucherBatch(w http.ResponseWriter, r *http.Request, voucherBatchID VoucherBatchID) {
+	var request RevokeVoucherBatchRequestObject
+
+	request.VoucherBatchID = voucherBatchID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeVoucherBatch(ctx, request.(RevokeVoucherBatchRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeVoucherBatch")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeVoucherBatchResponseObject); ok {
+		if err := validResponse.VisitRevokeVoucherBatchResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListVouchers operation middleware
+func (sh *strictHandler) ListVouchers(w http.ResponseWriter, r *http.Request, params ListVouchersParams) {
+	var request ListVouchersRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListVouchers(ctx, request.(ListVouchersRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListVouchers")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListVouchersResponseObject); ok {
+		if err := validResponse.VisitListVouchersResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RedeemVoucher operation middleware
+func (sh *strictHandler) RedeemVoucher(w http.ResponseWriter, r *http.Request, params RedeemVoucherParams) {
+	var request RedeemVoucherRequestObject
+
+	request.Params = params
+
+	var body RedeemVoucherJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RedeemVoucher(ctx, request.(RedeemVoucherRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RedeemVoucher")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RedeemVoucherResponseObject); ok {
+		if err := validResponse.VisitRedeemVoucherResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetVoucher operation middleware
+func (sh *strictHandler) GetVoucher(w http.ResponseWriter, r *http.Request, voucherID VoucherID) {
+	var request GetVoucherRequestObject
+
+	request.VoucherID = voucherID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetVoucher(ctx, request.(GetVoucherRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetVoucher")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetVoucherResponseObject); ok {
+		if err := validResponse.VisitGetVoucherResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RevokeVoucher operation middleware
+func (sh *strictHandler) RevokeVoucher(w http.ResponseWriter, r *http.Request, voucherID VoucherID) {
+	var request RevokeVoucherRequestObject
+
+	request.VoucherID = voucherID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RevokeVoucher(ctx, request.(RevokeVoucherRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RevokeVoucher")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RevokeVoucherResponseObject); ok {
+		if err := validResponse.VisitRevokeVoucherResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -72,6 +72,7 @@ type Store interface {
 	ImportStore
 	PrivacyStore
 	BillingStore
+	VoucherStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -103,6 +104,7 @@ type server struct {
 	userFiles
 	privacy
 	*billingRules
+	vouchers
 	prices
 	subscriptions
 	charges
@@ -143,7 +145,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	explainer, err := aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: o.Dictionary, Templates: o.Templates, Store: o.Store, Location: o.Zone})
+	explainer, err := aaa.NewExplainer(aaa.ExplainerOptions{Dictionary: o.Dictionary, Templates: o.Templates, Store: o.Store, Location: o.Zone, VoucherHash: o.Store.VoucherHash})
 	if err != nil {
 		return nil, err
 	}
@@ -176,6 +178,7 @@ func New(o Options) (http.Handler, error) {
 	s.billingRules = &billingRules{rules: o.Store, zone: o.Zone, now: o.Now}
 	s.prices = prices{store: o.Store, plans: o.Store}
 	s.subscriptions = subscriptions{billingRules: s.billingRules, store: o.Store, prices: o.Store}
+	s.vouchers = vouchers{store: o.Store, users: o.Store, now: o.Now}
 	s.charges = charges{store: o.Store, prices: o.Store}
 	s.orders = orders{billingRules: s.billingRules, store: o.Store, subscriptions: &s.subscriptions}
 	s.invoices = invoices{billingRules: s.billingRules, store: o.Store}
