@@ -21,6 +21,7 @@ import (
 type fixture struct {
 	user, plan, group, nas, session, action, actionBatch, operator, signIn, role, apiToken, webhook uuid.UUID
 	order, invoice, payment, run, price, taxRate, subscription, charge                              uuid.UUID
+	voucherBatch, voucher                                                                           uuid.UUID
 	job                                                                                             int64
 }
 
@@ -106,8 +107,15 @@ func newFixture(t *testing.T, w *world) *fixture {
 	order := &billing.Order{UserID: user.ID, Kind: billing.OrderTopUp, Currency: "EUR", Amount: 1000}
 	require.NoError(t, w.store.CreateOrder(ctx, order, rules))
 
+	vouchers := &billing.VoucherBatch{Name: "fixture", Kind: billing.VoucherPlan, Count: 1, PlanID: plan.ID, Validity: time.Hour}
+	_, err = w.store.CreateVoucherBatch(ctx, vouchers)
+	require.NoError(t, err)
+	voucher, err := w.store.VoucherBySerial(ctx, "v1-00001")
+	require.NoError(t, err)
+
 	return &fixture{
 		order: order.ID, invoice: invoices[0].ID, payment: payment.ID, run: run.ID,
+		voucherBatch: vouchers.ID, voucher: voucher.ID,
 		price: price.ID, taxRate: taxRate.ID, subscription: subscription.ID, charge: charge.ID,
 		job:  job,
 		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
@@ -122,6 +130,7 @@ func (f *fixture) ids() map[string]uuid.UUID {
 		"operator_id": f.operator, "sign_in_id": f.signIn, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
 		"order_id": f.order, "invoice_id": f.invoice, "payment_id": f.payment, "run_id": f.run,
 		"price_id": f.price, "tax_rate_id": f.taxRate, "subscription_id": f.subscription, "charge_id": f.charge,
+		"voucher_batch_id": f.voucherBatch, "voucher_id": f.voucher,
 		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
 	}
 }
