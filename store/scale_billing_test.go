@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"testing"
 	"time"
 
@@ -90,6 +91,30 @@ func TestBillingRunOfManyUsers(t *testing.T) {
 	page, _, err := s.ListInvoicesPage(ctx, billing.InvoiceFilter{}, aaa.Page{Limit: 1, Sort: "-number"})
 	require.NoError(t, err)
 	require.Equal(t, fmt.Sprintf("2030-%06d", n), page[0].Number)
+
+	if os.Getenv("RADIUSD_SCALE") == "" {
+		return // what follows is slow, and measured when asked for
+	}
+	// Reminders to all who have not paid, which are nearly all, and nothing the day after.
+	_, _, err = s.UpdateDunningSettings(ctx, func(d *billing.Dunning, _ time.Time) (err error) {
+		d.Steps, err = billing.ParseDunningSteps("7 remind, 14 remind, 30 suspend")
+		return err
+	})
+	require.NoError(t, err)
+	dun := func(daysAfter int) (run store.DunningRun) {
+		measured(t, fmt.Sprintf("dunning %d days after the due day", daysAfter), func() {
+			for !run.Finished {
+				run, err = s.DunAccounts(ctx, run, store.DunningOptions{Day: o.AsOf.AddDays(13 + daysAfter), Bill: o}, 200)
+				require.NoError(t, err)
+			}
+		})
+		require.Zero(t, run.Failed)
+		return run
+	}
+	unpaid := dun(7).Reminded
+	require.InDelta(t, n, unpaid, 10)
+	require.Zero(t, dun(8).Reminded)
+	require.Equal(t, unpaid, dun(30).Suspended)
 }
 
 // eachID reads ids by a query.
