@@ -220,6 +220,28 @@ type Billing struct {
 	// Time of day of the nightly billing run, in the time zone of time_zone. Reminders and
 	// suspensions follow it. Empty: it does not run by itself.
 	RunAt string `yaml:"run_at"`
+
+	Checkout Checkout `yaml:"checkout"`
+}
+
+// Checkout is payment by card on a provider's page. No card data comes near radiusd. The
+// provider tells of payments at /api/v1/checkout/webhook of the admin API, which has to be
+// reachable for it there.
+type Checkout struct {
+	// Provider of the pages: stripe. Empty: cards are not taken.
+	Provider string `yaml:"provider"`
+	// File with the secret key of the provider's API (sk_live_…, or rk_live_… with rights
+	// on checkout sessions and refunds alone).
+	SecretKeyFile string `yaml:"secret_key_file"`
+	// File with the secrets that webhooks are signed with (whsec_…), a line each: more
+	// than one while one replaces another.
+	WebhookSecretFile string `yaml:"webhook_secret_file"`
+	// Page that customers come to when they have paid.
+	SuccessURL string `yaml:"success_url"`
+	// Page that customers come to when they have not.
+	CancelURL string `yaml:"cancel_url"`
+	// Address of the provider's API, for tests. Empty: the provider's own.
+	URL string `yaml:"url"`
 }
 
 // Mail is how invoices and reminders are sent. The process that runs jobs sends them.

@@ -67,6 +67,8 @@ var samples = map[string]string{
 	"admin.oidc.role_claim": "groups", "admin.oidc.role_map": "noc=support,staff=read-only", "admin.oidc.link_by_email": "true",
 	"admin.webhook_allow_http": "true", "audit.retention_days": "365",
 	"jobs.workers": "9", "billing.run_at": "03:30", "mail.url": "smtp://billing:***@mail.example.net:587", "mail.from": "billing@example.net", "mail.from_name": "Example Net", "mail.language": "de", "mail.templates": "/etc/radiusd/mail",
+	"billing.checkout.provider": "stripe", "billing.checkout.secret_key_file": "/etc/radiusd/stripe.key", "billing.checkout.webhook_secret_file": "/etc/radiusd/stripe.webhook",
+	"billing.checkout.success_url": "https://isp.example.net/paid", "billing.checkout.cancel_url": "https://isp.example.net/bills", "billing.checkout.url": "http://127.0.0.1:12111",
 	"feed.url": "redis://:***@localhost:6379/2", "feed.topic": "isp.events",
 	"metrics.listen": "127.0.0.1:9813",
 	"log.level":      "debug",
@@ -79,6 +81,8 @@ var companions = map[string][]string{
 	"admin.tls_key_file":  {"RADIUSD_ADMIN_TLS_CERT_FILE=x"},
 	"mail.url":            {"RADIUSD_MAIL_FROM=billing@example.net"},
 	"admin.oidc.issuer":   {"RADIUSD_ADMIN_OIDC_CLIENT_ID=x", "RADIUSD_ADMIN_OIDC_REDIRECT_URL=https://x"},
+	"billing.checkout.provider": {"RADIUSD_BILLING_CHECKOUT_SECRET_KEY_FILE=x", "RADIUSD_BILLING_CHECKOUT_WEBHOOK_SECRET_FILE=x",
+		"RADIUSD_BILLING_CHECKOUT_SUCCESS_URL=https://x", "RADIUSD_BILLING_CHECKOUT_CANCEL_URL=https://x"},
 }
 
 func setting(t *testing.T, c *Config, key string) Setting {

@@ -74,9 +74,23 @@ func (c *Config) Validate() error {
 	v.url("mail.url", c.Mail.URL, "smtp", "smtps")
 	v.check("mail.from", c.Mail.URL == "" || c.Mail.From != "", "must not be empty if mail.url is set")
 	v.check("mail.language", c.Mail.Language != "", "must not be empty")
+	v.checkout(&c.Billing.Checkout)
 	v.admin(&c.Admin)
 	v.optionalListen("metrics.listen", c.Metrics.Listen)
 	return v.problems.err()
+}
+
+func (v *validator) checkout(c *Checkout) {
+	v.check("billing.checkout.provider", c.Provider == "" || c.Provider == "stripe", "%q is not one of stripe, or empty", c.Provider)
+	v.url("billing.checkout.success_url", c.SuccessURL, "https", "http")
+	v.url("billing.checkout.cancel_url", c.CancelURL, "https", "http")
+	v.url("billing.checkout.url", c.URL, "https", "http")
+	if c.Provider == "" {
+		return
+	}
+	for _, need := range [][2]string{{"secret_key_file", c.SecretKeyFile}, {"webhook_secret_file", c.WebhookSecretFile}, {"success_url", c.SuccessURL}, {"cancel_url", c.CancelURL}} {
+		v.check("billing.checkout."+need[0], need[1] != "", "is empty, and billing.checkout.provider needs it")
+	}
 }
 
 type validator struct {

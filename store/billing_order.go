@@ -187,44 +187,48 @@ func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billin
 // it is.
 func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions) (*billing.Order, error) {
 	err := s.write(ctx, func(tx *writeTx) error {
-		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
-		if err != nil {
-			return err
-		}
-		p := *payment
-		p.UserID = x.UserID
-		if x.Kind == billing.OrderTopUp && x.Details.ExpireDays > 0 {
-			p.ExpiresOn = p.ReceivedOn.AddDays(x.Details.ExpireDays)
-		}
-		if p.Amount != x.Amount || p.Currency != x.Currency {
-			return &billing.FieldError{Field: "amount", Message: "the order is of " + amountOf(x.Currency, x.Amount) + ", the payment of " + amountOf(p.Currency, p.Amount)}
-		}
-		if err := checkPayment(&p); err != nil {
-			return err
-		}
-		row, booked, err := tx.recordPayment(ctx, &p)
-		if err != nil {
-			return err
-		}
-		if !booked && x.PaymentID == row.ID {
-			return nil
-		}
-		if x.State != billing.OrderOpen || !booked {
-			if x.State != billing.OrderOpen {
-				return billing.Refuse(billing.CodeOrderState, "the order is %s: only an open one is paid", x.State)
-			}
-			return billing.Refuse(billing.CodeOrderState, "payment %s of %s was booked before, for something else", row.Reference, row.Provider)
-		}
-		x.PaymentID = row.ID
-		if err := tx.enterOrder(ctx, x, billing.OrderPaid, ""); err != nil {
-			return err
-		}
-		return tx.completeOrder(ctx, x, o)
+		return tx.payOrder(ctx, orderID, payment, o)
 	})
 	if err != nil {
 		return nil, s.failed("pay order "+orderID.String(), err)
 	}
 	return s.OrderByID(ctx, orderID)
+}
+
+func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions) error {
+	x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+	if err != nil {
+		return err
+	}
+	p := *payment
+	p.UserID = x.UserID
+	if x.Kind == billing.OrderTopUp && x.Details.ExpireDays > 0 {
+		p.ExpiresOn = p.ReceivedOn.AddDays(x.Details.ExpireDays)
+	}
+	if p.Amount != x.Amount || p.Currency != x.Currency {
+		return &billing.FieldError{Field: "amount", Message: "the order is of " + amountOf(x.Currency, x.Amount) + ", the payment of " + amountOf(p.Currency, p.Amount)}
+	}
+	if err := checkPayment(&p); err != nil {
+		return err
+	}
+	row, booked, err := tx.recordPayment(ctx, &p)
+	if err != nil {
+		return err
+	}
+	if !booked && x.PaymentID == row.ID {
+		return nil
+	}
+	if x.State != billing.OrderOpen || !booked {
+		if x.State != billing.OrderOpen {
+			return billing.Refuse(billing.CodeOrderState, "the order is %s: only an open one is paid", x.State)
+		}
+		return billing.Refuse(billing.CodeOrderState, "payment %s of %s was booked before, for something else", row.Reference, row.Provider)
+	}
+	x.PaymentID = row.ID
+	if err := tx.enterOrder(ctx, x, billing.OrderPaid, ""); err != nil {
+		return err
+	}
+	return tx.completeOrder(ctx, x, o)
 }
 
 // CancelOrder gives up an open order.

@@ -241,27 +241,29 @@ func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, alloca
 
 // withPayment runs fn with a payment of which the user's account is locked.
 func (s *Store) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx *writeTx, p *paymentRow, c *credit) error) error {
-	return s.write(ctx, func(tx *writeTx) error {
-		p, err := findPayment(ctx, tx, "id = $1", "", paymentID.String())
-		if err != nil {
-			return err
-		}
-		if p.Refunds != uuid.Nil {
-			return billing.Refuse(billing.CodePaymentState, "a refund is not given back, nor put on invoices")
-		}
-		k := balanceKey{p.UserID, p.Currency}
-		if err := tx.lockBalances(ctx, []balanceKey{k}); err != nil {
-			return err
-		}
-		if p, err = findPayment(ctx, tx, "id = $1", tx.forUpdate(), paymentID.String()); err != nil {
-			return err
-		}
-		c := &credit{kind: allocatedPayment, id: p.ID, account: k, rest: p.rest}
-		if err := tx.QueryRowContext(ctx, "SELECT "+allocationsOf+"$1)", p.ID.String()).Scan(whole[int]{&c.entries}); err != nil {
-			return err
-		}
-		return fn(tx, p, c)
-	})
+	return s.write(ctx, func(tx *writeTx) error { return tx.withPayment(ctx, paymentID, fn) })
+}
+
+func (tx *writeTx) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx *writeTx, p *paymentRow, c *credit) error) error {
+	p, err := findPayment(ctx, tx, "id = $1", "", paymentID.String())
+	if err != nil {
+		return err
+	}
+	if p.Refunds != uuid.Nil {
+		return billing.Refuse(billing.CodePaymentState, "a refund is not given back, nor put on invoices")
+	}
+	k := balanceKey{p.UserID, p.Currency}
+	if err := tx.lockBalances(ctx, []balanceKey{k}); err != nil {
+		return err
+	}
+	if p, err = findPayment(ctx, tx, "id = $1", tx.forUpdate(), paymentID.String()); err != nil {
+		return err
+	}
+	c := &credit{kind: allocatedPayment, id: p.ID, account: k, rest: p.rest}
+	if err := tx.QueryRowContext(ctx, "SELECT "+allocationsOf+"$1)", p.ID.String()).Scan(whole[int]{&c.entries}); err != nil {
+		return err
+	}
+	return fn(tx, p, c)
 }
 
 // RefundPayment gives back some of a payment: refund names it in Refunds, and has Amount,
@@ -271,8 +273,23 @@ func (s *Store) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx
 // reported before is not booked again, as in RecordPayment.
 func (s *Store) RefundPayment(ctx context.Context, refund *billing.Payment) (booked bool, err error) {
 	made := uuid.Nil
-	err = s.withPayment(ctx, refund.Refunds, func(tx *writeTx, p *paymentRow, c *credit) error {
-		booked = false
+	err = s.write(ctx, func(tx *writeTx) error {
+		made, booked, err = tx.refundPayment(ctx, refund)
+		return err
+	})
+	if err != nil {
+		return false, s.failed("refund payment "+refund.Refunds.String(), err)
+	}
+	stored, err := s.PaymentByID(ctx, made)
+	if err == nil {
+		*refund = *stored
+	}
+	return booked, err
+}
+
+func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (made uuid.UUID, booked bool, err error) {
+	s := tx.store
+	err = tx.withPayment(ctx, refund.Refunds, func(tx *writeTx, p *paymentRow, c *credit) error {
 		r := &paymentRow{Payment: *refund}
 		if r.ID == uuid.Nil {
 			r.ID = uuid.Must(uuid.NewV7())
@@ -305,14 +322,7 @@ func (s *Store) RefundPayment(ctx context.Context, refund *billing.Payment) (boo
 		made, booked = r.ID, true
 		return tx.writePayment(ctx, r)
 	})
-	if err != nil {
-		return false, s.failed("refund payment "+refund.Refunds.String(), err)
-	}
-	stored, err := s.PaymentByID(ctx, made)
-	if err == nil {
-		*refund = *stored
-	}
-	return booked, err
+	return made, booked, err
 }
 
 // takeBack takes back from invoices what is wanted of a payment and not free.

@@ -11,6 +11,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/api"
+	"radiusd/billing/checkout"
 	"radiusd/config"
 	"radiusd/dictionary"
 	"radiusd/internal/httpserver"
@@ -47,7 +48,9 @@ type adminTools struct {
 	sender    *operator.WebhookSender // for the test of a webhook
 	openID    *operator.OIDCOptions   // nil: operators sign in with passwords only
 	openName  string
-	reports   *reportSource // nil: the store answers them
+	reports   *reportSource     // nil: the store answers them
+	cards     checkout.Provider // nil: cards are not taken
+	desk      func(*store.Store) *checkout.Desk
 	log       *slog.Logger
 }
 
@@ -64,6 +67,10 @@ func newAdminTools(cfg *config.Config, dict *dictionary.Dictionary, log *slog.Lo
 	t := &adminTools{
 		dict: dict, templates: templates, zone: cfg.Location(), sender: newWebhookSender(cfg), openID: openID, openName: cfg.Admin.OIDC.Name, log: log,
 	}
+	if t.cards, err = cardProvider(cfg); err != nil {
+		return nil, err
+	}
+	t.desk = func(s *store.Store) *checkout.Desk { return newDesk(cfg, t.cards, s, time.Now) }
 	if cfg.ClickHouse.URL != "" {
 		t.reports = &reportSource{open: func(ctx context.Context) (history *clickhouse.Store, away, err error) {
 			return openReports(ctx, cfg, log)
@@ -102,7 +109,17 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 		options.Reports = t.reports
 	}
 	handler, err := api.New(options)
-	return handler, operators, err
+	if err != nil || t.cards == nil {
+		return handler, operators, err
+	}
+	webhook := webhookHandler(t.desk(s), t.log)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost && r.URL.Path == checkoutWebhook {
+			webhook.ServeHTTP(w, r)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	}), operators, nil
 }
 
 // close ends what requests have used.

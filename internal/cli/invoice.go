@@ -64,7 +64,7 @@ was paid of it, by voiding it. Either keeps its number.`,
   radiusd invoice pdf INV-000001 invoice.pdf`,
 	}
 	c.AddCommand(a.invoiceListCommand(), a.invoiceShowCommand(), a.invoicePDFCommand(), a.invoiceXMLCommand(), a.invoiceVoidCommand(),
-		a.invoiceCreditCommand(), a.invoiceWriteOffCommand(), a.invoiceSendCommand(), a.invoiceMailsCommand())
+		a.invoiceCreditCommand(), a.invoiceWriteOffCommand(), a.invoiceSendCommand(), a.invoiceMailsCommand(), a.invoiceCheckoutCommand())
 	return c
 }
 

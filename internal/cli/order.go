@@ -51,7 +51,7 @@ completes it; one that costs nothing is completed at once.`,
   radiusd order add alice plan --plan fibre --amount 29.90
   radiusd order list --state open`,
 	}
-	c.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderAddCommand(), a.orderPayCommand(), a.orderCancelCommand())
+	c.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderAddCommand(), a.orderPayCommand(), a.orderCheckoutCommand(), a.orderCancelCommand())
 	return c
 }
 

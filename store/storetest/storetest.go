@@ -113,6 +113,7 @@ func Run(t *testing.T, database Database) {
 		"LedgerProperty": testLedgerProperty,
 		"Orders":         testOrders,
 		"BankEntries":    testBankEntries,
+		"Checkout":       testCheckout,
 		"BillingReports": testBillingReports,
 		"BankCutOff":     testBankImportCutOff,
 		"Vouchers":       testVouchers,

@@ -1,0 +1,380 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"radiusd/billing"
+	"radiusd/billing/checkout"
+)
+
+var _ checkout.Book = (*Store)(nil)
+
+func checkoutFields(r *checkout.Request) []field {
+	return []field{
+		{"id", id{&r.ID}},
+		{"provider", text{&r.Provider}},
+		{"session_id", text{&r.SessionID}},
+		{"user_id", id{&r.UserID}},
+		{"invoice_id", nullID{&r.InvoiceID}},
+		{"order_id", nullID{&r.OrderID}},
+		{"currency", term(&r.Currency)},
+		{"amount", money(&r.Amount)},
+		{"state", term(&r.State)},
+		{"reason", text{&r.Reason}},
+		{"url", hidden{text{&r.URL}}},
+		{"payment_id", nullID{&r.PaymentID}},
+		{"expires_at", moment{&r.ExpiresAt}},
+		{"created_at", moment{&r.CreatedAt}},
+		{"updated_at", moment{&r.UpdatedAt}},
+	}
+}
+
+func findCheckout(ctx context.Context, q querier, where, lock string, args ...any) (*checkout.Request, error) {
+	var r checkout.Request
+	fields := checkoutFields(&r)
+	err := q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM checkouts WHERE "+where+lock, args...).Scan(targets(fields)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, notFound("checkout", fmt.Sprint(args[0]))
+	}
+	return &r, err
+}
+
+// checkoutMargin is how long a page that is given again can be paid on at least.
+const checkoutMargin = time.Hour
+
+// AskCheckout implements checkout.Book. It fails with *billing.FieldError if there is
+// nothing to pay.
+func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (description string, err error) {
+	var r checkout.Request
+	err = s.write(ctx, func(tx *writeTx) error {
+		r = *request
+		column, key := "invoice_id", r.InvoiceID
+		if r.OrderID != uuid.Nil {
+			column, key = "order_id", r.OrderID
+			x, err := findOrder(ctx, tx, r.OrderID, tx.forUpdate())
+			if err != nil {
+				return err
+			}
+			if x.State != billing.OrderOpen || x.Amount == 0 {
+				return &billing.FieldError{Field: "order_id", Message: fmt.Sprintf("there is nothing to pay: the order is %s", x.State)}
+			}
+			r.UserID, r.Currency, r.Amount, description = x.UserID, x.Currency, x.Amount, "Order "+x.ID.String()
+		} else {
+			i, err := findInvoice(ctx, tx, r.InvoiceID, tx.forUpdate())
+			if err != nil {
+				return err
+			}
+			if i.Kind != billing.KindInvoice || i.State != billing.InvoiceIssued {
+				return &billing.FieldError{Field: "invoice_id", Message: fmt.Sprintf("there is nothing to pay: %s is %s", i.Number, i.State)}
+			}
+			r.UserID, r.Currency, r.Amount, description = i.UserID, i.Currency, i.Open(), "Invoice "+i.Number
+		}
+		now := s.timestamp()
+		until := now.Add(checkoutMargin)
+		before, err := findCheckout(ctx, tx, column+" = $1 AND provider = $2 AND state = 'open' AND amount = $3 AND expires_at > $4 ORDER BY created_at DESC LIMIT 1", "",
+			key.String(), text{&r.Provider}, money(&r.Amount), moment{&until})
+		if err == nil {
+			r = *before
+			return nil
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		r.ID, r.State, r.CreatedAt, r.UpdatedAt = uuid.Must(uuid.NewV7()), checkout.StateOpen, now, now
+		if err := insert(ctx, tx.Tx, "checkouts", checkoutFields(&r)); err != nil {
+			return err
+		}
+		return tx.recordFields(ctx, "checkouts.create", "checkout", r.ID, description, nil, checkoutFields(&r), "checkout.created")
+	})
+	if err != nil {
+		return "", s.failed("ask for a payment", err)
+	}
+	*request = r
+	return description, nil
+}
+
+// SaveCheckout implements checkout.Book.
+func (s *Store) SaveCheckout(ctx context.Context, requestID uuid.UUID, page checkout.Session) error {
+	err := s.write(ctx, func(tx *writeTx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE checkouts SET session_id = $2, url = $3 WHERE id = $1", requestID.String(), text{&page.ID}, text{&page.URL})
+		return err
+	})
+	return s.failed("save a checkout", err)
+}
+
+// CheckoutByID returns a payment that was asked for. It fails with ErrNotFound.
+func (s *Store) CheckoutByID(ctx context.Context, requestID uuid.UUID) (*checkout.Request, error) {
+	r, err := findCheckout(ctx, s.reader, "id = $1", "", requestID.String())
+	if err != nil {
+		return nil, s.failed("read a checkout", err)
+	}
+	return r, nil
+}
+
+// eventRow is an event as it is kept.
+type eventRow struct {
+	checkout.Event
+	provider, subject, outcome string
+	receivedAt, handledAt      time.Time
+}
+
+func checkoutEventFields(e *eventRow) []field {
+	return []field{
+		{"provider", text{&e.provider}},
+		{"event_id", text{&e.ID}},
+		{"type", text{&e.Type}},
+		{"kind", term(&e.Kind)},
+		{"payment", text{&e.PaymentID}},
+		{"subject", text{&e.subject}},
+		{"event", structured[checkout.Event]{&e.Event}},
+		{"outcome", text{&e.outcome}},
+		{"received_at", moment{&e.receivedAt}},
+		{"handled_at", moment{&e.handledAt}},
+	}
+}
+
+// TakeCheckoutEvent implements checkout.Book. An order that cannot be completed does not
+// keep its money out of the books: then it is the user's credit.
+func (s *Store) TakeCheckoutEvent(ctx context.Context, provider string, event *checkout.Event, o billing.RunOptions) (outcome string, err error) {
+	for _, complete := range []bool{true, false} {
+		err = s.write(ctx, func(tx *writeTx) error {
+			e := &eventRow{Event: *event, provider: provider, subject: event.RefundID + event.DisputeID, receivedAt: s.timestamp()}
+			fields := checkoutEventFields(e)
+			result, err := tx.ExecContext(ctx, insertion("checkout_events", fields)+" ON CONFLICT (provider, event_id) DO NOTHING", targets(fields)...)
+			if err != nil {
+				return err
+			}
+			if n, err := result.RowsAffected(); err != nil || n == 0 {
+				outcome = "known"
+				return err
+			}
+			taker := eventTaker{tx: tx, o: o, complete: complete}
+			if err := taker.take(ctx, e); err != nil {
+				return err
+			}
+			outcome = e.outcome
+			return tx.dropOldEvents(ctx)
+		})
+		if err == nil || event.Kind != checkout.Paid || ctx.Err() != nil {
+			break
+		}
+	}
+	return outcome, s.failed("take an event of a payment provider", err)
+}
+
+// eventLife is how long events are kept: longer than a provider sends them again.
+const eventLife = 90 * 24 * time.Hour
+
+func (tx *writeTx) dropOldEvents(ctx context.Context) error {
+	old := tx.store.timestamp().Add(-eventLife)
+	_, err := tx.ExecContext(ctx, "DELETE FROM checkout_events WHERE received_at < $1", moment{&old})
+	return err
+}
+
+// eventTaker acts on events.
+type eventTaker struct {
+	tx       *writeTx
+	o        billing.RunOptions
+	complete bool // orders that are paid
+}
+
+func (t *eventTaker) take(ctx context.Context, e *eventRow) (err error) {
+	handled := true
+	switch e.Kind {
+	case checkout.Paid:
+		err = t.paid(ctx, e)
+	case checkout.Pending, checkout.Failed, checkout.Expired:
+		err = t.unpaid(ctx, e)
+	default:
+		handled, err = t.back(ctx, e)
+	}
+	if err != nil {
+		return err
+	}
+	if handled {
+		e.handledAt = t.tx.store.timestamp()
+	}
+	_, err = t.tx.ExecContext(ctx, "UPDATE checkout_events SET outcome = $3, handled_at = $4 WHERE provider = $1 AND event_id = $2",
+		text{&e.provider}, text{&e.ID}, text{&e.outcome}, moment{&e.handledAt})
+	return err
+}
+
+// request finds what an event is about; nil: something of somebody else.
+func (t *eventTaker) request(ctx context.Context, e *eventRow) (*checkout.Request, error) {
+	requestID, err := uuid.Parse(e.Reference)
+	if err != nil {
+		return nil, nil
+	}
+	r, err := findCheckout(ctx, t.tx, "id = $1 AND provider = $2", t.tx.forUpdate(), requestID.String(), text{&e.provider})
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	return r, err
+}
+
+func (t *eventTaker) paid(ctx context.Context, e *eventRow) error {
+	r, err := t.request(ctx, e)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		e.outcome = "it is of nothing that was asked for here"
+		return nil
+	}
+	if r.State == checkout.StatePaid {
+		e.outcome = "it was paid before"
+		return nil
+	}
+	p := t.payment(e, r.UserID, e.PaymentID, e.Amount)
+	asked := e.Settles(r.ID.String(), r.Amount, r.Currency)
+	if asked != nil {
+		r.Reason = asked.Error()
+	}
+	paymentID := uuid.Nil
+	if r.OrderID != uuid.Nil && asked == nil {
+		x, err := findOrder(ctx, t.tx, r.OrderID, t.tx.forUpdate())
+		if err != nil {
+			return err
+		}
+		switch {
+		case x.State != billing.OrderOpen:
+			r.Reason = fmt.Sprintf("the order is %s: the money is the customer's credit", x.State)
+		case !t.complete:
+			r.Reason = "the order could not be completed: the money is the customer's credit"
+		default:
+			if err := t.tx.payOrder(ctx, r.OrderID, &p, t.o); err != nil {
+				return err
+			}
+			if x, err = findOrder(ctx, t.tx, r.OrderID, ""); err != nil {
+				return err
+			}
+			paymentID = x.PaymentID
+		}
+	}
+	if r.InvoiceID != uuid.Nil {
+		// The account is locked before the invoice, as everywhere.
+		if err := t.tx.lockBalances(ctx, []balanceKey{{r.UserID, p.Currency}}); err != nil {
+			return err
+		}
+		i, err := findInvoice(ctx, t.tx, r.InvoiceID, t.tx.forUpdate())
+		if err != nil {
+			return err
+		}
+		if part := min(p.Amount, i.Open()); i.State == billing.InvoiceIssued && i.Currency == p.Currency && part > 0 {
+			p.Allocations = []billing.Allocation{{InvoiceID: i.ID, Amount: part}}
+		}
+	}
+	if paymentID == uuid.Nil {
+		row, _, err := t.tx.recordPayment(ctx, &p)
+		if err != nil {
+			return err
+		}
+		paymentID = row.ID
+	}
+	r.State, r.PaymentID, r.UpdatedAt = checkout.StatePaid, paymentID, t.tx.store.timestampAfter(r.UpdatedAt)
+	if err := update(ctx, t.tx.Tx, "checkouts", checkoutFields(r)); err != nil {
+		return err
+	}
+	if e.outcome = "booked"; r.Reason != "" {
+		e.outcome += ": " + r.Reason
+	}
+	return t.waiting(ctx, e)
+}
+
+// payment is money that came by an event.
+func (t *eventTaker) payment(e *eventRow, userID uuid.UUID, reference string, amount billing.Amount) billing.Payment {
+	return billing.Payment{UserID: userID, Method: billing.PaidCard, Currency: e.Currency, Amount: amount, Provider: e.provider, Reference: reference,
+		ReceivedOn: billing.DateOf(e.At, t.tx.store.location)}
+}
+
+// waiting acts on events about a payment that came before it.
+func (t *eventTaker) waiting(ctx context.Context, e *eventRow) error {
+	var row eventRow
+	var rows []eventRow
+	fields := checkoutEventFields(&row)
+	err := eachRow(ctx, t.tx, "SELECT "+names(fields)+" FROM checkout_events WHERE provider = $1 AND payment = $2 AND payment <> '' AND handled_at IS NULL AND event_id <> $3 ORDER BY received_at, event_id",
+		[]any{text{&e.provider}, text{&e.PaymentID}, text{&e.ID}}, targets(fields), func() error {
+			rows = append(rows, row)
+			return nil
+		})
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if err := t.take(ctx, &rows[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *eventTaker) unpaid(ctx context.Context, e *eventRow) error {
+	r, err := t.request(ctx, e)
+	if err != nil {
+		return err
+	}
+	if r == nil || r.State == checkout.StatePaid || r.State == checkout.StateFailed {
+		e.outcome = "it changes nothing"
+		return nil
+	}
+	r.State = map[checkout.Kind]checkout.State{checkout.Pending: checkout.StatePending, checkout.Failed: checkout.StateFailed, checkout.Expired: checkout.StateExpired}[e.Kind]
+	r.UpdatedAt = t.tx.store.timestampAfter(r.UpdatedAt)
+	e.outcome = string(r.State)
+	return update(ctx, t.tx.Tx, "checkouts", checkoutFields(r))
+}
+
+// back acts on an event about money that goes back, or has not gone after all. handled is
+// false if its payment is not known yet.
+func (t *eventTaker) back(ctx context.Context, e *eventRow) (handled bool, err error) {
+	p, err := findPayment(ctx, t.tx, "provider = $1 AND reference = $2", "", text{&e.provider}, text{&e.PaymentID})
+	if errors.Is(err, ErrNotFound) {
+		e.outcome = "it waits for its payment"
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if p.Currency != e.Currency {
+		e.outcome = "it is in another currency than its payment"
+		return true, nil
+	}
+	gone, undone := e.Kind, e.Kind == checkout.RefundFailed || e.Kind == checkout.DisputeWon
+	_, err = findPayment(ctx, t.tx, "provider = $1 AND reference = $2", "", text{&e.provider}, text{&e.subject})
+	booked := err == nil
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	switch {
+	case undone && booked: // the money has come back
+		again := t.payment(e, p.UserID, e.subject+":back", e.Amount)
+		_, _, err := t.tx.recordPayment(ctx, &again)
+		e.outcome = "booked again"
+		return true, err
+	case undone, booked:
+		e.outcome = "it changes nothing"
+		return true, nil
+	}
+	var others int
+	err = t.tx.QueryRowContext(ctx, "SELECT count(*) FROM checkout_events WHERE provider = $1 AND payment = $2 AND subject = $3 AND kind IN ('refund_failed', 'dispute_won')",
+		text{&e.provider}, text{&e.PaymentID}, text{&e.subject}).Scan(&others)
+	if err != nil || others > 0 {
+		e.outcome = "it was undone"
+		return true, err
+	}
+	refund := t.payment(e, p.UserID, e.subject, e.Amount)
+	refund.Refunds, refund.Note = p.ID, string(gone)
+	_, _, err = t.tx.refundPayment(ctx, &refund)
+	var field *billing.FieldError
+	if errors.As(err, &field) { // more than is left: somebody booked it by hand
+		e.outcome = "it cannot be booked: " + field.Message
+		return true, nil
+	}
+	e.outcome = "given back"
+	return true, err
+}
