@@ -60,7 +60,7 @@ var samples = map[string]string{
 	"admin.enabled": "true", "admin.listen": "[::1]:8081", "admin.insecure": "true",
 	"admin.tls_cert_file": "/etc/radiusd/tls.crt", "admin.tls_key_file": "/etc/radiusd/tls.key",
 	"admin.trusted_proxies": "192.0.2.0/24,2001:db8::1", "admin.cors_origins": "https://console.example.net,http://localhost:5173",
-	"admin.access_log": "failed", "admin.metrics_listen": "127.0.0.1:9814", "admin.webhook_allow": "10.1.0.0/16,10.2.0.0/16",
+	"auth.record": "refused", "admin.access_log": "failed", "admin.metrics_listen": "127.0.0.1:9814", "admin.webhook_allow": "10.1.0.0/16,10.2.0.0/16",
 	"admin.traces": "http://127.0.0.1:4318/v1/traces", "admin.oidc.issuer": "https://login.example.net",
 	"admin.oidc.client_id": "radiusd", "admin.oidc.client_secret_file": "/etc/radiusd/oidc",
 	"admin.oidc.redirect_url": "https://radius.example.net/api/v1/auth/oidc/callback", "admin.oidc.name": "Example",
