@@ -85,7 +85,7 @@ func TestInvoiceCheckout(t *testing.T) {
 		key, secret := filepath.Join(s.dir, "stripe.key"), filepath.Join(s.dir, "stripe.webhook")
 		require.NoError(t, os.WriteFile(key, []byte(checkouttest.SecretKey+"\n"), 0o600))
 		require.NoError(t, os.WriteFile(secret, []byte(checkouttest.WebhookSecret+"\n"), 0o600))
-		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "radiusd.yaml"), []byte("billing: {checkout: {provider: stripe, secret_key_file: " + key + ", webhook_secret_file: " + secret + ", url: " + provider.URL +
+		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "radiusd.yaml"), []byte("billing: {checkout: {provider: stripe, secret_key_file: "+key+", webhook_secret_file: "+secret+", url: "+provider.URL+
 			", success_url: https://isp.example/paid, cancel_url: https://isp.example/bills}}\n"), 0o600))
 		page := s.object("invoice", "checkout", "INV-000001")
 		assert.Equal(t, []any{"29.90", "EUR", "open"}, []any{page["amount"], page["currency"], page["state"]})
