@@ -83,7 +83,7 @@ func newLoginWorld(t testing.TB) *world {
 	plan.Name, plan.QuotaOctets, plan.QuotaPeriod = "quota", 20e9, PeriodMonth
 	quota := w.store.putPlan(plan)
 	group := w.store.putGroup(Group{Name: "group", Items: []Item{replyItem("Filter-Id", "=", "web")}})
-	expires := w.now.Add(24 * time.Hour)
+	expires := w.clock.now().Add(24 * time.Hour)
 	for _, u := range []User{
 		{Name: "alice", PlanID: basic.ID},
 		{Name: "limited", PlanID: basic.ID, SimultaneousUse: 1},

@@ -214,7 +214,8 @@ func TestExplainIsWhatHappens(t *testing.T) {
 		nas := w.nas
 		nas.Vendor = draw(rt, "vendor", "", "mikrotik", "cisco", "huawei", "nokia", "chillispot", "nonsense")
 		w.nas = w.store.putNAS(nas)
-		r.NAS, r.User.ID, w.now = &nas, user.ID, r.At
+		r.NAS, r.User.ID = &nas, user.ID
+		w.clock.set(r.At)
 		if r.Plan != nil {
 			r.Plan.ID = plan.ID
 			w.store.putPlan(*r.Plan)

@@ -228,12 +228,12 @@ func TestVoucherThrottle(t *testing.T) {
 	assert.Equal(t, ReasonAccepted, w.record().Reason, "who is no voucher")
 	w.pap(testCode, "", second).accepted()
 	_ = w.record()
-	w.now = w.now.Add(firstGuessLock)
+	w.clock.set(w.clock.now().Add(firstGuessLock))
 	w.pap(testCode, "", first).accepted()
 	_ = w.record()
 	assert.Equal(t, ReasonUnknownUser, guess(9, first))
 	assert.Equal(t, ReasonThrottled, guess(10, first))
-	w.now = w.now.Add(2 * firstGuessLock)
+	w.clock.set(w.clock.now().Add(2 * firstGuessLock))
 	assert.Equal(t, ReasonUnknownUser, guess(10, first), "the lock doubles")
 
 	// A device that is asked about by its address is no guess.
@@ -245,7 +245,7 @@ func TestVoucherThrottle(t *testing.T) {
 	for i := range 2 * nasGuessesBurst {
 		if guess(i, fmt.Sprintf(`Calling-Station-Id = "station %d"`, i)) == ReasonThrottled {
 			assert.Greater(t, i, nasGuessesBurst/2)
-			w.now = w.now.Add(time.Minute)
+			w.clock.set(w.clock.now().Add(time.Minute))
 			w.pap(testCode, "").accepted()
 			return
 		}
@@ -261,9 +261,9 @@ func TestVoucherFirstUse(t *testing.T) {
 	user.ExpiresAt = monday.Add(time.Hour) // to be used until then
 	user = w.addUser(user)
 	assert.Equal(t, "86400", w.pap(testCode, "").accepted().value("Session-Timeout"))
-	w.now = monday.Add(23 * time.Hour)
+	w.clock.set(monday.Add(23 * time.Hour))
 	assert.Equal(t, "3600", w.pap("v1-00001", testCode).accepted().value("Session-Timeout"), "though nothing is written")
-	w.now = monday.Add(24 * time.Hour)
+	w.clock.set(monday.Add(24 * time.Hour))
 	assert.Equal(t, "This voucher has expired.", w.pap(testCode, "").rejected().value("Reply-Message"))
 
 	// It is written, again and again, and then forgotten.
@@ -278,7 +278,7 @@ func TestVoucherFirstUse(t *testing.T) {
 	w.addUser(user)
 	firstUses.sweep()
 	assert.Empty(t, firstUses.known)
-	w.now = monday.Add(23 * time.Hour)
+	w.clock.set(monday.Add(23 * time.Hour))
 	assert.Equal(t, "3600", w.pap(testCode, "").accepted().value("Session-Timeout"))
 	require.NoError(t, firstUses.flush(t.Context()))
 	assert.Len(t, uses.all(), 1)
@@ -292,7 +292,7 @@ func TestVoucherFirstUse(t *testing.T) {
 	require.NoError(t, firstUses.flush(t.Context()))
 	assert.Equal(t, FirstUse{lost.ID, monday}, uses.all()[1])
 	assert.Len(t, uses.all(), 2)
-	w.now = monday.Add(time.Hour)
+	w.clock.set(monday.Add(time.Hour))
 	w.pap(secondCode, "").rejected()
 
 	// No more than there is room for.

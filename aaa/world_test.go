@@ -265,6 +265,24 @@ func (l *fakeLimits) set(used map[Period]Usage, open int) {
 	l.used, l.open = used, open
 }
 
+// testClock is a time that tests set while a server reads it.
+type testClock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *testClock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *testClock) set(at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = at
+}
+
 // world is a server with everything around it, for one test.
 type world struct {
 	t         testing.TB
@@ -277,7 +295,7 @@ type world struct {
 	client    *radius.Client
 	log       *safeBuffer
 	registry  *prometheus.Registry
-	now       time.Time
+	clock     testClock
 	nas       NAS
 	decided   [methodCount][reasonCount]float64 // seen by counted
 }
@@ -307,7 +325,8 @@ var monday = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t testing.TB, options ...func(*AccessOptions)) *world {
 	t.Helper()
-	w := &world{t: t, store: newFakeStore(), limits: &fakeLimits{used: map[Period]Usage{}}, log: &safeBuffer{}, registry: prometheus.NewRegistry(), now: monday}
+	w := &world{t: t, store: newFakeStore(), limits: &fakeLimits{used: map[Period]Usage{}}, log: &safeBuffer{}, registry: prometheus.NewRegistry()}
+	w.clock.set(monday)
 	w.nas = w.store.putNAS(NAS{
 		Name: "local", Prefix: netip.MustParsePrefix("127.0.0.1/32"), Secret: []byte(testSecret),
 		RequireMessageAuthenticator: radius.RequireNo,
@@ -326,7 +345,7 @@ func newWorld(t testing.TB, options ...func(*AccessOptions)) *world {
 	require.NoError(t, err)
 	o := AccessOptions{
 		Directory: w.directory, Dictionary: dict, Templates: templates, Limits: w.limits,
-		RejectDelay: -1, Now: func() time.Time { return w.now }, Logger: logger, Registerer: w.registry,
+		RejectDelay: -1, Now: w.clock.now, Logger: logger, Registerer: w.registry,
 	}
 	for _, option := range options {
 		option(&o)

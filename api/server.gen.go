@@ -3739,6 +3739,8 @@ type TaxRateList struct {
 // Tier defines model for Tier.
 type Tier struct {
 	// Price Units of the currency for each `per` units, e.g. 0.0125.
+	//
+	// Examples: 0.0125
 	Price string `json:"price"`
 
 	// UpTo Of the period's usage beyond the allowance; 0: without end, as the last one must be.

@@ -21,15 +21,15 @@ type spooled struct {
 // spool copies r into a temporary file, in bounded memory, and returns it for reading;
 // whoever gets it closes it. It is encrypted under a key that is nowhere else, since it
 // may hold passwords and outlive the process on the disk.
-func spool(r io.Reader) (s *spooled, err error) {
+func spool(r io.Reader) (_ *spooled, err error) {
 	file, err := os.CreateTemp("", "radiusd-import-*")
 	if err != nil {
 		return nil, fmt.Errorf("keep a file: %w", err)
 	}
-	s = &spooled{file: file}
+	kept := &spooled{file: file}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.Close())
+			err = errors.Join(err, kept.Close())
 		}
 	}()
 	var key [32]byte
@@ -44,8 +44,8 @@ func spool(r io.Reader) (s *spooled, err error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("keep a file: %w", err)
 	}
-	s.Reader = &cipher.StreamReader{S: keystream(key), R: bufio.NewReaderSize(file, spoolBuffer)}
-	return s, nil
+	kept.Reader = &cipher.StreamReader{S: keystream(key), R: bufio.NewReaderSize(file, spoolBuffer)}
+	return kept, nil
 }
 
 const spoolBuffer = 1 << 16

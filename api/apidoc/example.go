@@ -10,7 +10,7 @@ import (
 )
 
 // deepest is how far examples go into schemas that hold others.
-const deepest = 4
+const deepest = 6
 
 // telling are values for fields whose names say more than their types.
 var telling = map[string]string{
@@ -18,6 +18,8 @@ var telling = map[string]string{
 	"plan": "home", "prefix": "192.0.2.1/32", "nas_ip": "192.0.2.1", "framed_ip": "203.0.113.9", "calling_station_id": "02-00-5E-00-53-01",
 	"acct_session_id": "5A17", "attribute": "Session-Timeout", "op": ":=", "vendor": "mikrotik", "request_id": "0199a1b2-7c3d-7e4f-8a5b-6c7d8e9f0a1b",
 	"code": "123456", "url": "https://hooks.example.net/radiusd", "secret": "a long random secret",
+	"currency": "EUR", "series": "2027", "credit_series": "CN", "country": "DE", "iban": "DE02120300000000202051", "bic": "BYLADEM1001",
+	"address": "1 Example Street", "city": "Berlin", "postcode": "10115", "phone": "+49 30 5550100",
 }
 
 // example makes up JSON that fits a schema. A patch has the first field alone.
