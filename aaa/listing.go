@@ -189,6 +189,7 @@ type UserRow struct {
 	ID              uuid.UUID
 	Name            string
 	Status          UserStatus
+	Suspension      Suspension // why, if Status is UserSuspended
 	Scheme          Scheme
 	PlanID          uuid.UUID // zero: no plan
 	Plan            string    // its name

@@ -80,6 +80,12 @@ func (s Suspension) message() string {
 	return "Your account is suspended: " + s.Detail() + "."
 }
 
+// SuspendedByBilling reports whether billing has suspended the user, and will lift that.
+// What replaces users without knowing of it is to leave it.
+func (u *User) SuspendedByBilling() bool {
+	return u.Status == UserSuspended && u.Suspension != SuspendedByHand
+}
+
 // User is one subscriber, device or employee that a NAS asks about.
 type User struct {
 	ID     uuid.UUID // UUIDv7

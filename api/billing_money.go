@@ -7,9 +7,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/oapi-codegen/nullable"
 	openapi_types "github.com/oapi-codegen/runtime/types"
 
+	"radiusd/aaa"
 	"radiusd/billing"
 )
 
@@ -86,6 +88,31 @@ func dayFilter(d openapi_types.Date) billing.Date {
 	}
 	day := billing.DateOf(d.Time, time.UTC)
 	return slices.MaxFunc([]billing.Date{firstDay, slices.MinFunc([]billing.Date{day, lastDay}, billing.Date.Compare)}, billing.Date.Compare)
+}
+
+// accountCursor writes the cursor of the page after an account, of a list of accounts on a
+// day.
+func accountCursor(list string, day billing.Date, userID uuid.UUID) nullable.Nullable[string] {
+	return nextCursor(aaa.FormatCursor(list, "", day, userID.String()))
+}
+
+// accountAfter reads what accountCursor wrote; no cursor: the first page.
+func accountAfter(cursor, list string, day billing.Date) (uuid.UUID, error) {
+	if cursor == "" {
+		return uuid.Nil, nil
+	}
+	keys, err := aaa.ParseCursor(cursor, list, "", day)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	if len(keys) != 1 {
+		return uuid.Nil, aaa.ErrBadCursor
+	}
+	userID, err := uuid.Parse(keys[0])
+	if err != nil {
+		return uuid.Nil, aaa.ErrBadCursor
+	}
+	return userID, nil
 }
 
 // BillingRuleStore keeps what bills are made by.

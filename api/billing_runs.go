@@ -125,18 +125,9 @@ func (h *billingRuns) PreviewBilling(ctx context.Context, r PreviewBillingReques
 		return PreviewBilling200JSONResponse(body), err
 	}
 	const list = "billing preview"
-	after := uuid.Nil
-	if r.Params.Cursor != "" {
-		keys, err := aaa.ParseCursor(r.Params.Cursor, list, "", day)
-		if err != nil {
-			return nil, err
-		}
-		if len(keys) != 1 {
-			return nil, aaa.ErrBadCursor
-		}
-		if after, err = uuid.Parse(keys[0]); err != nil {
-			return nil, aaa.ErrBadCursor
-		}
+	after, err := accountAfter(r.Params.Cursor, list, day)
+	if err != nil {
+		return nil, err
 	}
 	limit := page(r.Params.Cursor, r.Params.Limit, "").Limit
 	accounts, err := h.store.PreviewBills(ctx, after, o, limit)
@@ -147,7 +138,7 @@ func (h *billingRuns) PreviewBilling(ctx context.Context, r PreviewBillingReques
 		body.Items = append(body.Items, previewed(ctx, account, o)...)
 	}
 	if len(accounts) == limit {
-		body.NextCursor = nextCursor(aaa.FormatCursor(list, "", day, accounts[limit-1].UserID.String()))
+		body.NextCursor = accountCursor(list, day, accounts[limit-1].UserID)
 	}
 	return PreviewBilling200JSONResponse(body), nil
 }

@@ -112,9 +112,22 @@ func newWorld(t *testing.T, options store.Options) *world {
 		id, _, err := runs.Insert(ctx, billingRun{AsOf: asOf})
 		return id, err
 	}
+	dunning, err := jobs.Register[dunningRun](queue, nil, jobs.Policy{Unique: true, Show: []string{"as_of"}})
+	require.NoError(t, err)
+	w.api.StartDunning = func(ctx context.Context, asOf billing.Date) (int64, error) {
+		id, _, err := dunning.Insert(ctx, dunningRun{AsOf: asOf})
+		return id, err
+	}
 	w.serve(t)
 	return w
 }
+
+// dunningRun is the job of a dunning run.
+type dunningRun struct {
+	AsOf billing.Date `json:"as_of"`
+}
+
+func (dunningRun) Kind() string { return "billing.dunning" }
 
 // billingRun is the job of a billing run.
 type billingRun struct {

@@ -182,6 +182,72 @@ func (e CredentialScheme) Valid() bool {
 	}
 }
 
+// Defines values for DunningAction.
+const (
+	DunningActionEnd      DunningAction = "end"
+	DunningActionRemind   DunningAction = "remind"
+	DunningActionRestrict DunningAction = "restrict"
+	DunningActionSuspend  DunningAction = "suspend"
+)
+
+// Valid indicates whether the value is a known member of the DunningAction enum.
+func (e DunningAction) Valid() bool {
+	switch e {
+	case DunningActionEnd:
+		return true
+	case DunningActionRemind:
+		return true
+	case DunningActionRestrict:
+		return true
+	case DunningActionSuspend:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DunningSettingsRestrictLive.
+const (
+	DunningSettingsRestrictLiveCoa        DunningSettingsRestrictLive = "coa"
+	DunningSettingsRestrictLiveDisconnect DunningSettingsRestrictLive = "disconnect"
+	DunningSettingsRestrictLiveKeep       DunningSettingsRestrictLive = "keep"
+)
+
+// Valid indicates whether the value is a known member of the DunningSettingsRestrictLive enum.
+func (e DunningSettingsRestrictLive) Valid() bool {
+	switch e {
+	case DunningSettingsRestrictLiveCoa:
+		return true
+	case DunningSettingsRestrictLiveDisconnect:
+		return true
+	case DunningSettingsRestrictLiveKeep:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DunningTakenState.
+const (
+	DunningTakenStateDone   DunningTakenState = "done"
+	DunningTakenStateLifted DunningTakenState = "lifted"
+	DunningTakenStateWaived DunningTakenState = "waived"
+)
+
+// Valid indicates whether the value is a known member of the DunningTakenState enum.
+func (e DunningTakenState) Valid() bool {
+	switch e {
+	case DunningTakenStateDone:
+		return true
+	case DunningTakenStateLifted:
+		return true
+	case DunningTakenStateWaived:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ErasureState.
 const (
 	ErasureStateDone    ErasureState = "done"
@@ -383,6 +449,36 @@ func (e JobState) Valid() bool {
 	case JobStateScheduled:
 		return true
 	case JobStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MailState.
+const (
+	MailStateDropped   MailState = "dropped"
+	MailStateNoAddress MailState = "no_address"
+	MailStateRefused   MailState = "refused"
+	MailStateSending   MailState = "sending"
+	MailStateSent      MailState = "sent"
+	MailStateWaiting   MailState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the MailState enum.
+func (e MailState) Valid() bool {
+	switch e {
+	case MailStateDropped:
+		return true
+	case MailStateNoAddress:
+		return true
+	case MailStateRefused:
+		return true
+	case MailStateSending:
+		return true
+	case MailStateSent:
+		return true
+	case MailStateWaiting:
 		return true
 	default:
 		return false
@@ -950,6 +1046,27 @@ func (e UsageTermsMetric) Valid() bool {
 	}
 }
 
+// Defines values for UserSuspension.
+const (
+	UserSuspensionBalance UserSuspension = "balance"
+	UserSuspensionNone    UserSuspension = "none"
+	UserSuspensionOverdue UserSuspension = "overdue"
+)
+
+// Valid indicates whether the value is a known member of the UserSuspension enum.
+func (e UserSuspension) Valid() bool {
+	switch e {
+	case UserSuspensionBalance:
+		return true
+	case UserSuspensionNone:
+		return true
+	case UserSuspensionOverdue:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for UserStatus.
 const (
 	UserStatusActive    UserStatus = "active"
@@ -1109,6 +1226,24 @@ func (e ListAuthRecordsParamsSort) Valid() bool {
 	case ListAuthRecordsParamsSortAt:
 		return true
 	case ListAuthRecordsParamsSortMinusAt:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListMailsParamsSort.
+const (
+	ListMailsParamsSortCreatedAt      ListMailsParamsSort = "created_at"
+	ListMailsParamsSortMinusCreatedAt ListMailsParamsSort = "-created_at"
+)
+
+// Valid indicates whether the value is a known member of the ListMailsParamsSort enum.
+func (e ListMailsParamsSort) Valid() bool {
+	switch e {
+	case ListMailsParamsSortCreatedAt:
+		return true
+	case ListMailsParamsSortMinusCreatedAt:
 		return true
 	default:
 		return false
@@ -2153,6 +2288,114 @@ type DayUse struct {
 	Used Usage              `json:"used"`
 }
 
+// DunningAccount defines model for DunningAccount.
+type DunningAccount struct {
+	// DaysOverdue Of the invoice that is overdue the longest, less the grace.
+	DaysOverdue int `json:"days_overdue"`
+
+	// Invoices Those that are overdue, the oldest first.
+	Invoices []DunningInvoice `json:"invoices"`
+
+	// Open What is overdue, by currency.
+	Open []Money `json:"open"`
+
+	// Step The one that the account belongs to today.
+	Step   DunningStep        `json:"step"`
+	UserID openapi_types.UUID `json:"user_id"`
+
+	// Username As the user is called now; empty if deleted.
+	Username string `json:"username"`
+}
+
+// DunningAction defines model for DunningAction.
+type DunningAction string
+
+// DunningInvoice defines model for DunningInvoice.
+type DunningInvoice struct {
+	// DaysOverdue Less the grace.
+	DaysOverdue int                `json:"days_overdue"`
+	DueOn       openapi_types.Date `json:"due_on"`
+	InvoiceID   openapi_types.UUID `json:"invoice_id"`
+	Number      string             `json:"number"`
+	Open        Money              `json:"open"`
+
+	// Taken What was done about it.
+	Taken []DunningTaken `json:"taken"`
+}
+
+// DunningList defines model for DunningList.
+type DunningList struct {
+	Items      []DunningAccount          `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// DunningPreview defines model for DunningPreview.
+type DunningPreview struct {
+	Items      []DunningPreviewItem      `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// DunningPreviewItem defines model for DunningPreviewItem.
+type DunningPreviewItem struct {
+	// DaysOverdue On the day, less the grace.
+	DaysOverdue int                `json:"days_overdue"`
+	DueOn       openapi_types.Date `json:"due_on"`
+	InvoiceID   openapi_types.UUID `json:"invoice_id"`
+	Number      string             `json:"number"`
+	Open        Money              `json:"open"`
+	Step        DunningStep        `json:"step"`
+	UserID      openapi_types.UUID `json:"user_id"`
+	Username    string             `json:"username"`
+}
+
+// DunningSettings defines model for DunningSettings.
+type DunningSettings struct {
+	// GraceDays After an invoice is due until its days count, as for transfers.
+	GraceDays int `json:"grace_days"`
+
+	// RestrictGroupID The group that restricted users join. Needed if a step restricts.
+	RestrictGroupID nullable.Nullable[openapi_types.UUID] `json:"restrict_group_id"`
+
+	// RestrictLive What becomes of open sessions of users who are restricted: coa changes them, and ends them only where that cannot be said.
+	RestrictLive DunningSettingsRestrictLive `json:"restrict_live"`
+
+	// RestrictPriority Its priority; groups with lower ones come first.
+	RestrictPriority int `json:"restrict_priority"`
+
+	// Steps In the order of their days, and the milder before the harder.
+	Steps []DunningStep `json:"steps"`
+}
+
+// DunningSettingsRestrictLive What becomes of open sessions of users who are restricted: coa changes them, and ends them only where that cannot be said.
+type DunningSettingsRestrictLive string
+
+// DunningStep defines model for DunningStep.
+type DunningStep struct {
+	Action DunningAction `json:"action"`
+
+	// AfterDays After the day that an invoice is due, and the grace.
+	AfterDays int `json:"after_days"`
+
+	// Template Number of the text of the reminder. Without it reminders have the first, second, … and other steps send no mail.
+	Template int `json:"template,omitempty"`
+}
+
+// DunningTaken defines model for DunningTaken.
+type DunningTaken struct {
+	Action    DunningAction `json:"action"`
+	AfterDays int           `json:"after_days"`
+
+	// DaysOverdue Of the invoice on that day.
+	DaysOverdue int                `json:"days_overdue"`
+	DoneOn      openapi_types.Date `json:"done_on"`
+
+	// State done: it is in force; lifted: the invoice was paid for a while; waived: an operator has undone it, and it is not done again.
+	State DunningTakenState `json:"state"`
+}
+
+// DunningTakenState done: it is in force; lifted: the invoice was paid for a while; waived: an operator has undone it, and it is not done again.
+type DunningTakenState string
+
 // EffectiveReply defines model for EffectiveReply.
 type EffectiveReply struct {
 	// Accepted A login with the right password would be accepted now.
@@ -2443,6 +2686,12 @@ type InvoiceList struct {
 	Total *Total `json:"total,omitempty"`
 }
 
+// InvoiceSend defines model for InvoiceSend.
+type InvoiceSend struct {
+	// Again Also if it was sent or refused before.
+	Again bool `json:"again,omitempty"`
+}
+
 // InvoiceState defines model for InvoiceState.
 type InvoiceState string
 
@@ -2625,6 +2874,44 @@ type MadeVoucher struct {
 	Code   string `json:"code"`
 	Serial string `json:"serial"`
 }
+
+// Mail defines model for Mail.
+type Mail struct {
+	Attempts  int       `json:"attempts"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Error Why the last attempt failed. Not without profiles:read.
+	Error     string             `json:"error,omitempty"`
+	ID        openapi_types.UUID `json:"id"`
+	InvoiceID openapi_types.UUID `json:"invoice_id"`
+
+	// Number The invoice's.
+	Number string `json:"number"`
+
+	// Purpose invoice, credit_note, or as overdue_7 the reminder after so many days.
+	Purpose string `json:"purpose"`
+
+	// Recipient Not without profiles:read.
+	Recipient string `json:"recipient,omitempty"`
+
+	// SentAt When the mail server took it.
+	SentAt nullable.Nullable[time.Time] `json:"sent_at"`
+
+	// State refused: by the mail server, for good; dropped: a reminder of what was paid meanwhile; no_address: the user has none.
+	State     MailState          `json:"state"`
+	UpdatedAt time.Time          `json:"updated_at"`
+	UserID    openapi_types.UUID `json:"user_id"`
+	Username  string             `json:"username"`
+}
+
+// MailList defines model for MailList.
+type MailList struct {
+	Items      []Mail                    `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// MailState refused: by the mail server, for good; dropped: a reminder of what was paid meanwhile; no_address: the user has none.
+type MailState string
 
 // Me defines model for Me.
 type Me struct {
@@ -3829,9 +4116,15 @@ type User struct {
 	ReplyItems      Items                                 `json:"reply_items"`
 	SimultaneousUse int                                   `json:"simultaneous_use"`
 	Status          UserStatus                            `json:"status"`
-	UpdatedAt       time.Time                             `json:"updated_at"`
-	Username        string                                `json:"username"`
+
+	// Suspension What billing has suspended the user for; none: nothing, or it was an operator. Billing lifts only its own. PUT without a status and imports leave it; the status active lifts it.
+	Suspension UserSuspension `json:"suspension"`
+	UpdatedAt  time.Time      `json:"updated_at"`
+	Username   string         `json:"username"`
 }
+
+// UserSuspension What billing has suspended the user for; none: nothing, or it was an operator. Billing lifts only its own. PUT without a status and imports leave it; the status active lifts it.
+type UserSuspension string
 
 // UserBatch defines model for UserBatch.
 type UserBatch struct {
@@ -3890,9 +4183,11 @@ type UserInput struct {
 	ReplyItems Items                                 `json:"reply_items,omitempty"`
 
 	// SimultaneousUse Sessions at once; 0: as the plan says.
-	SimultaneousUse int        `json:"simultaneous_use,omitempty"`
-	Status          UserStatus `json:"status,omitempty"`
-	Username        string     `json:"username"`
+	SimultaneousUse int `json:"simultaneous_use,omitempty"`
+
+	// Status Without it: active, or as billing has left it.
+	Status   UserStatus `json:"status,omitempty"`
+	Username string     `json:"username"`
 }
 
 // UserList defines model for UserList.
@@ -4372,6 +4667,52 @@ type FinishOIDCParams struct {
 	// Cookie Of startOIDC without TLS.
 	Cookie string `form:"radiusd_oidc,omitempty" json:"radiusd_oidc,omitempty"`
 }
+
+// ListDunningParams defines parameters for ListDunning.
+type ListDunningParams struct {
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Accounts on a page.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// PreviewDunningParams defines parameters for PreviewDunning.
+type PreviewDunningParams struct {
+	// Day Default today; at most 400 days to come.
+	Day openapi_types.Date `form:"day,omitempty" json:"day,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Accounts on a page.
+	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ReplaceDunningSettingsParams defines parameters for ReplaceDunningSettings.
+type ReplaceDunningSettingsParams struct {
+	// IfMatch ETag that the change is based on.
+	IfMatch IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListMailsParams defines parameters for ListMails.
+type ListMailsParams struct {
+	State     MailState          `form:"state,omitempty" json:"state,omitempty"`
+	InvoiceID openapi_types.UUID `form:"invoice_id,omitempty" json:"invoice_id,omitempty"`
+	UserID    UserIDFilter       `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// Sort Default -created_at.
+	Sort ListMailsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListMailsParamsSort defines parameters for ListMails.
+type ListMailsParamsSort string
 
 // PreviewBillingParams defines parameters for PreviewBilling.
 type PreviewBillingParams struct {
@@ -5314,6 +5655,12 @@ type ChangePasswordJSONRequestBody = PasswordChange
 // RefreshJSONRequestBody defines body for Refresh for application/json ContentType.
 type RefreshJSONRequestBody = Refresh
 
+// StartDunningRunJSONRequestBody defines body for StartDunningRun for application/json ContentType.
+type StartDunningRunJSONRequestBody = BillingRunInput
+
+// ReplaceDunningSettingsJSONRequestBody defines body for ReplaceDunningSettings for application/json ContentType.
+type ReplaceDunningSettingsJSONRequestBody = DunningSettings
+
 // PreviewBillingJSONRequestBody defines body for PreviewBilling for application/json ContentType.
 type PreviewBillingJSONRequestBody = BillingPreviewInput
 
@@ -5346,6 +5693,9 @@ type CreateCreditNoteJSONRequestBody = CreditNoteInput
 
 // IssueInvoiceJSONRequestBody defines body for IssueInvoice for application/json ContentType.
 type IssueInvoiceJSONRequestBody = InvoiceIssue
+
+// SendInvoiceJSONRequestBody defines body for SendInvoice for application/json ContentType.
+type SendInvoiceJSONRequestBody = InvoiceSend
 
 // CreateNASJSONRequestBody defines body for CreateNAS for application/json ContentType.
 type CreateNASJSONRequestBody = NASInput
@@ -5556,6 +5906,24 @@ type ServerInterface interface {
 	// EndSignIn End one of the own sign-ins
 	// (DELETE /auth/sessions/{sign_in_id})
 	EndSignIn(w http.ResponseWriter, r *http.Request, signInID openapi_types.UUID)
+	// ListDunning Accounts in dunning, by the id of their user
+	// (GET /billing/dunning)
+	ListDunning(w http.ResponseWriter, r *http.Request, params ListDunningParams)
+	// PreviewDunning The steps that a run would take
+	// (GET /billing/dunning/preview)
+	PreviewDunning(w http.ResponseWriter, r *http.Request, params PreviewDunningParams)
+	// StartDunningRun Take the steps that are due on a day
+	// (POST /billing/dunning/runs)
+	StartDunningRun(w http.ResponseWriter, r *http.Request)
+	// GetDunningSettings What is done about invoices that are not paid
+	// (GET /billing/dunning/settings)
+	GetDunningSettings(w http.ResponseWriter, r *http.Request)
+	// ReplaceDunningSettings Set what is done about invoices that are not paid
+	// (PUT /billing/dunning/settings)
+	ReplaceDunningSettings(w http.ResponseWriter, r *http.Request, params ReplaceDunningSettingsParams)
+	// ListMails Mails about invoices, the latest first
+	// (GET /billing/mails)
+	ListMails(w http.ResponseWriter, r *http.Request, params ListMailsParams)
 	// PreviewBilling The invoices that a run would issue
 	// (POST /billing/preview)
 	PreviewBilling(w http.ResponseWriter, r *http.Request, params PreviewBillingParams)
@@ -5667,6 +6035,9 @@ type ServerInterface interface {
 	// GetInvoicePDF An invoice as PDF
 	// (GET /invoices/{invoice_id}/pdf)
 	GetInvoicePDF(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params GetInvoicePDFParams)
+	// SendInvoice Send an invoice or credit note by mail
+	// (POST /invoices/{invoice_id}/send)
+	SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
 	// VoidInvoice Make an issued invoice owed by nobody
 	// (POST /invoices/{invoice_id}/void)
 	VoidInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params VoidInvoiceParams)
@@ -7151,6 +7522,278 @@ func (siw *ServerInterfaceWrapper) EndSignIn(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.EndSignIn(w, r, signInID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListDunning operation middleware
+func (siw *ServerInterfaceWrapper) ListDunning(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDunningParams
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListDunning(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PreviewDunning operation middleware
+func (siw *ServerInterfaceWrapper) PreviewDunning(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PreviewDunningParams
+
+	// ------------- Optional query parameter "day" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "day", r.URL.Query(), &params.Day, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "day"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "day", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PreviewDunning(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// StartDunningRun operation middleware
+func (siw *ServerInterfaceWrapper) StartDunningRun(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.StartDunningRun(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetDunningSettings operation middleware
+func (siw *ServerInterfaceWrapper) GetDunningSettings(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetDunningSettings(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplaceDunningSettings operation middleware
+func (siw *ServerInterfaceWrapper) ReplaceDunningSettings(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplaceDunningSettingsParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Match", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Match", Err: err})
+			return
+		}
+
+		params.IfMatch = IfMatch
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplaceDunningSettings(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListMails operation middleware
+func (siw *ServerInterfaceWrapper) ListMails(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListMailsParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "invoice_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "invoice_id", r.URL.Query(), &params.InvoiceID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "invoice_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", r.URL.Query(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", r.URL.Query(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "sort"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "sort", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListMails(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8849,6 +9492,32 @@ func (siw *ServerInterfaceWrapper) GetInvoicePDF(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoicePDF(w, r, invoiceID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SendInvoice operation middleware
+func (siw *ServerInterfaceWrapper) SendInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice_id" -------------
+	var invoiceID InvoiceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice_id", r.PathValue("invoice_id"), &invoiceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SendInvoice(w, r, invoiceID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14337,6 +15006,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/vouchers/redeem", wrapper.RedeemVoucher)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/vouchers/{voucher_id}", wrapper.GetVoucher)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/vouchers/{voucher_id}/revoke", wrapper.RevokeVoucher)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/dunning/settings", wrapper.GetDunningSettings)
+	m.HandleFunc(http.MethodPut+" "+options.BaseURL+"/billing/dunning/settings", wrapper.ReplaceDunningSettings)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/dunning", wrapper.ListDunning)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/dunning/preview", wrapper.PreviewDunning)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/dunning/runs", wrapper.StartDunningRun)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/mails", wrapper.ListMails)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/send", wrapper.SendInvoice)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/jobs", wrapper.ListJobs)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/jobs/{job_id}", wrapper.GetJob)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/jobs/{job_id}/retry", wrapper.RetryJob)
@@ -15511,6 +16187,256 @@ type EndSignIndefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response EndSignIndefaultApplicationProblemPlusJSONResponse) VisitEndSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDunningRequestObject struct {
+	Params ListDunningParams
+}
+
+type ListDunningResponseObject interface {
+	VisitListDunningResponse(w http.ResponseWriter) error
+}
+
+type ListDunning200JSONResponse DunningList
+
+func (response ListDunning200JSONResponse) VisitListDunningResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDunningdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListDunningdefaultApplicationProblemPlusJSONResponse) VisitListDunningResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDunningRequestObject struct {
+	Params PreviewDunningParams
+}
+
+type PreviewDunningResponseObject interface {
+	VisitPreviewDunningResponse(w http.ResponseWriter) error
+}
+
+type PreviewDunning200JSONResponse DunningPreview
+
+func (response PreviewDunning200JSONResponse) VisitPreviewDunningResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PreviewDunningdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PreviewDunningdefaultApplicationProblemPlusJSONResponse) VisitPreviewDunningResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartDunningRunRequestObject struct {
+	Body *StartDunningRunJSONRequestBody
+}
+
+type StartDunningRunResponseObject interface {
+	VisitStartDunningRunResponse(w http.ResponseWriter) error
+}
+
+type StartDunningRun202JSONResponse BillingRunStarted
+
+func (response StartDunningRun202JSONResponse) VisitStartDunningRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StartDunningRundefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response StartDunningRundefaultApplicationProblemPlusJSONResponse) VisitStartDunningRunResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDunningSettingsRequestObject struct {
+}
+
+type GetDunningSettingsResponseObject interface {
+	VisitGetDunningSettingsResponse(w http.ResponseWriter) error
+}
+
+type GetDunningSettings200ResponseHeaders struct {
+	ETag string
+}
+
+type GetDunningSettings200JSONResponse struct {
+	Body    DunningSettings
+	Headers GetDunningSettings200ResponseHeaders
+}
+
+func (response GetDunningSettings200JSONResponse) VisitGetDunningSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDunningSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDunningSettingsdefaultApplicationProblemPlusJSONResponse) VisitGetDunningSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceDunningSettingsRequestObject struct {
+	Params ReplaceDunningSettingsParams
+	Body   *ReplaceDunningSettingsJSONRequestBody
+}
+
+type ReplaceDunningSettingsResponseObject interface {
+	VisitReplaceDunningSettingsResponse(w http.ResponseWriter) error
+}
+
+type ReplaceDunningSettings200ResponseHeaders struct {
+	ETag string
+}
+
+type ReplaceDunningSettings200JSONResponse struct {
+	Body    DunningSettings
+	Headers ReplaceDunningSettings200ResponseHeaders
+}
+
+func (response ReplaceDunningSettings200JSONResponse) VisitReplaceDunningSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplaceDunningSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplaceDunningSettingsdefaultApplicationProblemPlusJSONResponse) VisitReplaceDunningSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMailsRequestObject struct {
+	Params ListMailsParams
+}
+
+type ListMailsResponseObject interface {
+	VisitListMailsResponse(w http.ResponseWriter) error
+}
+
+type ListMails200JSONResponse MailList
+
+func (response ListMails200JSONResponse) VisitListMailsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListMailsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListMailsdefaultApplicationProblemPlusJSONResponse) VisitListMailsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17042,6 +17968,46 @@ type GetInvoicePDFdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetInvoicePDFdefaultApplicationProblemPlusJSONResponse) VisitGetInvoicePDFResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendInvoiceRequestObject struct {
+	InvoiceID InvoiceID `json:"invoice_id"`
+	Body      *SendInvoiceJSONRequestBody
+}
+
+type SendInvoiceResponseObject interface {
+	VisitSendInvoiceResponse(w http.ResponseWriter) error
+}
+
+type SendInvoice202JSONResponse Mail
+
+func (response SendInvoice202JSONResponse) VisitSendInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SendInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SendInvoicedefaultApplicationProblemPlusJSONResponse) VisitSendInvoiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -21746,6 +22712,24 @@ type StrictServerInterface interface {
 	// EndSignIn End one of the own sign-ins
 	// (DELETE /auth/sessions/{sign_in_id})
 	EndSignIn(ctx context.Context, request EndSignInRequestObject) (EndSignInResponseObject, error)
+	// ListDunning Accounts in dunning, by the id of their user
+	// (GET /billing/dunning)
+	ListDunning(ctx context.Context, request ListDunningRequestObject) (ListDunningResponseObject, error)
+	// PreviewDunning The steps that a run would take
+	// (GET /billing/dunning/preview)
+	PreviewDunning(ctx context.Context, request PreviewDunningRequestObject) (PreviewDunningResponseObject, error)
+	// StartDunningRun Take the steps that are due on a day
+	// (POST /billing/dunning/runs)
+	StartDunningRun(ctx context.Context, request StartDunningRunRequestObject) (StartDunningRunResponseObject, error)
+	// GetDunningSettings What is done about invoices that are not paid
+	// (GET /billing/dunning/settings)
+	GetDunningSettings(ctx context.Context, request GetDunningSettingsRequestObject) (GetDunningSettingsResponseObject, error)
+	// ReplaceDunningSettings Set what is done about invoices that are not paid
+	// (PUT /billing/dunning/settings)
+	ReplaceDunningSettings(ctx context.Context, request ReplaceDunningSettingsRequestObject) (ReplaceDunningSettingsResponseObject, error)
+	// ListMails Mails about invoices, the latest first
+	// (GET /billing/mails)
+	ListMails(ctx context.Context, request ListMailsRequestObject) (ListMailsResponseObject, error)
 	// PreviewBilling The invoices that a run would issue
 	// (POST /billing/preview)
 	PreviewBilling(ctx context.Context, request PreviewBillingRequestObject) (PreviewBillingResponseObject, error)
@@ -21857,6 +22841,9 @@ type StrictServerInterface interface {
 	// GetInvoicePDF An invoice as PDF
 	// (GET /invoices/{invoice_id}/pdf)
 	GetInvoicePDF(ctx context.Context, request GetInvoicePDFRequestObject) (GetInvoicePDFResponseObject, error)
+	// SendInvoice Send an invoice or credit note by mail
+	// (POST /invoices/{invoice_id}/send)
+	SendInvoice(ctx context.Context, request SendInvoiceRequestObject) (SendInvoiceResponseObject, error)
 	// VoidInvoice Make an issued invoice owed by nobody
 	// (POST /invoices/{invoice_id}/void)
 	VoidInvoice(ctx context.Context, request VoidInvoiceRequestObject) (VoidInvoiceResponseObject, error)
@@ -23036,6 +24023,172 @@ func (sh *strictHandler) EndSignIn(w http.ResponseWriter, r *http.Request, signI
 	}
 }
 
+// ListDunning operation middleware
+func (sh *strictHandler) ListDunning(w http.ResponseWriter, r *http.Request, params ListDunningParams) {
+	var request ListDunningRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDunning(ctx, request.(ListDunningRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDunning")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListDunningResponseObject); ok {
+		if err := validResponse.VisitListDunningResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PreviewDunning operation middleware
+func (sh *strictHandler) PreviewDunning(w http.ResponseWriter, r *http.Request, params PreviewDunningParams) {
+	var request PreviewDunningRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PreviewDunning(ctx, request.(PreviewDunningRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PreviewDunning")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PreviewDunningResponseObject); ok {
+		if err := validResponse.VisitPreviewDunningResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// StartDunningRun operation middleware
+func (sh *strictHandler) StartDunningRun(w http.ResponseWriter, r *http.Request) {
+	var request StartDunningRunRequestObject
+
+	var body StartDunningRunJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.StartDunningRun(ctx, request.(StartDunningRunRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StartDunningRun")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(StartDunningRunResponseObject); ok {
+		if err := validResponse.VisitStartDunningRunResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDunningSettings operation middleware
+func (sh *strictHandler) GetDunningSettings(w http.ResponseWriter, r *http.Request) {
+	var request GetDunningSettingsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDunningSettings(ctx, request.(GetDunningSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDunningSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetDunningSettingsResponseObject); ok {
+		if err := validResponse.VisitGetDunningSettingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplaceDunningSettings operation middleware
+func (sh *strictHandler) ReplaceDunningSettings(w http.ResponseWriter, r *http.Request, params ReplaceDunningSettingsParams) {
+	var request ReplaceDunningSettingsRequestObject
+
+	request.Params = params
+
+	var body ReplaceDunningSettingsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplaceDunningSettings(ctx, request.(ReplaceDunningSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplaceDunningSettings")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplaceDunningSettingsResponseObject); ok {
+		if err := validResponse.VisitReplaceDunningSettingsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListMails operation middleware
+func (sh *strictHandler) ListMails(w http.ResponseWriter, r *http.Request, params ListMailsParams) {
+	var request ListMailsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListMails(ctx, request.(ListMailsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListMails")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListMailsResponseObject); ok {
+		if err := validResponse.VisitListMailsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // PreviewBilling operation middleware
 func (sh *strictHandler) PreviewBilling(w http.ResponseWriter, r *http.Request, params PreviewBillingParams) {
 	var request PreviewBillingRequestObject
@@ -24067,6 +25220,39 @@ func (sh *strictHandler) GetInvoicePDF(w http.ResponseWriter, r *http.Request, i
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetInvoicePDFResponseObject); ok {
 		if err := validResponse.VisitGetInvoicePDFResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SendInvoice operation middleware
+func (sh *strictHandler) SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID) {
+	var request SendInvoiceRequestObject
+
+	request.InvoiceID = invoiceID
+
+	var body SendInvoiceJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SendInvoice(ctx, request.(SendInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SendInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SendInvoiceResponseObject); ok {
+		if err := validResponse.VisitSendInvoiceResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

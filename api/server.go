@@ -34,6 +34,8 @@ type Options struct {
 	// StartBilling adds the job of a billing run for a day, or finds the one that waits or
 	// works, and returns its id. Required.
 	StartBilling func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
+	// StartDunning does the same for a dunning run. Required.
+	StartDunning func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
 	// Sender posts test events to webhooks. Required.
 	Sender operator.Sender
 	// Reports answers reports. Nil: the store does.
@@ -73,6 +75,8 @@ type Store interface {
 	PrivacyStore
 	BillingStore
 	VoucherStore
+	DunningStore
+	MailStore
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -113,6 +117,8 @@ type server struct {
 	invoices
 	payments
 	billingRuns
+	dunning
+	mails
 }
 
 // unimplemented stands in for nothing: TestEveryOperationIsImplemented fails if one of
@@ -132,8 +138,8 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Jobs == nil || o.StartBilling == nil || o.Sender == nil {
-		return nil, errors.New("api: a store, operators, a dictionary, templates, jobs, billing runs and a sender are needed")
+	if o.Store == nil || o.Operators == nil || o.Dictionary == nil || o.Templates == nil || o.Jobs == nil || o.StartBilling == nil || o.StartDunning == nil || o.Sender == nil {
+		return nil, errors.New("api: a store, operators, a dictionary, templates, jobs, billing and dunning runs and a sender are needed")
 	}
 	if o.Reports == nil {
 		o.Reports = o.Store
@@ -184,6 +190,8 @@ func New(o Options) (http.Handler, error) {
 	s.invoices = invoices{billingRules: s.billingRules, store: o.Store}
 	s.payments = payments{billingRules: s.billingRules, store: o.Store}
 	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, audit: o.Store, start: o.StartBilling}
+	s.dunning = dunning{billingRules: s.billingRules, store: o.Store, audit: o.Store, start: o.StartDunning}
+	s.mails = mails{store: o.Store}
 	s.ledger = ledger{store: o.Store, users: o.Store}
 	s.privacy = privacy{store: o.Store}
 	s.users.actions = &s.actions

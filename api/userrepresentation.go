@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -32,8 +33,9 @@ func userOf(u *aaa.UserRow) User {
 		memberships[i] = Membership{GroupID: m.GroupID, Group: u.GroupNames[i], Priority: m.Priority}
 	}
 	return User{
-		ID: u.ID, Username: u.Name, Status: UserStatus(u.Status.String()), CredentialScheme: CredentialScheme(u.Scheme.String()),
-		PlanID: idOrNull(u.PlanID), Plan: orNull(u.Plan, u.PlanID != uuid.Nil), Groups: memberships,
+		ID: u.ID, Username: u.Name, Status: UserStatus(u.Status.String()), Suspension: UserSuspension(cmp.Or(u.Suspension.String(), "none")),
+		CredentialScheme: CredentialScheme(u.Scheme.String()),
+		PlanID:           idOrNull(u.PlanID), Plan: orNull(u.Plan, u.PlanID != uuid.Nil), Groups: memberships,
 		ExpiresAt: timeOrNull(u.ExpiresAt), SimultaneousUse: u.SimultaneousUse,
 		CheckItems: itemsOf(u.Items, aaa.CheckItem), ReplyItems: itemsOf(u.Items, aaa.ReplyItem),
 		BatchID: idOrNull(u.BatchID), CreatedAt: u.CreatedAt.UTC(), UpdatedAt: u.UpdatedAt.UTC(),
@@ -43,7 +45,7 @@ func userOf(u *aaa.UserRow) User {
 // userOfRow is the row as a user without a credential.
 func userOfRow(u *aaa.UserRow) *aaa.User {
 	return &aaa.User{
-		ID: u.ID, Name: u.Name, Status: u.Status, PlanID: u.PlanID, Groups: u.Groups,
+		ID: u.ID, Name: u.Name, Status: u.Status, Suspension: u.Suspension, PlanID: u.PlanID, Groups: u.Groups,
 		ExpiresAt: u.ExpiresAt, SimultaneousUse: u.SimultaneousUse, Items: u.Items,
 	}
 }
@@ -63,9 +65,12 @@ func userInputOf(u *aaa.User, p *aaa.Profile) UserInput {
 }
 
 // fill makes user and profile what the input says. A credential or profile that it does
-// not have stays.
+// not have stays, and without a status so does what billing has suspended.
 func (h *users) fill(user *aaa.User, profile *aaa.Profile, in UserInput, credential *aaa.Credential) error {
 	status := aaa.UserActive
+	if in.Status == "" && user.SuspendedByBilling() {
+		status = aaa.UserSuspended
+	}
 	if in.Status != "" {
 		var err error
 		if status, err = aaa.ParseUserStatus(string(in.Status)); err != nil {

@@ -51,6 +51,16 @@ type ChargeFilter struct {
 	Pending *bool
 }
 
+// MailingFilter selects mails about invoices.
+type MailingFilter struct {
+	InvoiceID uuid.UUID
+	UserID    uuid.UUID
+	State     MailingState
+}
+
+// MailingSorts are the sorts of mails.
+func MailingSorts() []string { return []string{"-created_at"} }
+
 // ChargeSorts are the sorts of charges.
 func ChargeSorts() []string { return []string{"-created_at"} }
 

@@ -71,7 +71,8 @@ func (tx *writeTx) mailInvoices(ctx context.Context, invoices []*invoiceRow) err
 
 // SendInvoice adds the mail of an invoice or credit note to the user's present address, or
 // else to the one that stands on it, and returns it: it is sent in the background. One that
-// was sent, or refused, is sent again only if again says so.
+// was sent, or refused, is sent again only if again says so. It fails with ErrNotFound, and
+// with a billing.RuleError for a draft and what is void.
 func (s *Store) SendInvoice(ctx context.Context, invoiceID uuid.UUID, again bool) (*billing.Mailing, error) {
 	var made billing.Mailing
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -79,8 +80,11 @@ func (s *Store) SendInvoice(ctx context.Context, invoiceID uuid.UUID, again bool
 		if err != nil {
 			return err
 		}
-		if i.State == billing.InvoiceDraft || i.State == billing.InvoiceVoid {
-			return fmt.Errorf("invoice %s: %w: it is %s", i.Number, ErrInUse, i.State)
+		switch i.State {
+		case billing.InvoiceDraft:
+			return billing.Refuse(billing.CodeInvoiceState, "a draft is not sent: issue it first")
+		case billing.InvoiceVoid:
+			return billing.Refuse(billing.CodeInvoiceState, "invoice %s is void", i.Number)
 		}
 		var email string
 		err = tx.QueryRowContext(ctx, "SELECT coalesce(email, '') FROM user_profiles WHERE user_id = $1", i.UserID.String()).Scan(&email)
@@ -209,21 +213,27 @@ func (s *Store) FinishMail(ctx context.Context, mailID uuid.UUID, state billing.
 }
 
 var mailingLists = lister[billing.Mailing]{
-	name: "mails", sorts: []string{"-created_at"},
+	name: "mails", sorts: billing.MailingSorts(),
 	keys: map[string]sortKey[billing.Mailing]{"created_at": timeKey("created_at", func(m *billing.Mailing) time.Time { return m.CreatedAt })},
 	id:   idKey("id", func(m *billing.Mailing) uuid.UUID { return m.ID }),
 }
 
-// ListMailsPage returns a page of mails, the latest first, and the cursor of the next page;
-// empty: there is none. An empty state is any. It fails with aaa.ErrBadCursor and
+func mailingConditions(f billing.MailingFilter) (c conditions) {
+	if f.InvoiceID != uuid.Nil {
+		c.add("invoice_id = $%d", f.InvoiceID.String())
+	}
+	if f.UserID != uuid.Nil {
+		c.add("user_id = $%d", f.UserID.String())
+	}
+	if f.State != "" {
+		c.add("state = $%d", term(&f.State))
+	}
+	return c
+}
+
+// ListMailsPage returns a page of the mails that the filter selects, the latest first, and
+// the cursor of the next page; empty: there is none. It fails with aaa.ErrBadCursor and
 // aaa.ErrBadSort.
-func (s *Store) ListMailsPage(ctx context.Context, state billing.MailingState, userID uuid.UUID, page aaa.Page) ([]billing.Mailing, string, error) {
-	var c conditions
-	if state != "" {
-		c.add("state = $%d", term(&state))
-	}
-	if userID != uuid.Nil {
-		c.add("user_id = $%d", userID.String())
-	}
-	return listRows(ctx, s, mailingLists, "billing_mails", listedMailing, c, []string{string(state), userID.String()}, page)
+func (s *Store) ListMailsPage(ctx context.Context, filter billing.MailingFilter, page aaa.Page) ([]billing.Mailing, string, error) {
+	return listRows(ctx, s, mailingLists, "billing_mails", listedMailing, mailingConditions(filter), filter, page)
 }

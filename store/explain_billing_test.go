@@ -66,6 +66,12 @@ func TestBillingPagesUseIndexes(t *testing.T) {
 			rest, args := p.rest(paymentConditions(f))
 			check("payments "+name, "payments", rest, args, false)
 		}
+		for name, f := range map[string]billing.MailingFilter{"all": {}, "of a user": {UserID: someone}, "in a state": {State: billing.MailNoAddress}, "of an invoice": {InvoiceID: someone}} {
+			p, err := mailingLists.begin(aaa.Page{}, f)
+			require.NoError(t, err)
+			rest, args := p.rest(mailingConditions(f))
+			check("mails "+name, "billing_mails", rest, args, f.InvoiceID == someone) // an invoice has few
+		}
 		for name, f := range map[string]billing.TransactionFilter{"all": {}, "of a kind": {Kind: billing.TransactionVoid}, "in a time": {From: time.Now(), Before: time.Now()}} {
 			p, err := transactionLists.begin(aaa.Page{}, f)
 			require.NoError(t, err)

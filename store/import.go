@@ -253,8 +253,12 @@ func (j *importJob) apply(row *ImportRow, user *aaa.User) (groups []aaa.Membersh
 		}
 		user.PlanID = planID
 	}
-	if row.Status != nil {
+	// Files do not know what billing has done since: their "active" lifts nothing of it.
+	if row.Status != nil && (*row.Status != aaa.UserActive || !user.SuspendedByBilling()) {
 		user.Status = *row.Status
+	}
+	if user.Status != aaa.UserSuspended {
+		user.Suspension = aaa.SuspendedByHand
 	}
 	if row.ExpiresAt != nil {
 		user.ExpiresAt = *row.ExpiresAt

@@ -141,7 +141,7 @@ type listedUsers struct {
 }
 
 // userColumns are what a list asks of users.
-const userColumns = "users.id, users.username, users.status, users.credential_scheme, users.plan_id, users.batch_id, users.expires_at, users.simultaneous_use, users.created_at, users.updated_at"
+const userColumns = "users.id, users.username, users.status, users.suspension, users.credential_scheme, users.plan_id, users.batch_id, users.expires_at, users.simultaneous_use, users.created_at, users.updated_at"
 
 // amongUsers calls fn with where the users of the filter are best asked for, for a page by
 // sort. An engine cannot know that a list by one column has the few users that another

@@ -17,6 +17,7 @@ func userRowFields(u *aaa.UserRow) []field {
 		{"users.id", id{&u.ID}},
 		{"users.username", text{&u.Name}},
 		{"users.status", word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}},
+		{"users.suspension", word[aaa.Suspension]{&u.Suspension, aaa.ParseSuspension}},
 		{"users.credential_scheme", word[aaa.Scheme]{&u.Scheme, aaa.ParseScheme}},
 		{"users.plan_id", nullID{&u.PlanID}},
 		{"plans.name", text{&u.Plan}},

@@ -99,9 +99,13 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 	if err != nil {
 		return nil, nil, err
 	}
+	startDunning, err := dunningStarter(queue)
+	if err != nil {
+		return nil, nil, err
+	}
 	options := api.Options{
-		StartBilling: startBilling,
-		Store:        s, Operators: operators, Jobs: queue, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
+		StartBilling: startBilling, StartDunning: startDunning,
+		Store: s, Operators: operators, Jobs: queue, OIDC: provider, OIDCName: t.openName, Dictionary: t.dict, Templates: t.templates, Zone: t.zone, Sender: t.sender,
 		Version: readBuild().Version, Observe: tellActor, Logger: t.log,
 	}
 	if t.reports != nil {

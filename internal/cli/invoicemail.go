@@ -113,7 +113,7 @@ said. The state no_address is of users whose profile has no address.`,
 					return err
 				}
 				return writeList(a, mailingColumns, eachCursorPage(limit, func(page aaa.Page) ([]billing.Mailing, string, error) {
-					return s.ListMailsPage(c.Context(), billing.MailingState(state), userID, page)
+					return s.ListMailsPage(c.Context(), billing.MailingFilter{UserID: userID, State: billing.MailingState(state)}, page)
 				}))
 			})
 		},

@@ -30,12 +30,22 @@ func (billingDunning) Kind() string { return "billing.dunning" }
 
 // registerDunning adds dunning runs. Who bills adds them, each night after that.
 func registerDunning(queue *jobs.Queue, dun func(context.Context, billing.Date) error) (*jobs.Kind[billingDunning], error) {
-	return jobs.Register(queue, func(ctx context.Context, args billingDunning) error { return dun(ctx, args.AsOf) }, jobs.Policy{
-		Timeout: 6 * time.Hour, Attempts: 20, Pause: time.Minute, Unique: true, Show: []string{"as_of"},
-	})
+	return jobs.Register(queue, func(ctx context.Context, args billingDunning) error { return dun(ctx, args.AsOf) }, billingPolicy())
 }
 
-// billingPolicy is how billing runs are run.
+// dunningStarter is billingStarter for dunning runs.
+func dunningStarter(queue *jobs.Queue) (func(ctx context.Context, asOf billing.Date) (jobID int64, err error), error) {
+	kind, err := jobs.Register[billingDunning](queue, nil, billingPolicy())
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, asOf billing.Date) (int64, error) {
+		id, _, err := kind.Insert(ctx, billingDunning{AsOf: asOf})
+		return id, err
+	}, nil
+}
+
+// billingPolicy is how billing and dunning runs are run.
 func billingPolicy() jobs.Policy {
 	return jobs.Policy{Timeout: 6 * time.Hour, Attempts: 20, Pause: time.Minute, Unique: true, Show: []string{"as_of"}}
 }

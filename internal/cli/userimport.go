@@ -37,7 +37,8 @@ names the columns, in any order:
   mac                true: a device that is known by its MAC address alone
   full_name, email, phone, address, note
 
-A column that is missing leaves what is there. Columns may be separated by commas
+A column that is missing leaves what is there. The status active lifts no suspension
+of billing, which the file does not know of: user set --status active does. Columns may be separated by commas
 or semicolons. A cell that begins with an apostrophe before = + - or @ loses it, as
 exports write them to keep spreadsheets from computing.
 

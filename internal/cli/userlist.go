@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -115,7 +116,8 @@ func (a *app) userShowCommand() *cobra.Command {
 		Use:   "show NAME",
 		Short: "Show a user, the open sessions and the last decisions",
 		Long: `Shows a user with check and reply items, the open sessions, and the last login
-decisions with their reasons: why was it refused?`,
+decisions with their reasons: why was it refused? The suspension is what billing has
+suspended the user for, overdue or balance; none: nothing, or an operator did it.`,
 		Example: `  radiusd user show alice
   radiusd user show alice -o json`,
 		Args:              arguments("NAME"),
@@ -175,6 +177,7 @@ func (a *app) showUser(ctx context.Context, s *store.Store, name string) error {
 // userShowColumns are those of a list and what only one user is shown with.
 func userShowColumns() []column[userRow] {
 	return append(userListColumns[:len(userListColumns):len(userListColumns)],
+		column[userRow]{name: "suspension", value: func(u *userRow) any { return cmp.Or(u.Suspension.String(), "none") }},
 		column[userRow]{name: "check_items", value: func(u *userRow) any { return itemTexts(u.Items, aaa.CheckItem) }},
 		column[userRow]{name: "reply_items", value: func(u *userRow) any { return itemTexts(u.Items, aaa.ReplyItem) }},
 		column[userRow]{name: "full_name", value: func(u *userRow) any { return u.profile.FullName }},
