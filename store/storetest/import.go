@@ -96,6 +96,36 @@ func testImport(t *testing.T, database Database) {
 	p, err = s.UserProfile(ctx, "alice")
 	require.NoError(t, err)
 	assert.Equal(t, aaa.Profile{FullName: "Alice A.", Email: "a@example.org", Phone: "1"}, p)
+
+	// What billing has suspended is neither lifted nor made an operator's.
+	require.NoError(t, s.UpdateUser(ctx, "alice", func(u *aaa.User) error {
+		u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedOverdue
+		return nil
+	}))
+	type suspended struct {
+		status     aaa.UserStatus
+		suspension aaa.Suspension
+	}
+	for i, step := range []struct {
+		given *aaa.UserStatus
+		want  suspended
+	}{
+		{nil, suspended{aaa.UserSuspended, aaa.SuspendedOverdue}},
+		{new(aaa.UserActive), suspended{aaa.UserSuspended, aaa.SuspendedOverdue}},
+		{new(aaa.UserSuspended), suspended{aaa.UserSuspended, aaa.SuspendedOverdue}},
+		{new(aaa.UserDisabled), suspended{aaa.UserDisabled, aaa.SuspendedByHand}},
+		{new(aaa.UserSuspended), suspended{aaa.UserSuspended, aaa.SuspendedByHand}},
+		{new(aaa.UserActive), suspended{aaa.UserActive, aaa.SuspendedByHand}},
+	} {
+		_, err := s.ImportUsers(ctx, rowsOf(store.ImportRow{Username: "alice", Status: step.given}), store.ImportOptions{Update: true})
+		require.NoError(t, err)
+		alice, err := s.UserByName(ctx, "alice")
+		require.NoError(t, err)
+		assert.Equal(t, step.want, suspended{alice.Status, alice.Suspension}, "step %d", i)
+		row, err := s.UserRowByID(ctx, alice.ID)
+		require.NoError(t, err)
+		assert.Equal(t, step.want, suspended{row.Status, row.Suspension}, "step %d, as it is listed", i)
+	}
 }
 
 func testImportErrors(t *testing.T, database Database) {
