@@ -38,9 +38,10 @@ names the columns, in any order:
   full_name, email, phone, address, note
 
 A column that is missing leaves what is there. The status active lifts no suspension
-of billing, which the file does not know of: user set --status active does. Columns may be separated by commas
-or semicolons. A cell that begins with an apostrophe before = + - or @ loses it, as
-exports write them to keep spreadsheets from computing.
+of billing, which the file does not know of: user set --status active does. Columns
+may be separated by commas or semicolons. A cell that begins with an apostrophe
+before = + - or @ loses it, as exports write them to keep spreadsheets from
+computing.
 
 If a line is wrong, every wrong line is named and nothing is imported.`,
 		Example: `  radiusd user import subscribers.csv --dry-run
