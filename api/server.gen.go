@@ -98,6 +98,81 @@ func (e AuditActorKind) Valid() bool {
 	}
 }
 
+// Defines values for BankEntryState.
+const (
+	BankEntryStateBooked    BankEntryState = "booked"
+	BankEntryStateIgnored   BankEntryState = "ignored"
+	BankEntryStateProposed  BankEntryState = "proposed"
+	BankEntryStateUnmatched BankEntryState = "unmatched"
+)
+
+// Valid indicates whether the value is a known member of the BankEntryState enum.
+func (e BankEntryState) Valid() bool {
+	switch e {
+	case BankEntryStateBooked:
+		return true
+	case BankEntryStateIgnored:
+		return true
+	case BankEntryStateProposed:
+		return true
+	case BankEntryStateUnmatched:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BankImportFormat.
+const (
+	BankImportFormatCamt BankImportFormat = "camt"
+	BankImportFormatCsv  BankImportFormat = "csv"
+)
+
+// Valid indicates whether the value is a known member of the BankImportFormat enum.
+func (e BankImportFormat) Valid() bool {
+	switch e {
+	case BankImportFormatCamt:
+		return true
+	case BankImportFormatCsv:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BankImportLineOutcome.
+const (
+	BankImportLineOutcomeBooked    BankImportLineOutcome = "booked"
+	BankImportLineOutcomeIgnored   BankImportLineOutcome = "ignored"
+	BankImportLineOutcomeKnown     BankImportLineOutcome = "known"
+	BankImportLineOutcomePending   BankImportLineOutcome = "pending"
+	BankImportLineOutcomeProposed  BankImportLineOutcome = "proposed"
+	BankImportLineOutcomeUnmatched BankImportLineOutcome = "unmatched"
+	BankImportLineOutcomeWrong     BankImportLineOutcome = "wrong"
+)
+
+// Valid indicates whether the value is a known member of the BankImportLineOutcome enum.
+func (e BankImportLineOutcome) Valid() bool {
+	switch e {
+	case BankImportLineOutcomeBooked:
+		return true
+	case BankImportLineOutcomeIgnored:
+		return true
+	case BankImportLineOutcomeKnown:
+		return true
+	case BankImportLineOutcomePending:
+		return true
+	case BankImportLineOutcomeProposed:
+		return true
+	case BankImportLineOutcomeUnmatched:
+		return true
+	case BankImportLineOutcomeWrong:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BillingIntervalUnit.
 const (
 	BillingIntervalUnitDay     BillingIntervalUnit = "day"
@@ -119,6 +194,33 @@ func (e BillingIntervalUnit) Valid() bool {
 	case BillingIntervalUnitWeek:
 		return true
 	case BillingIntervalUnitYear:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for BillingReportName.
+const (
+	BillingReportNameAllowance   BillingReportName = "allowance"
+	BillingReportNameChurn       BillingReportName = "churn"
+	BillingReportNameReceivables BillingReportName = "receivables"
+	BillingReportNameRevenue     BillingReportName = "revenue"
+	BillingReportNameTax         BillingReportName = "tax"
+)
+
+// Valid indicates whether the value is a known member of the BillingReportName enum.
+func (e BillingReportName) Valid() bool {
+	switch e {
+	case BillingReportNameAllowance:
+		return true
+	case BillingReportNameChurn:
+		return true
+	case BillingReportNameReceivables:
+		return true
+	case BillingReportNameRevenue:
+		return true
+	case BillingReportNameTax:
 		return true
 	default:
 		return false
@@ -1232,6 +1334,33 @@ func (e ListAuthRecordsParamsSort) Valid() bool {
 	}
 }
 
+// Defines values for ListBankEntriesParamsState.
+const (
+	ListBankEntriesParamsStateBooked    ListBankEntriesParamsState = "booked"
+	ListBankEntriesParamsStateIgnored   ListBankEntriesParamsState = "ignored"
+	ListBankEntriesParamsStateProposed  ListBankEntriesParamsState = "proposed"
+	ListBankEntriesParamsStateUnmatched ListBankEntriesParamsState = "unmatched"
+	ListBankEntriesParamsStateWaiting   ListBankEntriesParamsState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ListBankEntriesParamsState enum.
+func (e ListBankEntriesParamsState) Valid() bool {
+	switch e {
+	case ListBankEntriesParamsStateBooked:
+		return true
+	case ListBankEntriesParamsStateIgnored:
+		return true
+	case ListBankEntriesParamsStateProposed:
+		return true
+	case ListBankEntriesParamsStateUnmatched:
+		return true
+	case ListBankEntriesParamsStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListMailsParamsSort.
 const (
 	ListMailsParamsSortCreatedAt      ListMailsParamsSort = "created_at"
@@ -1493,6 +1622,24 @@ func (e ListPlansParamsSort) Valid() bool {
 	case ListPlansParamsSortMinusName:
 		return true
 	case ListPlansParamsSortName:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetBillingReportParamsFormat.
+const (
+	GetBillingReportParamsFormatCsv  GetBillingReportParamsFormat = "csv"
+	GetBillingReportParamsFormatJSON GetBillingReportParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the GetBillingReportParamsFormat enum.
+func (e GetBillingReportParamsFormat) Valid() bool {
+	switch e {
+	case GetBillingReportParamsFormatCsv:
+		return true
+	case GetBillingReportParamsFormatJSON:
 		return true
 	default:
 		return false
@@ -2046,6 +2193,146 @@ type BalanceList struct {
 	UserID   openapi_types.UUID `json:"user_id"`
 }
 
+// BankAllocation defines model for BankAllocation.
+type BankAllocation struct {
+	Amount    Money              `json:"amount"`
+	InvoiceID openapi_types.UUID `json:"invoice_id"`
+	Number    string             `json:"number"`
+}
+
+// BankEntry defines model for BankEntry.
+type BankEntry struct {
+	// Account The own one; empty: the file did not tell.
+	Account string `json:"account"`
+
+	// Amount Negative went out.
+	Amount             Money              `json:"amount"`
+	BookedOn           openapi_types.Date `json:"booked_on"`
+	CreatedAt          time.Time          `json:"created_at"`
+	CreditorReferences []string           `json:"creditor_references"`
+	EndToEndID         string             `json:"end_to_end_id"`
+	Iban               string             `json:"iban,omitempty"`
+	ID                 openapi_types.UUID `json:"id"`
+
+	// Line Where it began in the file.
+	Line int `json:"line"`
+
+	// Name Of the other side.
+	Name      string                                `json:"name,omitempty"`
+	PaymentID nullable.Nullable[openapi_types.UUID] `json:"payment_id"`
+
+	// Reason Why, in words for people. Needs profiles:read, as name, iban and remittance.
+	Reason string `json:"reason,omitempty"`
+
+	// Reference What names the entry for good; that of its payment.
+	Reference string `json:"reference"`
+
+	// Remittance What the payer wrote.
+	Remittance string `json:"remittance,omitempty"`
+
+	// Reversal It undoes an earlier booking.
+	Reversal bool           `json:"reversal"`
+	State    BankEntryState `json:"state"`
+
+	// StatementID The first import that had it.
+	StatementID openapi_types.UUID `json:"statement_id"`
+	UpdatedAt   time.Time          `json:"updated_at"`
+
+	// UserID Who paid, or is proposed.
+	UserID   nullable.Nullable[openapi_types.UUID] `json:"user_id"`
+	Username string                                `json:"username"`
+	ValueOn  nullable.Nullable[openapi_types.Date] `json:"value_on"`
+}
+
+// BankEntryState defines model for BankEntry.State.
+type BankEntryState string
+
+// BankEntryAssignment Either of them.
+type BankEntryAssignment struct {
+	InvoiceID openapi_types.UUID `json:"invoice_id,omitempty"`
+	UserID    openapi_types.UUID `json:"user_id,omitempty"`
+}
+
+// BankEntryDismissal defines model for BankEntryDismissal.
+type BankEntryDismissal struct {
+	// Note What it is.
+	Note string `json:"note,omitempty"`
+}
+
+// BankEntryList defines model for BankEntryList.
+type BankEntryList struct {
+	Items      []BankEntry               `json:"items"`
+	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+}
+
+// BankImport defines model for BankImport.
+type BankImport struct {
+	Counts BankImportCounts `json:"counts"`
+	DryRun bool             `json:"dry_run"`
+	Format BankImportFormat `json:"format"`
+	Lines  []BankImportLine `json:"lines"`
+
+	// StatementID This import; null: a dry run.
+	StatementID nullable.Nullable[openapi_types.UUID] `json:"statement_id"`
+
+	// Truncated There were more entries; all are counted.
+	Truncated bool `json:"truncated"`
+}
+
+// BankImportFormat defines model for BankImport.Format.
+type BankImportFormat string
+
+// BankImportCounts defines model for BankImportCounts.
+type BankImportCounts struct {
+	Booked int `json:"booked"`
+
+	// Entries All of them.
+	Entries   int `json:"entries"`
+	Ignored   int `json:"ignored"`
+	Known     int `json:"known"`
+	Pending   int `json:"pending"`
+	Proposed  int `json:"proposed"`
+	Unmatched int `json:"unmatched"`
+	Wrong     int `json:"wrong"`
+}
+
+// BankImportLine defines model for BankImportLine.
+type BankImportLine struct {
+	// Allocations The invoices that it pays.
+	Allocations []BankAllocation `json:"allocations"`
+
+	// Amount Negative went out. Not of a wrong one.
+	Amount   *Money                                `json:"amount,omitempty"`
+	BookedOn nullable.Nullable[openapi_types.Date] `json:"booked_on"`
+
+	// EntryID The entry as it is kept; null: it is not.
+	EntryID nullable.Nullable[openapi_types.UUID] `json:"entry_id"`
+	Iban    string                                `json:"iban,omitempty"`
+
+	// Line Where the entry begins in the file.
+	Line int `json:"line"`
+
+	// Name Of the other side.
+	Name      string                                `json:"name,omitempty"`
+	Outcome   BankImportLineOutcome                 `json:"outcome"`
+	PaymentID nullable.Nullable[openapi_types.UUID] `json:"payment_id"`
+
+	// Reason Why, in words for people.
+	Reason string `json:"reason"`
+
+	// Reference What names the entry for good.
+	Reference string `json:"reference"`
+
+	// Remittance What the payer wrote.
+	Remittance string `json:"remittance,omitempty"`
+
+	// UserID Who paid, or is proposed.
+	UserID nullable.Nullable[openapi_types.UUID] `json:"user_id"`
+}
+
+// BankImportLineOutcome defines model for BankImportLine.Outcome.
+type BankImportLineOutcome string
+
 // BillingInterval defines model for BillingInterval.
 type BillingInterval struct {
 	Count int                 `json:"count,omitempty"`
@@ -2078,6 +2365,9 @@ type BillingPreviewItem struct {
 	UserID   openapi_types.UUID `json:"user_id"`
 	Username string             `json:"username"`
 }
+
+// BillingReportName defines model for BillingReportName.
+type BillingReportName string
 
 // BillingRun defines model for BillingRun.
 type BillingRun struct {
@@ -2239,6 +2529,16 @@ type ChargeUsage struct {
 
 	// Upload Octets from the user.
 	Upload int64 `json:"upload"`
+}
+
+// CheckoutPage defines model for CheckoutPage.
+type CheckoutPage struct {
+	Amount    Money              `json:"amount"`
+	ExpiresAt time.Time          `json:"expires_at"`
+	ID        openapi_types.UUID `json:"id"`
+
+	// URL At the provider, for the customer.
+	URL string `json:"url"`
 }
 
 // CoAInput What a plan gives, or attributes of your own, or both: then yours replace those of the plan that have the same name.
@@ -3239,6 +3539,11 @@ type Payment struct {
 	Refunds  nullable.Nullable[openapi_types.UUID] `json:"refunds"`
 	UserID   openapi_types.UUID                    `json:"user_id"`
 	Username string                                `json:"username"`
+}
+
+// PaymentAllocation defines model for PaymentAllocation.
+type PaymentAllocation struct {
+	Allocations []AllocationInput `json:"allocations"`
 }
 
 // PaymentInput defines model for PaymentInput.
@@ -4668,6 +4973,94 @@ type FinishOIDCParams struct {
 	Cookie string `form:"radiusd_oidc,omitempty" json:"radiusd_oidc,omitempty"`
 }
 
+// ListBankEntriesParams defines parameters for ListBankEntries.
+type ListBankEntriesParams struct {
+	// State waiting: proposed and unmatched, which a person has to see to.
+	State  ListBankEntriesParamsState `form:"state,omitempty" json:"state,omitempty"`
+	UserID UserIDFilter               `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// StatementID The first import that had it.
+	StatementID  openapi_types.UUID `form:"statement_id,omitempty" json:"statement_id,omitempty"`
+	BookedFrom   openapi_types.Date `form:"booked_from,omitempty" json:"booked_from,omitempty"`
+	BookedBefore openapi_types.Date `form:"booked_before,omitempty" json:"booked_before,omitempty"`
+
+	// Cursor next_cursor of the page before.
+	Cursor Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Items on a page.
+	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListBankEntriesParamsState defines parameters for ListBankEntries.
+type ListBankEntriesParamsState string
+
+// AssignBankEntryParams defines parameters for AssignBankEntry.
+type AssignBankEntryParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ImportBankStatementParams defines parameters for ImportBankStatement.
+type ImportBankStatementParams struct {
+	// DryRun Only say what would be done.
+	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+
+	// Name What the file is called.
+	Name string `form:"name,omitempty" json:"name,omitempty"`
+
+	// CsvDate Column of the day of booking.
+	CsvDate string `form:"csv_date,omitempty" json:"csv_date,omitempty"`
+
+	// CsvAmount Column of the amount, with its sign unless csv_direction tells.
+	CsvAmount string `form:"csv_amount,omitempty" json:"csv_amount,omitempty"`
+
+	// CsvCredit Instead of csv_amount: column of what came in.
+	CsvCredit string `form:"csv_credit,omitempty" json:"csv_credit,omitempty"`
+
+	// CsvDebit With csv_credit: column of what went out.
+	CsvDebit string `form:"csv_debit,omitempty" json:"csv_debit,omitempty"`
+
+	// CsvDirection Column of C or D, CRDT or DBIT, H or S.
+	CsvDirection      string `form:"csv_direction,omitempty" json:"csv_direction,omitempty"`
+	CsvValueDate      string `form:"csv_value_date,omitempty" json:"csv_value_date,omitempty"`
+	CsvCurrencyColumn string `form:"csv_currency_column,omitempty" json:"csv_currency_column,omitempty"`
+
+	// CsvReference Column of the bank's own reference, the same in every export.
+	CsvReference string `form:"csv_reference,omitempty" json:"csv_reference,omitempty"`
+
+	// CsvName Column of the payer's name.
+	CsvName string `form:"csv_name,omitempty" json:"csv_name,omitempty"`
+
+	// CsvIban Column of the payer's account.
+	CsvIban string `form:"csv_iban,omitempty" json:"csv_iban,omitempty"`
+
+	// CsvRemittance Column of what the payer wrote, or several, separated by |.
+	CsvRemittance        string `form:"csv_remittance,omitempty" json:"csv_remittance,omitempty"`
+	CsvCreditorReference string `form:"csv_creditor_reference,omitempty" json:"csv_creditor_reference,omitempty"`
+	CsvEndToEndID        string `form:"csv_end_to_end_id,omitempty" json:"csv_end_to_end_id,omitempty"`
+
+	// CsvState Column of whether it is booked.
+	CsvState string `form:"csv_state,omitempty" json:"csv_state,omitempty"`
+
+	// CsvCurrency Of rows that do not tell.
+	CsvCurrency string `form:"csv_currency,omitempty" json:"csv_currency,omitempty"`
+
+	// CsvAccount The own account.
+	CsvAccount string `form:"csv_account,omitempty" json:"csv_account,omitempty"`
+
+	// CsvDelimiter One sign, or tab; found out unless given, as what follows.
+	CsvDelimiter string `form:"csv_delimiter,omitempty" json:"csv_delimiter,omitempty"`
+
+	// CsvDecimal . or the comma.
+	CsvDecimal string `form:"csv_decimal,omitempty" json:"csv_decimal,omitempty"`
+
+	// CsvDateOrder Such as DD.MM.YYYY or MM/DD/YY.
+	CsvDateOrder string `form:"csv_date_order,omitempty" json:"csv_date_order,omitempty"`
+
+	// CsvCharset utf-8, iso-8859-1, iso-8859-15 or windows-1252.
+	CsvCharset string `form:"csv_charset,omitempty" json:"csv_charset,omitempty"`
+}
+
 // ListDunningParams defines parameters for ListDunning.
 type ListDunningParams struct {
 	// Cursor next_cursor of the page before.
@@ -5155,6 +5548,12 @@ type CreatePaymentParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// AllocatePaymentParams defines parameters for AllocatePayment.
+type AllocatePaymentParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // RefundPaymentParams defines parameters for RefundPayment.
 type RefundPaymentParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
@@ -5220,6 +5619,34 @@ type CreatePlanPriceParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
+
+// GetBillingReportParams defines parameters for GetBillingReport.
+type GetBillingReportParams struct {
+	// By What the rows are of.
+	By string `form:"by,omitempty" json:"by,omitempty"`
+
+	// Period How the time is divided.
+	Period string `form:"period,omitempty" json:"period,omitempty"`
+
+	// From Where the report begins.
+	From string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Where it ends; that day is not part of it.
+	To string `form:"to,omitempty" json:"to,omitempty"`
+
+	// Date issued: go by the date of the documents; posted: by the ledger.
+	Date string `form:"date,omitempty" json:"date,omitempty"`
+
+	// On How it was when the day ended.
+	On string `form:"on,omitempty" json:"on,omitempty"`
+
+	// User Only this user.
+	User   string                       `form:"user,omitempty" json:"user,omitempty"`
+	Format GetBillingReportParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// GetBillingReportParamsFormat defines parameters for GetBillingReport.
+type GetBillingReportParamsFormat string
 
 // RunReportParams defines parameters for RunReport.
 type RunReportParams struct {
@@ -5655,6 +6082,12 @@ type ChangePasswordJSONRequestBody = PasswordChange
 // RefreshJSONRequestBody defines body for Refresh for application/json ContentType.
 type RefreshJSONRequestBody = Refresh
 
+// AssignBankEntryJSONRequestBody defines body for AssignBankEntry for application/json ContentType.
+type AssignBankEntryJSONRequestBody = BankEntryAssignment
+
+// DismissBankEntryJSONRequestBody defines body for DismissBankEntry for application/json ContentType.
+type DismissBankEntryJSONRequestBody = BankEntryDismissal
+
 // StartDunningRunJSONRequestBody defines body for StartDunningRun for application/json ContentType.
 type StartDunningRunJSONRequestBody = BillingRunInput
 
@@ -5729,6 +6162,9 @@ type PayOrderJSONRequestBody = OrderPayment
 
 // CreatePaymentJSONRequestBody defines body for CreatePayment for application/json ContentType.
 type CreatePaymentJSONRequestBody = PaymentInput
+
+// AllocatePaymentJSONRequestBody defines body for AllocatePayment for application/json ContentType.
+type AllocatePaymentJSONRequestBody = PaymentAllocation
 
 // RefundPaymentJSONRequestBody defines body for RefundPayment for application/json ContentType.
 type RefundPaymentJSONRequestBody = RefundInput
@@ -5906,6 +6342,21 @@ type ServerInterface interface {
 	// EndSignIn End one of the own sign-ins
 	// (DELETE /auth/sessions/{sign_in_id})
 	EndSignIn(w http.ResponseWriter, r *http.Request, signInID openapi_types.UUID)
+	// ListBankEntries Entries of bank statements, the newest first
+	// (GET /bank-entries)
+	ListBankEntries(w http.ResponseWriter, r *http.Request, params ListBankEntriesParams)
+	// GetBankEntry An entry of a bank statement
+	// (GET /bank-entries/{bank_entry_id})
+	GetBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID)
+	// AssignBankEntry Book an entry as a payment by hand
+	// (POST /bank-entries/{bank_entry_id}/assign)
+	AssignBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID, params AssignBankEntryParams)
+	// DismissBankEntry Say that an entry is no payment of a customer
+	// (POST /bank-entries/{bank_entry_id}/dismiss)
+	DismissBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID)
+	// ImportBankStatement Import a bank statement: CAMT.053 or CSV
+	// (POST /bank-statements)
+	ImportBankStatement(w http.ResponseWriter, r *http.Request, params ImportBankStatementParams)
 	// ListDunning Accounts in dunning, by the id of their user
 	// (GET /billing/dunning)
 	ListDunning(w http.ResponseWriter, r *http.Request, params ListDunningParams)
@@ -6023,6 +6474,9 @@ type ServerInterface interface {
 	// GetInvoice An invoice or credit note with its lines and taxes
 	// (GET /invoices/{invoice_id})
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
+	// CheckoutInvoice Make a page on which an invoice is paid by card
+	// (POST /invoices/{invoice_id}/checkout)
+	CheckoutInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
 	// ListCreditNotes The credit notes of an invoice
 	// (GET /invoices/{invoice_id}/credit-notes)
 	ListCreditNotes(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
@@ -6122,6 +6576,9 @@ type ServerInterface interface {
 	// CancelOrder Give up an open order
 	// (POST /orders/{order_id}/cancel)
 	CancelOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CancelOrderParams)
+	// CheckoutOrder Make a page on which an order is paid by card
+	// (POST /orders/{order_id}/checkout)
+	CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID)
 	// PayOrder Book the payment of an order, which completes it
 	// (POST /orders/{order_id}/pay)
 	PayOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params PayOrderParams)
@@ -6134,6 +6591,9 @@ type ServerInterface interface {
 	// GetPayment A payment or refund with its allocations
 	// (GET /payments/{payment_id})
 	GetPayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID)
+	// AllocatePayment Put what is left of a payment on invoices
+	// (POST /payments/{payment_id}/allocate)
+	AllocatePayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params AllocatePaymentParams)
 	// RefundPayment Book that a payment was given back
 	// (POST /payments/{payment_id}/refund)
 	RefundPayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params RefundPaymentParams)
@@ -6170,6 +6630,12 @@ type ServerInterface interface {
 	// ListReports The reports there are, with their parameters and columns
 	// (GET /reports)
 	ListReports(w http.ResponseWriter, r *http.Request)
+	// ListBillingReports The reports on money, with their parameters and columns
+	// (GET /reports/billing)
+	ListBillingReports(w http.ResponseWriter, r *http.Request)
+	// GetBillingReport A report on money
+	// (GET /reports/billing/{billing_report_name})
+	GetBillingReport(w http.ResponseWriter, r *http.Request, billingReportName BillingReportName, params GetBillingReportParams)
 	// RunReport Run a report
 	// (POST /reports/{report_name}/run)
 	RunReport(w http.ResponseWriter, r *http.Request, reportName string, params RunReportParams)
@@ -7522,6 +7988,525 @@ func (siw *ServerInterfaceWrapper) EndSignIn(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.EndSignIn(w, r, signInID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListBankEntries operation middleware
+func (siw *ServerInterfaceWrapper) ListBankEntries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListBankEntriesParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "user_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user_id", r.URL.Query(), &params.UserID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "statement_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "statement_id", r.URL.Query(), &params.StatementID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "statement_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "statement_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "booked_from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "booked_from", r.URL.Query(), &params.BookedFrom, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "booked_from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "booked_from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "booked_before" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "booked_before", r.URL.Query(), &params.BookedBefore, runtime.BindQueryParameterOptions{Type: "string", Format: "date"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "booked_before"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "booked_before", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", r.URL.Query(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "cursor"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "cursor", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBankEntries(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetBankEntry operation middleware
+func (siw *ServerInterfaceWrapper) GetBankEntry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "bank_entry_id" -------------
+	var bankEntryID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bank_entry_id", r.PathValue("bank_entry_id"), &bankEntryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "bank_entry_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetBankEntry(w, r, bankEntryID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AssignBankEntry operation middleware
+func (siw *ServerInterfaceWrapper) AssignBankEntry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "bank_entry_id" -------------
+	var bankEntryID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bank_entry_id", r.PathValue("bank_entry_id"), &bankEntryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "bank_entry_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AssignBankEntryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AssignBankEntry(w, r, bankEntryID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DismissBankEntry operation middleware
+func (siw *ServerInterfaceWrapper) DismissBankEntry(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "bank_entry_id" -------------
+	var bankEntryID openapi_types.UUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "bank_entry_id", r.PathValue("bank_entry_id"), &bankEntryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "bank_entry_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DismissBankEntry(w, r, bankEntryID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ImportBankStatement operation middleware
+func (siw *ServerInterfaceWrapper) ImportBankStatement(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportBankStatementParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", r.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "dry_run"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "dry_run", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "name", r.URL.Query(), &params.Name, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "name"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "name", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_date", r.URL.Query(), &params.CsvDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_amount" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_amount", r.URL.Query(), &params.CsvAmount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_amount"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_amount", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_credit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_credit", r.URL.Query(), &params.CsvCredit, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_credit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_credit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_debit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_debit", r.URL.Query(), &params.CsvDebit, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_debit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_debit", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_direction" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_direction", r.URL.Query(), &params.CsvDirection, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_direction"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_direction", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_value_date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_value_date", r.URL.Query(), &params.CsvValueDate, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_value_date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_value_date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_currency_column" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_currency_column", r.URL.Query(), &params.CsvCurrencyColumn, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_currency_column"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_currency_column", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_reference" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_reference", r.URL.Query(), &params.CsvReference, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_reference"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_reference", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_name" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_name", r.URL.Query(), &params.CsvName, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_name"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_name", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_iban" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_iban", r.URL.Query(), &params.CsvIban, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_iban"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_iban", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_remittance" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_remittance", r.URL.Query(), &params.CsvRemittance, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_remittance"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_remittance", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_creditor_reference" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_creditor_reference", r.URL.Query(), &params.CsvCreditorReference, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_creditor_reference"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_creditor_reference", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_end_to_end_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_end_to_end_id", r.URL.Query(), &params.CsvEndToEndID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_end_to_end_id"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_end_to_end_id", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_state", r.URL.Query(), &params.CsvState, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_currency" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_currency", r.URL.Query(), &params.CsvCurrency, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_currency"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_currency", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_account" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_account", r.URL.Query(), &params.CsvAccount, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_account"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_account", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_delimiter" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_delimiter", r.URL.Query(), &params.CsvDelimiter, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_delimiter"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_delimiter", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_decimal" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_decimal", r.URL.Query(), &params.CsvDecimal, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_decimal"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_decimal", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_date_order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_date_order", r.URL.Query(), &params.CsvDateOrder, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_date_order"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_date_order", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "csv_charset" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "csv_charset", r.URL.Query(), &params.CsvCharset, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "csv_charset"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "csv_charset", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ImportBankStatement(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9320,6 +10305,32 @@ func (siw *ServerInterfaceWrapper) GetInvoice(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// CheckoutInvoice operation middleware
+func (siw *ServerInterfaceWrapper) CheckoutInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice_id" -------------
+	var invoiceID InvoiceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice_id", r.PathValue("invoice_id"), &invoiceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckoutInvoice(w, r, invoiceID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListCreditNotes operation middleware
 func (siw *ServerInterfaceWrapper) ListCreditNotes(w http.ResponseWriter, r *http.Request) {
 
@@ -10851,6 +11862,32 @@ func (siw *ServerInterfaceWrapper) CancelOrder(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// CheckoutOrder operation middleware
+func (siw *ServerInterfaceWrapper) CheckoutOrder(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", r.PathValue("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order_id", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CheckoutOrder(w, r, orderID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // PayOrder operation middleware
 func (siw *ServerInterfaceWrapper) PayOrder(w http.ResponseWriter, r *http.Request) {
 
@@ -11122,6 +12159,56 @@ func (siw *ServerInterfaceWrapper) GetPayment(w http.ResponseWriter, r *http.Req
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetPayment(w, r, paymentID)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// AllocatePayment operation middleware
+func (siw *ServerInterfaceWrapper) AllocatePayment(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "payment_id" -------------
+	var paymentID PaymentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "payment_id", r.PathValue("payment_id"), &paymentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "payment_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params AllocatePaymentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.AllocatePayment(w, r, paymentID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11621,6 +12708,153 @@ func (siw *ServerInterfaceWrapper) ListReports(w http.ResponseWriter, r *http.Re
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListReports(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListBillingReports operation middleware
+func (siw *ServerInterfaceWrapper) ListBillingReports(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListBillingReports(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetBillingReport operation middleware
+func (siw *ServerInterfaceWrapper) GetBillingReport(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "billing_report_name" -------------
+	var billingReportName BillingReportName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "billing_report_name", r.PathValue("billing_report_name"), &billingReportName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "billing_report_name", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetBillingReportParams
+
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", r.URL.Query(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "by", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "period" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "period", r.URL.Query(), &params.Period, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "period"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "period", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", r.URL.Query(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "from"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "from", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", r.URL.Query(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "to"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "to", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "date" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "date", r.URL.Query(), &params.Date, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "date"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "date", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "on" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "on", r.URL.Query(), &params.On, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "on"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "on", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "user" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "user", r.URL.Query(), &params.User, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "user"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "user", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetBillingReport(w, r, billingReportName, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -14997,6 +16231,16 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/runs", wrapper.StartBillingRun)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/billing/runs/{run_id}", wrapper.GetBillingRun)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/billing/preview", wrapper.PreviewBilling)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/bank-statements", wrapper.ImportBankStatement)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/bank-entries", wrapper.ListBankEntries)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/bank-entries/{bank_entry_id}", wrapper.GetBankEntry)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/bank-entries/{bank_entry_id}/assign", wrapper.AssignBankEntry)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/bank-entries/{bank_entry_id}/dismiss", wrapper.DismissBankEntry)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/checkout", wrapper.CheckoutInvoice)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/orders/{order_id}/checkout", wrapper.CheckoutOrder)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/payments/{payment_id}/allocate", wrapper.AllocatePayment)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reports/billing", wrapper.ListBillingReports)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reports/billing/{billing_report_name}", wrapper.GetBillingReport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/voucher-batches", wrapper.ListVoucherBatches)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/voucher-batches", wrapper.CreateVoucherBatch)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/voucher-batches/{voucher_batch_id}", wrapper.GetVoucherBatch)
@@ -16187,6 +17431,206 @@ type EndSignIndefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response EndSignIndefaultApplicationProblemPlusJSONResponse) VisitEndSignInResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBankEntriesRequestObject struct {
+	Params ListBankEntriesParams
+}
+
+type ListBankEntriesResponseObject interface {
+	VisitListBankEntriesResponse(w http.ResponseWriter) error
+}
+
+type ListBankEntries200JSONResponse BankEntryList
+
+func (response ListBankEntries200JSONResponse) VisitListBankEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBankEntriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBankEntriesdefaultApplicationProblemPlusJSONResponse) VisitListBankEntriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBankEntryRequestObject struct {
+	BankEntryID openapi_types.UUID `json:"bank_entry_id"`
+}
+
+type GetBankEntryResponseObject interface {
+	VisitGetBankEntryResponse(w http.ResponseWriter) error
+}
+
+type GetBankEntry200JSONResponse BankEntry
+
+func (response GetBankEntry200JSONResponse) VisitGetBankEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBankEntrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBankEntrydefaultApplicationProblemPlusJSONResponse) VisitGetBankEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AssignBankEntryRequestObject struct {
+	BankEntryID openapi_types.UUID `json:"bank_entry_id"`
+	Params      AssignBankEntryParams
+	Body        *AssignBankEntryJSONRequestBody
+}
+
+type AssignBankEntryResponseObject interface {
+	VisitAssignBankEntryResponse(w http.ResponseWriter) error
+}
+
+type AssignBankEntry200JSONResponse BankEntry
+
+func (response AssignBankEntry200JSONResponse) VisitAssignBankEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AssignBankEntrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AssignBankEntrydefaultApplicationProblemPlusJSONResponse) VisitAssignBankEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissBankEntryRequestObject struct {
+	BankEntryID openapi_types.UUID `json:"bank_entry_id"`
+	Body        *DismissBankEntryJSONRequestBody
+}
+
+type DismissBankEntryResponseObject interface {
+	VisitDismissBankEntryResponse(w http.ResponseWriter) error
+}
+
+type DismissBankEntry200JSONResponse BankEntry
+
+func (response DismissBankEntry200JSONResponse) VisitDismissBankEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DismissBankEntrydefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DismissBankEntrydefaultApplicationProblemPlusJSONResponse) VisitDismissBankEntryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportBankStatementRequestObject struct {
+	Params      ImportBankStatementParams
+	ContentType string
+	Body        io.Reader
+}
+
+type ImportBankStatementResponseObject interface {
+	VisitImportBankStatementResponse(w http.ResponseWriter) error
+}
+
+type ImportBankStatement200JSONResponse BankImport
+
+func (response ImportBankStatement200JSONResponse) VisitImportBankStatementResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportBankStatementdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ImportBankStatementdefaultApplicationProblemPlusJSONResponse) VisitImportBankStatementResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17796,6 +19240,45 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 	return err
 }
 
+type CheckoutInvoiceRequestObject struct {
+	InvoiceID InvoiceID `json:"invoice_id"`
+}
+
+type CheckoutInvoiceResponseObject interface {
+	VisitCheckoutInvoiceResponse(w http.ResponseWriter) error
+}
+
+type CheckoutInvoice200JSONResponse CheckoutPage
+
+func (response CheckoutInvoice200JSONResponse) VisitCheckoutInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckoutInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckoutInvoicedefaultApplicationProblemPlusJSONResponse) VisitCheckoutInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListCreditNotesRequestObject struct {
 	InvoiceID InvoiceID `json:"invoice_id"`
 }
@@ -19186,6 +20669,45 @@ func (response CancelOrderdefaultApplicationProblemPlusJSONResponse) VisitCancel
 	return err
 }
 
+type CheckoutOrderRequestObject struct {
+	OrderID OrderID `json:"order_id"`
+}
+
+type CheckoutOrderResponseObject interface {
+	VisitCheckoutOrderResponse(w http.ResponseWriter) error
+}
+
+type CheckoutOrder200JSONResponse CheckoutPage
+
+func (response CheckoutOrder200JSONResponse) VisitCheckoutOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckoutOrderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckoutOrderdefaultApplicationProblemPlusJSONResponse) VisitCheckoutOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PayOrderRequestObject struct {
 	OrderID OrderID `json:"order_id"`
 	Params  PayOrderParams
@@ -19356,6 +20878,47 @@ type GetPaymentdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetPaymentdefaultApplicationProblemPlusJSONResponse) VisitGetPaymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AllocatePaymentRequestObject struct {
+	PaymentID PaymentID `json:"payment_id"`
+	Params    AllocatePaymentParams
+	Body      *AllocatePaymentJSONRequestBody
+}
+
+type AllocatePaymentResponseObject interface {
+	VisitAllocatePaymentResponse(w http.ResponseWriter) error
+}
+
+type AllocatePayment200JSONResponse Payment
+
+func (response AllocatePayment200JSONResponse) VisitAllocatePaymentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AllocatePaymentdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AllocatePaymentdefaultApplicationProblemPlusJSONResponse) VisitAllocatePaymentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19891,6 +21454,104 @@ type ListReportsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListReportsdefaultApplicationProblemPlusJSONResponse) VisitListReportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBillingReportsRequestObject struct {
+}
+
+type ListBillingReportsResponseObject interface {
+	VisitListBillingReportsResponse(w http.ResponseWriter) error
+}
+
+type ListBillingReports200JSONResponse ReportCatalogue
+
+func (response ListBillingReports200JSONResponse) VisitListBillingReportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListBillingReportsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListBillingReportsdefaultApplicationProblemPlusJSONResponse) VisitListBillingReportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBillingReportRequestObject struct {
+	BillingReportName BillingReportName `json:"billing_report_name"`
+	Params            GetBillingReportParams
+}
+
+type GetBillingReportResponseObject interface {
+	VisitGetBillingReportResponse(w http.ResponseWriter) error
+}
+
+type GetBillingReport200JSONResponse ReportResult
+
+func (response GetBillingReport200JSONResponse) VisitGetBillingReportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetBillingReport200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetBillingReport200TextCsvResponse) VisitGetBillingReportResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetBillingReportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetBillingReportdefaultApplicationProblemPlusJSONResponse) VisitGetBillingReportResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22712,6 +24373,21 @@ type StrictServerInterface interface {
 	// EndSignIn End one of the own sign-ins
 	// (DELETE /auth/sessions/{sign_in_id})
 	EndSignIn(ctx context.Context, request EndSignInRequestObject) (EndSignInResponseObject, error)
+	// ListBankEntries Entries of bank statements, the newest first
+	// (GET /bank-entries)
+	ListBankEntries(ctx context.Context, request ListBankEntriesRequestObject) (ListBankEntriesResponseObject, error)
+	// GetBankEntry An entry of a bank statement
+	// (GET /bank-entries/{bank_entry_id})
+	GetBankEntry(ctx context.Context, request GetBankEntryRequestObject) (GetBankEntryResponseObject, error)
+	// AssignBankEntry Book an entry as a payment by hand
+	// (POST /bank-entries/{bank_entry_id}/assign)
+	AssignBankEntry(ctx context.Context, request AssignBankEntryRequestObject) (AssignBankEntryResponseObject, error)
+	// DismissBankEntry Say that an entry is no payment of a customer
+	// (POST /bank-entries/{bank_entry_id}/dismiss)
+	DismissBankEntry(ctx context.Context, request DismissBankEntryRequestObject) (DismissBankEntryResponseObject, error)
+	// ImportBankStatement Import a bank statement: CAMT.053 or CSV
+	// (POST /bank-statements)
+	ImportBankStatement(ctx context.Context, request ImportBankStatementRequestObject) (ImportBankStatementResponseObject, error)
 	// ListDunning Accounts in dunning, by the id of their user
 	// (GET /billing/dunning)
 	ListDunning(ctx context.Context, request ListDunningRequestObject) (ListDunningResponseObject, error)
@@ -22829,6 +24505,9 @@ type StrictServerInterface interface {
 	// GetInvoice An invoice or credit note with its lines and taxes
 	// (GET /invoices/{invoice_id})
 	GetInvoice(ctx context.Context, request GetInvoiceRequestObject) (GetInvoiceResponseObject, error)
+	// CheckoutInvoice Make a page on which an invoice is paid by card
+	// (POST /invoices/{invoice_id}/checkout)
+	CheckoutInvoice(ctx context.Context, request CheckoutInvoiceRequestObject) (CheckoutInvoiceResponseObject, error)
 	// ListCreditNotes The credit notes of an invoice
 	// (GET /invoices/{invoice_id}/credit-notes)
 	ListCreditNotes(ctx context.Context, request ListCreditNotesRequestObject) (ListCreditNotesResponseObject, error)
@@ -22928,6 +24607,9 @@ type StrictServerInterface interface {
 	// CancelOrder Give up an open order
 	// (POST /orders/{order_id}/cancel)
 	CancelOrder(ctx context.Context, request CancelOrderRequestObject) (CancelOrderResponseObject, error)
+	// CheckoutOrder Make a page on which an order is paid by card
+	// (POST /orders/{order_id}/checkout)
+	CheckoutOrder(ctx context.Context, request CheckoutOrderRequestObject) (CheckoutOrderResponseObject, error)
 	// PayOrder Book the payment of an order, which completes it
 	// (POST /orders/{order_id}/pay)
 	PayOrder(ctx context.Context, request PayOrderRequestObject) (PayOrderResponseObject, error)
@@ -22940,6 +24622,9 @@ type StrictServerInterface interface {
 	// GetPayment A payment or refund with its allocations
 	// (GET /payments/{payment_id})
 	GetPayment(ctx context.Context, request GetPaymentRequestObject) (GetPaymentResponseObject, error)
+	// AllocatePayment Put what is left of a payment on invoices
+	// (POST /payments/{payment_id}/allocate)
+	AllocatePayment(ctx context.Context, request AllocatePaymentRequestObject) (AllocatePaymentResponseObject, error)
 	// RefundPayment Book that a payment was given back
 	// (POST /payments/{payment_id}/refund)
 	RefundPayment(ctx context.Context, request RefundPaymentRequestObject) (RefundPaymentResponseObject, error)
@@ -22976,6 +24661,12 @@ type StrictServerInterface interface {
 	// ListReports The reports there are, with their parameters and columns
 	// (GET /reports)
 	ListReports(ctx context.Context, request ListReportsRequestObject) (ListReportsResponseObject, error)
+	// ListBillingReports The reports on money, with their parameters and columns
+	// (GET /reports/billing)
+	ListBillingReports(ctx context.Context, request ListBillingReportsRequestObject) (ListBillingReportsResponseObject, error)
+	// GetBillingReport A report on money
+	// (GET /reports/billing/{billing_report_name})
+	GetBillingReport(ctx context.Context, request GetBillingReportRequestObject) (GetBillingReportResponseObject, error)
 	// RunReport Run a report
 	// (POST /reports/{report_name}/run)
 	RunReport(ctx context.Context, request RunReportRequestObject) (RunReportResponseObject, error)
@@ -24016,6 +25707,154 @@ func (sh *strictHandler) EndSignIn(w http.ResponseWriter, r *http.Request, signI
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(EndSignInResponseObject); ok {
 		if err := validResponse.VisitEndSignInResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBankEntries operation middleware
+func (sh *strictHandler) ListBankEntries(w http.ResponseWriter, r *http.Request, params ListBankEntriesParams) {
+	var request ListBankEntriesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBankEntries(ctx, request.(ListBankEntriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBankEntries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBankEntriesResponseObject); ok {
+		if err := validResponse.VisitListBankEntriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBankEntry operation middleware
+func (sh *strictHandler) GetBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID) {
+	var request GetBankEntryRequestObject
+
+	request.BankEntryID = bankEntryID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBankEntry(ctx, request.(GetBankEntryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBankEntry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetBankEntryResponseObject); ok {
+		if err := validResponse.VisitGetBankEntryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AssignBankEntry operation middleware
+func (sh *strictHandler) AssignBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID, params AssignBankEntryParams) {
+	var request AssignBankEntryRequestObject
+
+	request.BankEntryID = bankEntryID
+	request.Params = params
+
+	var body AssignBankEntryJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AssignBankEntry(ctx, request.(AssignBankEntryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AssignBankEntry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AssignBankEntryResponseObject); ok {
+		if err := validResponse.VisitAssignBankEntryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DismissBankEntry operation middleware
+func (sh *strictHandler) DismissBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID) {
+	var request DismissBankEntryRequestObject
+
+	request.BankEntryID = bankEntryID
+
+	var body DismissBankEntryJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DismissBankEntry(ctx, request.(DismissBankEntryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DismissBankEntry")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DismissBankEntryResponseObject); ok {
+		if err := validResponse.VisitDismissBankEntryResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ImportBankStatement operation middleware
+func (sh *strictHandler) ImportBankStatement(w http.ResponseWriter, r *http.Request, params ImportBankStatementParams) {
+	var request ImportBankStatementRequestObject
+
+	request.Params = params
+	request.ContentType = r.Header.Get("Content-Type")
+
+	request.Body = r.Body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportBankStatement(ctx, request.(ImportBankStatementRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportBankStatement")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ImportBankStatementResponseObject); ok {
+		if err := validResponse.VisitImportBankStatementResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -25106,6 +26945,32 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 	}
 }
 
+// CheckoutInvoice operation middleware
+func (sh *strictHandler) CheckoutInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID) {
+	var request CheckoutInvoiceRequestObject
+
+	request.InvoiceID = invoiceID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckoutInvoice(ctx, request.(CheckoutInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckoutInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckoutInvoiceResponseObject); ok {
+		if err := validResponse.VisitCheckoutInvoiceResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListCreditNotes operation middleware
 func (sh *strictHandler) ListCreditNotes(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID) {
 	var request ListCreditNotesRequestObject
@@ -26058,6 +27923,32 @@ func (sh *strictHandler) CancelOrder(w http.ResponseWriter, r *http.Request, ord
 	}
 }
 
+// CheckoutOrder operation middleware
+func (sh *strictHandler) CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID) {
+	var request CheckoutOrderRequestObject
+
+	request.OrderID = orderID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckoutOrder(ctx, request.(CheckoutOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckoutOrder")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CheckoutOrderResponseObject); ok {
+		if err := validResponse.VisitCheckoutOrderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // PayOrder operation middleware
 func (sh *strictHandler) PayOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params PayOrderParams) {
 	var request PayOrderRequestObject
@@ -26170,6 +28061,40 @@ func (sh *strictHandler) GetPayment(w http.ResponseWriter, r *http.Request, paym
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetPaymentResponseObject); ok {
 		if err := validResponse.VisitGetPaymentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AllocatePayment operation middleware
+func (sh *strictHandler) AllocatePayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params AllocatePaymentParams) {
+	var request AllocatePaymentRequestObject
+
+	request.PaymentID = paymentID
+	request.Params = params
+
+	var body AllocatePaymentJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.AllocatePayment(ctx, request.(AllocatePaymentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AllocatePayment")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(AllocatePaymentResponseObject); ok {
+		if err := validResponse.VisitAllocatePaymentResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -26524,6 +28449,57 @@ func (sh *strictHandler) ListReports(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListReportsResponseObject); ok {
 		if err := validResponse.VisitListReportsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListBillingReports operation middleware
+func (sh *strictHandler) ListBillingReports(w http.ResponseWriter, r *http.Request) {
+	var request ListBillingReportsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListBillingReports(ctx, request.(ListBillingReportsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListBillingReports")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListBillingReportsResponseObject); ok {
+		if err := validResponse.VisitListBillingReportsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetBillingReport operation middleware
+func (sh *strictHandler) GetBillingReport(w http.ResponseWriter, r *http.Request, billingReportName BillingReportName, params GetBillingReportParams) {
+	var request GetBillingReportRequestObject
+
+	request.BillingReportName = billingReportName
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetBillingReport(ctx, request.(GetBillingReportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetBillingReport")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetBillingReportResponseObject); ok {
+		if err := validResponse.VisitGetBillingReportResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
