@@ -13,6 +13,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/report"
 )
 
 // What the resources of billing have in common: money, days, and the rules of a day.
@@ -134,6 +135,8 @@ type BillingStore interface {
 	OrderStore
 	InvoiceStore
 	PaymentStore
+	BankStore
+	report.BillingSource
 	BillingRunStore
 }
 

@@ -18,6 +18,7 @@ type PaymentStore interface {
 	PaymentByID(ctx context.Context, paymentID uuid.UUID) (*billing.Payment, error)
 	RecordPayment(ctx context.Context, payment *billing.Payment) (booked bool, err error)
 	RefundPayment(ctx context.Context, refund *billing.Payment) (booked bool, err error)
+	AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error
 }
 
 // payments is the resource /payments.
@@ -64,16 +65,8 @@ func (h *payments) CreatePayment(ctx context.Context, r CreatePaymentRequestObje
 	if payment.Amount, payment.Currency, err = paid(r.Body.Amount); err != nil {
 		return nil, err
 	}
-	for i, a := range r.Body.Allocations {
-		field := fmt.Sprintf("allocations[%d].amount", i)
-		amount, currency, err := moneyIn(field, a.Amount)
-		if err != nil {
-			return nil, err
-		}
-		if currency != payment.Currency {
-			return nil, invalidField(field+".currency", "the payment is in %s", payment.Currency)
-		}
-		payment.Allocations = append(payment.Allocations, billing.Allocation{InvoiceID: a.InvoiceID, Amount: amount})
+	if payment.Allocations, err = allocationsIn(r.Body.Allocations, payment.Currency); err != nil {
+		return nil, err
 	}
 	booked, err := h.store.RecordPayment(ctx, payment)
 	if id, again := repeated(err); again {
@@ -120,6 +113,41 @@ func (h *payments) RefundPayment(ctx context.Context, r RefundPaymentRequestObje
 		return RefundPayment200JSONResponse(paymentOf(refund)), nil
 	}
 	return RefundPayment201JSONResponse{Body: paymentOf(refund), Headers: RefundPayment201ResponseHeaders{Location: location("payments", refund.ID)}}, nil
+}
+
+func (h *payments) AllocatePayment(ctx context.Context, r AllocatePaymentRequestObject) (AllocatePaymentResponseObject, error) {
+	payment, err := h.store.PaymentByID(ctx, r.PaymentID)
+	if err != nil {
+		return nil, err
+	}
+	allocations, err := allocationsIn(r.Body.Allocations, payment.Currency)
+	if err != nil {
+		return nil, err
+	}
+	err = h.store.AllocatePayment(ctx, r.PaymentID, allocations)
+	if _, again := repeated(err); err != nil && !again {
+		return nil, err
+	}
+	if payment, err = h.store.PaymentByID(ctx, r.PaymentID); err != nil {
+		return nil, err
+	}
+	return AllocatePayment200JSONResponse(paymentOf(payment)), nil
+}
+
+// allocationsIn reads which invoices a payment in the currency goes to.
+func allocationsIn(list []AllocationInput, of billing.Currency) (allocations []billing.Allocation, err error) {
+	for i, a := range list {
+		field := fmt.Sprintf("allocations[%d].amount", i)
+		amount, currency, err := moneyIn(field, a.Amount)
+		if err != nil {
+			return nil, err
+		}
+		if currency != of {
+			return nil, invalidField(field+".currency", "the payment is in %s", of)
+		}
+		allocations = append(allocations, billing.Allocation{InvoiceID: a.InvoiceID, Amount: amount})
+	}
+	return allocations, nil
 }
 
 // paid reads what was paid: more than nothing.

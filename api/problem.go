@@ -12,6 +12,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/checkout"
 	"radiusd/jobs"
 	"radiusd/operator"
 	"radiusd/report"
@@ -132,6 +133,8 @@ func problemOf(err error) *problem {
 		return &problem{status: http.StatusServiceUnavailable, code: "busy", detail: operator.ErrBusy.Error(), retryAfter: time.Second}
 	case errors.Is(err, operator.ErrProvider):
 		return &problem{status: http.StatusBadGateway, code: "oidc_provider", detail: operator.ErrProvider.Error() + ": try again later, or sign in with a password", err: err}
+	case errors.Is(err, checkout.ErrProvider):
+		return &problem{status: http.StatusBadGateway, code: "checkout_provider", detail: checkoutDetail(err), err: err}
 	case errors.Is(err, operator.ErrUnauthenticated):
 		return problemf(http.StatusUnauthorized, "unauthenticated", "sign in first: the token is missing, has expired or was revoked")
 	case errors.Is(err, aaa.ErrUnreachable), errors.Is(err, operator.ErrUnavailable):
@@ -142,6 +145,15 @@ func problemOf(err error) *problem {
 		return &problem{status: http.StatusServiceUnavailable, code: "unavailable", detail: "the request took too long", retryAfter: time.Second, err: err}
 	}
 	return &problem{status: http.StatusInternalServerError, code: "internal", detail: "something went wrong; the server's log has the request_id", err: err}
+}
+
+// checkoutDetail says what a payment provider has answered, if it did.
+func checkoutDetail(err error) string {
+	var refused *checkout.Error
+	if errors.As(err, &refused) {
+		return checkout.ErrProvider.Error() + ": " + refused.Error()
+	}
+	return checkout.ErrProvider.Error() + ": try again later"
 }
 
 // operatorFields are the field errors of package operator that err joins.

@@ -25,15 +25,18 @@ const maxReportRows = 100_000
 func (h *reports) ListReports(context.Context, ListReportsRequestObject) (ListReportsResponseObject, error) {
 	var list ReportCatalogue
 	for _, r := range report.Catalogue() {
-		parameters := []ReportParameter{}
-		for _, p := range r.Parameters {
-			parameters = append(parameters, ReportParameter{Name: p.Name, Kind: string(p.Kind), Default: p.Default, Choices: p.Choices, Text: p.Says})
-		}
-		list.Items = append(list.Items, Report{
-			Name: r.Name, Title: r.Title, Text: r.Text, Parameters: parameters, Columns: reportColumns(r.AllColumns()),
-		})
+		list.Items = append(list.Items, reportOf(&r))
 	}
 	return ListReports200JSONResponse(list), nil
+}
+
+// reportOf is what the catalogue says of a report.
+func reportOf(r *report.Report) Report {
+	parameters := []ReportParameter{}
+	for _, p := range r.Parameters {
+		parameters = append(parameters, ReportParameter{Name: p.Name, Kind: string(p.Kind), Default: p.Default, Choices: p.Choices, Text: p.Says})
+	}
+	return Report{Name: r.Name, Title: r.Title, Text: r.Text, Parameters: parameters, Columns: reportColumns(r.AllColumns())}
 }
 
 func (h *reports) RunReport(ctx context.Context, r RunReportRequestObject) (RunReportResponseObject, error) {
@@ -42,9 +45,30 @@ func (h *reports) RunReport(ctx context.Context, r RunReportRequestObject) (RunR
 		return nil, err
 	}
 	given := report.Arguments(r.Body.Arguments)
-	result := ReportResult{Columns: reportColumns(chosen.Columns(given)), Rows: [][]any{}}
+	result, err := reportRows(chosen.Columns(given), func(fn func(report.Row) error) error {
+		return chosen.Run(ctx, h.source, given, report.Environment{Zone: h.zone, Now: h.now()}, fn)
+	})
+	var wrong *report.ArgumentError
+	switch {
+	case errors.As(err, &wrong):
+		return nil, invalidField("arguments."+wrong.Parameter, "%s", wrong.Message)
+	case err != nil:
+		return nil, err
+	case r.Params.Format == RunReportParamsFormatCsv:
+		b, err := reportCSV(&result)
+		if err != nil {
+			return nil, err
+		}
+		return RunReport200TextCsvResponse{Body: b, ContentLength: int64(b.Len())}, nil
+	}
+	return RunReport200JSONResponse(result), nil
+}
+
+// reportRows runs a report and takes the first maxReportRows of its rows.
+func reportRows(columns []report.Column, run func(fn func(report.Row) error) error) (ReportResult, error) {
+	result := ReportResult{Columns: reportColumns(columns), Rows: [][]any{}}
 	errEnough := errors.New("no more rows are wanted")
-	err = chosen.Run(ctx, h.source, given, report.Environment{Zone: h.zone, Now: h.now()}, func(row report.Row) error {
+	err := run(func(row report.Row) error {
 		if len(result.Rows) == maxReportRows {
 			result.Truncated = true
 			return errEnough
@@ -56,16 +80,10 @@ func (h *reports) RunReport(ctx context.Context, r RunReportRequestObject) (RunR
 		result.Rows = append(result.Rows, values)
 		return nil
 	})
-	var wrong *report.ArgumentError
-	switch {
-	case errors.As(err, &wrong):
-		return nil, invalidField("arguments."+wrong.Parameter, "%s", wrong.Message)
-	case err != nil && !errors.Is(err, errEnough):
-		return nil, err
-	case r.Params.Format == RunReportParamsFormatCsv:
-		return reportCSV(&result)
+	if errors.Is(err, errEnough) {
+		err = nil
 	}
-	return RunReport200JSONResponse(result), nil
+	return result, err
 }
 
 func reportNamed(name string) (*report.Report, error) {
@@ -108,7 +126,7 @@ func reportValue(v any) any {
 }
 
 // reportCSV writes the rows as CSV that a spreadsheet takes for data, not for formulas.
-func reportCSV(result *ReportResult) (RunReportResponseObject, error) {
+func reportCSV(result *ReportResult) (*bytes.Buffer, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	line := make([]string, len(result.Columns))
@@ -124,7 +142,9 @@ func reportCSV(result *ReportResult) (RunReportResponseObject, error) {
 			case time.Time:
 				line[i] = v.Format(time.RFC3339Nano)
 			default:
-				line[i] = plainCell(fmt.Sprint(v))
+				if line[i] = fmt.Sprint(v); result.Columns[i].Unit != string(report.UnitMoney) { // -5.00 is none
+					line[i] = plainCell(line[i])
+				}
 			}
 		}
 		_ = w.Write(line)
@@ -133,7 +153,7 @@ func reportCSV(result *ReportResult) (RunReportResponseObject, error) {
 	if err := w.Error(); err != nil {
 		return nil, err
 	}
-	return RunReport200TextCsvResponse{Body: &b, ContentLength: int64(b.Len())}, nil
+	return &b, nil
 }
 
 // plainCell keeps a text from being run as a formula by a spreadsheet (OWASP, CSV

@@ -9,6 +9,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/checkout"
 	"radiusd/dictionary"
 	"radiusd/operator"
 	"radiusd/report"
@@ -36,6 +37,8 @@ type Options struct {
 	StartBilling func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
 	// StartDunning does the same for a dunning run. Required.
 	StartDunning func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
+	// Checkout asks for payments by card. Nil: they are not taken.
+	Checkout *checkout.Desk
 	// Sender posts test events to webhooks. Required.
 	Sender operator.Sender
 	// Reports answers reports. Nil: the store does.
@@ -116,6 +119,9 @@ type server struct {
 	orders
 	invoices
 	payments
+	bankEntries
+	checkouts
+	billingReports
 	billingRuns
 	dunning
 	mails
@@ -192,6 +198,9 @@ func New(o Options) (http.Handler, error) {
 	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, audit: o.Store, start: o.StartBilling}
 	s.dunning = dunning{billingRules: s.billingRules, store: o.Store, audit: o.Store, start: o.StartDunning}
 	s.mails = mails{store: o.Store}
+	s.bankEntries = bankEntries{store: o.Store}
+	s.checkouts = checkouts{desk: o.Checkout}
+	s.billingReports = billingReports{source: o.Store, zone: o.Zone, now: o.Now}
 	s.ledger = ledger{store: o.Store, users: o.Store}
 	s.privacy = privacy{store: o.Store}
 	s.users.actions = &s.actions

@@ -16,6 +16,7 @@ import (
 type spooled struct {
 	io.Reader
 	file *os.File
+	key  [32]byte
 }
 
 // spool copies r into a temporary file, in bounded memory, and returns it for reading;
@@ -32,20 +33,27 @@ func spool(r io.Reader) (_ *spooled, err error) {
 			err = errors.Join(err, kept.Close())
 		}
 	}()
-	var key [32]byte
-	rand.Read(key[:])
+	rand.Read(kept.key[:])
 	out := bufio.NewWriterSize(file, spoolBuffer)
-	if _, err := io.Copy(&cipher.StreamWriter{S: keystream(key), W: out}, r); err != nil {
+	if _, err := io.Copy(&cipher.StreamWriter{S: keystream(kept.key), W: out}, r); err != nil {
 		return nil, err
 	}
 	if err := out.Flush(); err != nil {
 		return nil, fmt.Errorf("keep a file: %w", err)
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("keep a file: %w", err)
+	if err := kept.rewind(); err != nil {
+		return nil, err
 	}
-	kept.Reader = &cipher.StreamReader{S: keystream(key), R: bufio.NewReaderSize(file, spoolBuffer)}
 	return kept, nil
+}
+
+// rewind lets the file be read from its beginning.
+func (s *spooled) rewind() error {
+	if _, err := s.file.Seek(0, io.SeekStart); err != nil {
+		return fmt.Errorf("read a file again: %w", err)
+	}
+	s.Reader = &cipher.StreamReader{S: keystream(s.key), R: bufio.NewReaderSize(s.file, spoolBuffer)}
+	return nil
 }
 
 const spoolBuffer = 1 << 16

@@ -53,6 +53,8 @@ const (
 	CodeOrderState        = "order_state"
 	CodePaymentState      = "payment_state"
 	CodeChargeState       = "charge_state"
+	CodeNothingOwed       = "nothing_owed" // there is nothing to pay by card
+	CodeCardAmount        = "card_amount"  // cannot be paid by card
 )
 
 // Refuse returns a RuleError.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -48,7 +49,7 @@ func findCheckout(ctx context.Context, q querier, where, lock string, args ...an
 // checkoutMargin is how long a page that is given again can be paid on at least.
 const checkoutMargin = time.Hour
 
-// AskCheckout implements checkout.Book. It fails with *billing.FieldError if there is
+// AskCheckout implements checkout.Book. It fails with billing.CodeNothingOwed if there is
 // nothing to pay.
 func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (description string, err error) {
 	var r checkout.Request
@@ -62,7 +63,7 @@ func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (des
 				return err
 			}
 			if x.State != billing.OrderOpen || x.Amount == 0 {
-				return &billing.FieldError{Field: "order_id", Message: fmt.Sprintf("there is nothing to pay: the order is %s", x.State)}
+				return billing.Refuse(billing.CodeNothingOwed, "there is nothing to pay: the order is %s", x.State)
 			}
 			r.UserID, r.Currency, r.Amount, description = x.UserID, x.Currency, x.Amount, "Order "+x.ID.String()
 		} else {
@@ -71,7 +72,7 @@ func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (des
 				return err
 			}
 			if i.Kind != billing.KindInvoice || i.State != billing.InvoiceIssued {
-				return &billing.FieldError{Field: "invoice_id", Message: fmt.Sprintf("there is nothing to pay: %s is %s", i.Number, i.State)}
+				return billing.Refuse(billing.CodeNothingOwed, "there is nothing to pay: %s is %s", cmp.Or(i.Number, "the invoice"), i.State)
 			}
 			r.UserID, r.Currency, r.Amount, description = i.UserID, i.Currency, i.Open(), "Invoice "+i.Number
 		}

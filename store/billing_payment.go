@@ -227,23 +227,24 @@ func (tx *writeTx) allocateTo(ctx context.Context, c *credit, allocations []bill
 
 // AllocatePayment puts what is left of a payment on named invoices.
 func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error {
-	err := s.withPayment(ctx, paymentID, func(tx *writeTx, p *paymentRow, c *credit) error {
-		if err := tx.allocateTo(ctx, c, allocations); err != nil {
+	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, paymentID); err != nil {
 			return err
 		}
-		if err := tx.liftDunning(ctx, []uuid.UUID{p.UserID}); err != nil {
-			return err
-		}
-		return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, amountOf(p.Currency, p.Amount), nil, nil, "payment.allocated")
+		return tx.withPayment(ctx, paymentID, func(tx *writeTx, p *paymentRow, c *credit) error {
+			if err := tx.allocateTo(ctx, c, allocations); err != nil {
+				return err
+			}
+			if err := tx.liftDunning(ctx, []uuid.UUID{p.UserID}); err != nil {
+				return err
+			}
+			return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, amountOf(p.Currency, p.Amount), nil, nil, "payment.allocated")
+		})
 	})
 	return s.failed("allocate payment "+paymentID.String(), err)
 }
 
 // withPayment runs fn with a payment of which the user's account is locked.
-func (s *Store) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx *writeTx, p *paymentRow, c *credit) error) error {
-	return s.write(ctx, func(tx *writeTx) error { return tx.withPayment(ctx, paymentID, fn) })
-}
-
 func (tx *writeTx) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx *writeTx, p *paymentRow, c *credit) error) error {
 	p, err := findPayment(ctx, tx, "id = $1", "", paymentID.String())
 	if err != nil {

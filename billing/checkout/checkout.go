@@ -120,6 +120,9 @@ type Event struct {
 // long. It is to be answered with 400, and nothing in it believed.
 var ErrSignature = errors.New("the webhook is not signed by the provider")
 
+// ErrProvider means that the provider did not make a page, or could not be asked.
+var ErrProvider = errors.New("the payment provider has made no page")
+
 // ErrMismatch means that an event tells of another payment than was asked for.
 var ErrMismatch = errors.New("the payment is not what was asked for")
 

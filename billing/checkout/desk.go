@@ -67,7 +67,9 @@ type Desk struct {
 }
 
 // Ask returns the page on which an invoice or an order is paid, one of which is not zero.
-// Asking again gives the same page as long as it can be paid.
+// Asking again gives the same page as long as it can be paid. It fails with ErrProvider if
+// the provider makes none, and with *billing.RuleError if there is nothing to pay, or not
+// by card.
 func (d *Desk) Ask(ctx context.Context, invoiceID, orderID uuid.UUID) (*Request, error) {
 	now := d.Now()
 	r := &Request{Provider: d.Provider.Name(), InvoiceID: invoiceID, OrderID: orderID, ExpiresAt: now.Add(pageLife)}
@@ -80,6 +82,9 @@ func (d *Desk) Ask(ctx context.Context, invoiceID, orderID uuid.UUID) (*Request,
 		SuccessURL: d.SuccessURL, CancelURL: d.CancelURL, ExpiresAt: r.ExpiresAt, IdempotencyKey: r.ID.String(),
 	})
 	if err != nil {
+		if !billing.IsRefusal(err) {
+			err = fmt.Errorf("%w: %w", ErrProvider, err)
+		}
 		return nil, err
 	}
 	if err := d.Book.SaveCheckout(ctx, r.ID, page); err != nil {

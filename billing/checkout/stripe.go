@@ -125,7 +125,7 @@ func (s *Stripe) Name() string { return "stripe" }
 func (s *Stripe) CreateCheckout(ctx context.Context, c Checkout) (Session, error) {
 	amount, err := toStripe(c.Amount, c.Currency)
 	if err != nil {
-		return Session{}, err
+		return Session{}, billing.Refuse(billing.CodeCardAmount, "%v", err)
 	}
 	if err := c.validate(); err != nil {
 		return Session{}, fmt.Errorf("create a checkout: %w", err)

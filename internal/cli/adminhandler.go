@@ -24,6 +24,9 @@ import (
 // importBytes bounds the body of an import: some million users.
 const importBytes = 256 << 20
 
+// statementBytes bounds a bank statement: some hundred thousand entries.
+const statementBytes = 256 << 20
+
 // adminRoutes are the operations of the API that are not short, or whose answers hold
 // tokens.
 func adminRoutes() []httpserver.Route {
@@ -35,6 +38,8 @@ func adminRoutes() []httpserver.Route {
 		{Pattern: "POST " + api.BasePath + "/user-batches", Stream: true},
 		{Pattern: "GET " + api.BasePath + "/users/{user_id}/personal-data", Stream: true},
 		{Pattern: "POST " + api.BasePath + "/reports/{report_name}/run", Stream: true},
+		{Pattern: "GET " + api.BasePath + "/reports/billing/{billing_report_name}", Stream: true},
+		{Pattern: "POST " + api.BasePath + "/bank-statements", BodyBytes: statementBytes, Stream: true},
 		{Pattern: "POST " + api.BasePath + "/audit/verify", Stream: true},
 		{Pattern: "GET " + api.BasePath + "/ledger/check", Stream: true},
 		{Pattern: "GET " + api.BasePath + "/invoices/{invoice_id}/pdf", Stream: true},
@@ -114,11 +119,14 @@ func (t *adminTools) handler(s *store.Store) (http.Handler, *operator.Service, e
 		t.reports.sql = s
 		options.Reports = t.reports
 	}
+	if t.cards != nil {
+		options.Checkout = t.desk(s)
+	}
 	handler, err := api.New(options)
 	if err != nil || t.cards == nil {
 		return handler, operators, err
 	}
-	webhook := webhookHandler(t.desk(s), t.log)
+	webhook := webhookHandler(options.Checkout, t.log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && r.URL.Path == checkoutWebhook {
 			webhook.ServeHTTP(w, r)

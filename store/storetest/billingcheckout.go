@@ -95,9 +95,10 @@ func testCheckout(t *testing.T, database Database) {
 	assert.Equal(t, []any{billing.PaidCard, "stripe"}, []any{payment.Method, payment.Provider})
 	require.Len(t, payment.Allocations, 1)
 	assert.Equal(t, invoice.ID, payment.Allocations[0].InvoiceID)
-	var field *billing.FieldError
+	var refused *billing.RuleError
 	_, err = c.Ask(ctx, invoice.ID, uuid.Nil)
-	assert.ErrorAs(t, err, &field, "it is paid")
+	require.ErrorAs(t, err, &refused, "it is paid")
+	assert.Equal(t, billing.CodeNothingOwed, refused.Code)
 
 	// A refund in the provider's pages, told of twice, and one that comes back.
 	n := len(c.provider.Events())
@@ -164,7 +165,7 @@ func testCheckout(t *testing.T, database Database) {
 	assert.Contains(t, c.tell(t, c.provider.Last())[0], "the order is cancelled")
 	assert.Equal(t, -third.Total-2100, owed(third.UserID))
 	_, err = c.Ask(ctx, uuid.Nil, gone.ID)
-	assert.ErrorAs(t, err, &field)
+	assert.ErrorAs(t, err, &refused)
 	_, err = c.Ask(ctx, uuid.New(), uuid.Nil)
 	assert.ErrorIs(t, err, store.ErrNotFound)
 
