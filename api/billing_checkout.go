@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -40,6 +41,6 @@ func (h *checkouts) ask(ctx context.Context, invoiceID, orderID uuid.UUID) (Chec
 		return CheckoutPage{}, err
 	}
 	return CheckoutPage{
-		ID: request.ID, URL: request.URL, Amount: moneyOf(request.Currency, request.Amount), ExpiresAt: request.ExpiresAt.UTC(),
+		ID: request.ID, URL: request.URL, Amount: moneyOf(request.Currency, request.Amount), ExpiresAt: request.ExpiresAt.UTC().Truncate(time.Second),
 	}, nil
 }

@@ -102,6 +102,7 @@ var wanted = map[string][]string{
 	"createSubscription": {"plan_id"},
 	"createOrder":        {"plan_id"},
 	"changeSubscription": {"plan_id"},
+	"assignBankEntry":    {"user_id"},
 }
 
 // wellKnown are values that mean something.
@@ -130,6 +131,8 @@ func wellKnown(o *specOperation, f *fixture, at string) (any, bool) {
 		return fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255), true
 	case "user_id":
 		return f.user.String(), true
+	case "invoice_id":
+		return f.invoice.String(), true
 	case "amount":
 		return map[string]any{"amount": "1.00", "currency": "EUR"}, true
 	case "currency":

@@ -12,6 +12,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/bank"
 	"radiusd/ingest"
 	"radiusd/jobs"
 	"radiusd/operator"
@@ -21,7 +22,7 @@ import (
 type fixture struct {
 	user, plan, group, nas, session, action, actionBatch, operator, signIn, role, apiToken, webhook uuid.UUID
 	order, invoice, payment, run, price, taxRate, subscription, charge                              uuid.UUID
-	voucherBatch, voucher                                                                           uuid.UUID
+	voucherBatch, voucher, bankEntry                                                                uuid.UUID
 	job                                                                                             int64
 }
 
@@ -107,6 +108,13 @@ func newFixture(t *testing.T, w *world) *fixture {
 	order := &billing.Order{UserID: user.ID, Kind: billing.OrderTopUp, Currency: "EUR", Amount: 1000}
 	require.NoError(t, w.store.CreateOrder(ctx, order, rules))
 
+	statement := &bank.Statement{Name: "fixture", Format: bank.FormatCAMT}
+	require.NoError(t, w.store.BeginStatement(ctx, statement))
+	entry := bank.NewRecord(&bank.Entry{Reference: "fixture", Line: 1, BookedOn: subscription.Start, ValueOn: subscription.Start, Currency: "EUR", Amount: 100, Name: "Frida Fixture"}, statement.ID)
+	entry.State = bank.Unmatched
+	_, err = w.store.TakeEntry(ctx, &entry, nil)
+	require.NoError(t, err)
+
 	vouchers := &billing.VoucherBatch{Name: "fixture", Kind: billing.VoucherPlan, Count: 1, PlanID: plan.ID, Validity: time.Hour}
 	_, err = w.store.CreateVoucherBatch(ctx, vouchers)
 	require.NoError(t, err)
@@ -115,7 +123,7 @@ func newFixture(t *testing.T, w *world) *fixture {
 
 	return &fixture{
 		order: order.ID, invoice: invoices[0].ID, payment: payment.ID, run: run.ID,
-		voucherBatch: vouchers.ID, voucher: voucher.ID,
+		voucherBatch: vouchers.ID, voucher: voucher.ID, bankEntry: entry.ID,
 		price: price.ID, taxRate: taxRate.ID, subscription: subscription.ID, charge: charge.ID,
 		job:  job,
 		user: user.ID, plan: plan.ID, group: group.ID, nas: nas.ID, session: session.ID, action: queued[0].ID, actionBatch: batch.ID,
@@ -130,7 +138,7 @@ func (f *fixture) ids() map[string]uuid.UUID {
 		"operator_id": f.operator, "sign_in_id": f.signIn, "role_id": f.role, "token_id": f.apiToken, "webhook_id": f.webhook,
 		"order_id": f.order, "invoice_id": f.invoice, "payment_id": f.payment, "run_id": f.run,
 		"price_id": f.price, "tax_rate_id": f.taxRate, "subscription_id": f.subscription, "charge_id": f.charge,
-		"voucher_batch_id": f.voucherBatch, "voucher_id": f.voucher,
+		"voucher_batch_id": f.voucherBatch, "voucher_id": f.voucher, "bank_entry_id": f.bankEntry,
 		"batch_id": f.actionBatch, "erasure_id": uuid.MustParse("0193d9a0-0000-7000-8000-000000000001"),
 	}
 }
@@ -142,6 +150,8 @@ func (f *fixture) parameter(path, name string) string {
 		return fmt.Sprint(f.job)
 	case "report_name":
 		return "top-users"
+	case "billing_report_name":
+		return "revenue"
 	case "attribute_name":
 		return "Filter-Id"
 	}
