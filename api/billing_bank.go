@@ -265,7 +265,7 @@ func (h *bankEntries) assign(ctx context.Context, entryID uuid.UUID, in BankEntr
 }
 
 func (h *bankEntries) DismissBankEntry(ctx context.Context, r DismissBankEntryRequestObject) (DismissBankEntryResponseObject, error) {
-	entry, err := h.store.DismissBankEntry(ctx, r.BankEntryID, strings.TrimSpace(r.Body.Note))
+	entry, err := h.store.DismissBankEntry(ctx, r.BankEntryID, strings.TrimSpace(r.Body.Reason))
 	if err != nil {
 		return nil, err
 	}

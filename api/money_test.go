@@ -145,7 +145,7 @@ func TestBankStatements(t *testing.T) {
 		t.Run("dismiss", func(t *testing.T) {
 			owner := owner.in(t)
 			path := "/bank-entries/" + done.Lines[4].EntryID.MustGet().String()
-			e := into[api.BankEntry](owner.post(path+"/dismiss", object{"note": "Of the owner"}).is(http.StatusOK))
+			e := into[api.BankEntry](owner.post(path+"/dismiss", object{"reason": "Of the owner"}).is(http.StatusOK))
 			assert.Equal(t, []any{api.BankEntryState("ignored"), "Of the owner"}, []any{e.State, e.Reason})
 			e = into[api.BankEntry](owner.post(path+"/assign", object{"user_id": bob}).is(http.StatusOK))
 			assert.Equal(t, api.BankEntryState("booked"), e.State, "it was one after all")

@@ -2255,8 +2255,8 @@ type BankEntryAssignment struct {
 
 // BankEntryDismissal defines model for BankEntryDismissal.
 type BankEntryDismissal struct {
-	// Note What it is.
-	Note string `json:"note,omitempty"`
+	// Reason What it is instead.
+	Reason string `json:"reason,omitempty"`
 }
 
 // BankEntryList defines model for BankEntryList.
