@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"radiusd/billing"
 )
 
 // StripeVersion is the version of Stripe's API that requests are written for. Create
