@@ -40,8 +40,6 @@ func adminRoutes() []httpserver.Route {
 		{Pattern: "POST " + api.BasePath + "/reports/{report_name}/run", Stream: true},
 		{Pattern: "GET " + api.BasePath + "/reports/billing/{billing_report_name}", Stream: true},
 		{Pattern: "POST " + api.BasePath + "/bank-statements", BodyBytes: statementBytes, Stream: true},
-		{Pattern: "GET " + api.BasePath + "/invoices/{invoice_id}/pdf", Stream: true},
-		{Pattern: "GET " + api.BasePath + "/invoices/{invoice_id}/xml", Stream: true},
 		{Pattern: "POST " + api.BasePath + "/audit/verify", Stream: true},
 		{Pattern: "GET " + api.BasePath + "/ledger/check", Stream: true},
 		{Pattern: "GET " + api.BasePath + "/invoices/{invoice_id}/pdf", Stream: true},

@@ -25,6 +25,7 @@ func TestAdminRoutesAreOperations(t *testing.T) {
 		item := doc.Paths.Find(strings.TrimPrefix(path, api.BasePath))
 		require.NotNil(t, item, route.Pattern)
 		require.NotNil(t, item.GetOperation(method), route.Pattern)
+		require.NotContains(t, streams, route.Pattern, "twice")
 		streams[route.Pattern] = route.Stream
 	}
 	for path, item := range doc.Paths.Map() {
