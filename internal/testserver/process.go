@@ -52,10 +52,13 @@ func (p *process) signal(signal os.Signal) {
 	}
 }
 
-// freeze makes the server hang until thaw.
+// freeze makes the server hang until thaw. It hangs when freeze returns.
 func (p *process) freeze() {
 	p.signal(stopSignal)
 	p.frozen = true
+	for began := time.Now(); p.server != nil && !stopped(p.server.Process.Pid) && time.Since(began) < 20*time.Second; {
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func (p *process) thaw() {
