@@ -30,11 +30,12 @@ func render(t testing.TB, invoice *billing.Invoice, options Options) []byte {
 	return b.Bytes()
 }
 
-// tool runs a program on a file and returns what it prints. Without the program the
-// test is skipped; scripts/install-test-servers installs it.
+// tool runs a program on a file and returns what it prints. Without the program, which
+// scripts/install-test-servers installs, the test is skipped, but not where CI runs.
 func tool(t testing.TB, file []byte, name string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
+		require.Empty(t, os.Getenv("CI"), "%s is not installed", name)
 		t.Skipf("%s is not installed: scripts/install-test-servers does it", name)
 	}
 	path := filepath.Join(t.TempDir(), "document.pdf")
