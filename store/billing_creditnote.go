@@ -39,7 +39,7 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 		if err != nil {
 			return err
 		}
-		settings, _, err := readBillingSettings(ctx, tx)
+		settings, _, err := billingSetting.read(ctx, tx)
 		if err != nil {
 			return err
 		}

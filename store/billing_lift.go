@@ -99,7 +99,7 @@ func (tx *writeTx) restore(ctx context.Context, userID uuid.UUID, suspended, res
 	if _, err := tx.ExecContext(ctx, "DELETE FROM dunning_restrictions WHERE user_id = $1", userID.String()); err != nil || !left {
 		return err
 	}
-	settings, _, err := readDunningSettings(ctx, tx)
+	settings, _, err := dunningSetting.read(ctx, tx)
 	if err != nil || settings.RestrictLive == billing.LiveKeep {
 		return err
 	}
@@ -155,7 +155,7 @@ func (tx *writeTx) topUp(ctx context.Context, userID uuid.UUID) error {
 	if err != nil || waiting == 0 {
 		return err
 	}
-	settings, _, err := readBillingSettings(ctx, tx)
+	settings, _, err := billingSetting.read(ctx, tx)
 	if err != nil {
 		return err
 	}

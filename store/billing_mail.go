@@ -58,7 +58,7 @@ func (tx *writeTx) mailInvoices(ctx context.Context, invoices []*invoiceRow) err
 	if len(invoices) == 0 {
 		return nil
 	}
-	settings, _, err := readBillingSettings(ctx, tx)
+	settings, _, err := billingSetting.read(ctx, tx)
 	if err != nil || !settings.SendInvoices {
 		return err
 	}

@@ -107,7 +107,7 @@ func billingRecordDays(ctx context.Context, q querier) (int, error) {
 	if err != nil || !needed {
 		return 0, err
 	}
-	settings, _, err := readBillingSettings(ctx, q)
+	settings, _, err := billingSetting.read(ctx, q)
 	return settings.RecordDays(), err
 }
 
