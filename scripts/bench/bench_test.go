@@ -375,9 +375,9 @@ func TestPlaces(t *testing.T) {
 		cores []int
 		want  places
 	}{
-		{[]int{0, 1}, places{"0", "0,1", "1", "1"}},
-		{[]int{0, 2, 4}, places{"0", "0,2", "4", "4"}},
-		{[]int{0, 1, 2, 3, 4, 5, 6, 7}, places{"0", "0,1", "2", "3,4,5,6"}},
+		{[]int{0, 1}, places{"0", "0,1", "1", "1", "1"}},
+		{[]int{0, 2, 4}, places{"0", "0,2", "4", "4", "4"}},
+		{[]int{0, 1, 2, 3, 4, 5, 6, 7}, places{"0", "0,1", "2", "3,4,5,6", "2"}},
 	} {
 		got, err := placesOf(c.cores)
 		require.NoError(t, err)

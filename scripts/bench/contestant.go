@@ -107,6 +107,7 @@ var contestants = []*contestant{
 	{name: "disturbed-update-elsewhere", title: "the same UPDATE of another table, as large and with such a trigger", server: disturbedServer, method: "pap", disturbance: updateElsewhere},
 	{name: "disturbed-update", title: "one UPDATE of all users, until all is in force", server: disturbedServer, method: "pap", disturbance: updateUsers},
 	{name: "disturbed-reads-not", title: "nothing else, only refusals are recorded", server: readServer, method: "pap", disturbance: nothing},
+	{name: "disturbed-reads-elsewhere", title: "2,000 reads a second of an admin API on a copy of the database, which radiusd does not use", server: readServer, method: "pap", disturbance: readElsewhere},
 	{name: "disturbed-reads", title: "2,000 reads a second of an admin API on the same database", server: readServer, method: "pap", disturbance: readAPI},
 
 	{name: "users-1000", title: "radiusd, PAP, 1,000 users", server: "radiusd-users-1000", method: "pap", special: true},

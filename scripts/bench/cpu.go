@@ -107,7 +107,7 @@ func cores() []int {
 }
 
 // places are where processes run, as taskset has them.
-type places struct{ server, two, generator, stores string }
+type places struct{ server, two, generator, stores, reader string }
 
 // placesOf distributes the cores: one for the server, one more for the server that has
 // two, one for the load generator, and the rest for the stores. Where there are too few,
@@ -124,7 +124,7 @@ func placesOf(cores []int) (p places, err error) {
 		}
 		return strings.Join(names, ",")
 	}
-	return places{server: place(0, 0), two: place(0, 1), generator: place(2, 2), stores: place(3, 6)}, nil
+	return places{server: place(0, 0), two: place(0, 1), generator: place(2, 2), stores: place(3, 6), reader: place(2, 2)}, nil
 }
 
 // front is the command before one that is to run in a place.

@@ -29,6 +29,7 @@ const (
 	floodServer
 	updateElsewhere
 	updateUsers
+	readElsewhere
 	readAPI
 )
 
@@ -164,8 +165,10 @@ func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage
 		e, err = b.flood(ctx, c.disturbance, s, st)
 	case updateUsers, updateElsewhere:
 		e, err = b.update(ctx, c.disturbance, s, st)
+	case readElsewhere:
+		e, err = b.readBeside(ctx, s, copyOf(s.database), st)
 	case readAPI:
-		e, err = b.readBeside(ctx, s, st)
+		e, err = b.readBeside(ctx, s, s.database, st)
 	default:
 		st.await(s.process.PID())
 		err = sleep(ctx, b.duration)
@@ -336,8 +339,7 @@ func (b *bench) printDisturbed(p func(string, ...any)) {
 			if c.disturbance == updateUsers {
 				what += ", in force " + spread("%.1f", over(func(r *result) float64 { return r.effect.inForce.Seconds() })) + " s later"
 			}
-		}
-		if c.disturbance == readAPI {
+		case readElsewhere, readAPI:
 			what = spread("%.0f", over(func(r *result) float64 { return r.effect.reads.PerSecond })) + " a second, p99 " +
 				spread("%.1f", over(func(r *result) float64 { return r.effect.reads.P99.Seconds() * 1000 })) + " ms, failed " +
 				spread("%.0f", over(func(r *result) float64 { return float64(r.effect.reads.Failed) }))

@@ -48,6 +48,7 @@ type options struct {
 	serverCPUs      string
 	generatorCPUs   string
 	storeCPUs       string
+	readerCPUs      string
 }
 
 func main() {
@@ -94,7 +95,8 @@ func command(ctx context.Context) error {
 	flag.StringVar(&o.write, "write", "", "put the result into the Markdown `FILE`, between the comments that mark its place, rather than on standard output")
 	flag.StringVar(&o.serverCPUs, "server-cpus", "", "CPU of the server that is measured, as taskset -c takes it (default the first)")
 	flag.StringVar(&o.generatorCPUs, "generator-cpus", "", "CPU of the load generator (default the third core's, or the second's)")
-	flag.StringVar(&o.storeCPUs, "store-cpus", "", "CPUs of Postgres (default the next four cores', or the generator's)")
+	flag.StringVar(&o.storeCPUs, "store-cpus", "", "CPUs of Postgres and the admin API (default the next four cores', or the generator's)")
+	flag.StringVar(&o.readerCPUs, "reader-cpus", "", "CPU of who reads the admin API (default the generator's)")
 	flag.IntVar(&o.nice, "nice", -15, "priority of all that takes part, above what else runs on the machine; less than 0 needs root")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -151,7 +153,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	for _, place := range []struct{ to, from *string }{
-		{&b.places.server, &o.serverCPUs}, {&b.places.generator, &o.generatorCPUs}, {&b.places.stores, &o.storeCPUs}} {
+		{&b.places.server, &o.serverCPUs}, {&b.places.generator, &o.generatorCPUs}, {&b.places.stores, &o.storeCPUs}, {&b.places.reader, &o.readerCPUs}} {
 		if *place.from != "" {
 			*place.to = *place.from
 		}

@@ -75,6 +75,13 @@ store: {url: %q}
 			return err
 		}
 	}
+	if i.name == readServer {
+		for _, sql := range []string{"DROP DATABASE IF EXISTS " + copyOf(i.database), "CREATE DATABASE " + copyOf(i.database) + " TEMPLATE " + i.database} {
+			if _, err := b.postgres.SQL("postgres", "-c", sql); err != nil {
+				return err
+			}
+		}
+	}
 	// Every run begins with an empty history.
 	for _, sql := range []string{"TRUNCATE auth_records, accounting_records, sessions, usage_daily", "CHECKPOINT"} {
 		if _, err := b.postgres.SQL(i.database, "-c", sql); err != nil {

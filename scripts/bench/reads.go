@@ -42,8 +42,12 @@ type adminAPI struct {
 	process *testbed.Process
 }
 
-// startAdminAPI starts an admin API on the database of a server, beside Postgres.
-func (b *bench) startAdminAPI(ctx context.Context, s *server) (*adminAPI, error) {
+// copyOf is a database that is a copy of another one, made when the run began.
+func copyOf(database string) string { return database + "_copy" }
+
+// startAdminAPI starts an admin API on the database of a server, or its copy, beside
+// Postgres.
+func (b *bench) startAdminAPI(ctx context.Context, s *server, database string) (*adminAPI, error) {
 	port, err := freeport.Reserve()
 	if err != nil {
 		return nil, err
@@ -51,7 +55,7 @@ func (b *bench) startAdminAPI(ctx context.Context, s *server) (*adminAPI, error)
 	program := filepath.Join(filepath.Dir(b.radiusd), "adminapi")
 	config := filepath.Join(s.folder, "adminapi.yaml")
 	settings := fmt.Sprintf("data_dir: %s\nmaster_key_file: %s\nstore: {url: %q}\nadmin: {listen: \"127.0.0.1:%d\"}\n",
-		filepath.Join(s.folder, "admin"), filepath.Join(s.folder, "data", "master.key"), b.postgres.URL(s.database), port)
+		filepath.Join(s.folder, "admin"), filepath.Join(s.folder, "data", "master.key"), b.postgres.URL(database), port)
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
 		return nil, err
 	}
@@ -105,22 +109,22 @@ func signIn(ctx context.Context, base string) (string, error) {
 	return answer.Token, nil
 }
 
-// readBeside has an admin API beside the server read while the load counts.
-func (b *bench) readBeside(ctx context.Context, s *server, st *stage) (e effect, err error) {
-	api, err := b.startAdminAPI(ctx, s)
+// readBeside has an admin API on a database read beside the server while the load counts.
+func (b *bench) readBeside(ctx context.Context, s *server, database string, st *stage) (e effect, err error) {
+	api, err := b.startAdminAPI(ctx, s, database)
 	if err != nil {
 		return e, err
 	}
 	defer func() { err = errors.Join(err, b.bed.Stop(api.process)) }()
 	st.await(s.process.PID())
-	e.reads, err = b.read(ctx, s, api, b.places.generator, readRate)
+	e.reads, err = b.read(ctx, s, api, b.places.reader, readRate)
 	return e, err
 }
 
 // readAlone has an admin API read as fast as it answers, of a server that has nothing to
 // do and leaves its core to who reads.
 func (b *bench) readAlone(ctx context.Context, s *server) (r reads, err error) {
-	api, err := b.startAdminAPI(ctx, s)
+	api, err := b.startAdminAPI(ctx, s, s.database)
 	if err != nil {
 		return r, err
 	}
