@@ -31,6 +31,16 @@ type Account struct {
 	Rated []Charge
 	// Pending are charges that are on no invoice yet. Those of Rated may be among them.
 	Pending []Charge
+	// Billed says what the issued invoices were about, the oldest first, of a user without a
+	// subscription that goes on.
+	Billed []Billed
+}
+
+// Billed is that charges of a subscription stand on an invoice that is not void.
+type Billed struct {
+	SubscriptionID uuid.UUID // zero: none, as of a charge made by hand
+	Currency       Currency
+	Number         string
 }
 
 // RunOptions are what is the same for all accounts of a run.
@@ -40,7 +50,9 @@ type RunOptions struct {
 	Location *time.Location
 	Taxes    []TaxRate
 	Seller   Party
-	Series   string // of invoices
+	// Series and CreditSeries are what the numbers of invoices and of credit notes begin
+	// with.
+	Series, CreditSeries string
 	// SettleDays is how long after a period its usage is rated, so that late records
 	// are in; what comes later still becomes an adjustment.
 	SettleDays int

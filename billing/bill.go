@@ -10,7 +10,8 @@ import (
 
 // invoices puts the charges that are due to be billed on an invoice for each currency.
 // What adds up to no more than nothing stays pending for the next one; if the user has
-// no subscription that goes on there is no next one, and it becomes a credit note.
+// no subscription that goes on there is no next one, and it becomes a credit note about
+// the last invoice that those subscriptions are on. Without any invoice it stays pending.
 func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o RunOptions) ([]Invoice, error) {
 	goesOn := slices.ContainsFunc(subscriptions, func(s Subscription) bool { return s.State != SubscriptionEnded })
 	byCurrency := make(map[Currency][]Charge)
@@ -29,8 +30,8 @@ func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o Run
 		if err := invoice.fill(charges, o.Taxes); err != nil {
 			return nil, err
 		}
-		if invoice.Total < 0 && !goesOn {
-			invoice.Kind, invoice.DueOn = KindCreditNote, o.AsOf
+		if about := a.billed(charges); invoice.Total < 0 && !goesOn && about != "" {
+			invoice.Kind, invoice.Series, invoice.CorrectsNumber, invoice.DueOn = KindCreditNote, o.CreditSeries, about, o.AsOf
 			if err := invoice.fill(charges, o.Taxes); err != nil {
 				return nil, err
 			}
@@ -40,6 +41,22 @@ func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o Run
 		}
 	}
 	return invoices, nil
+}
+
+// billed returns the number of the last invoice in the charges' currency that a
+// subscription of theirs is on, else of the last one; empty: there is none.
+func (a *Account) billed(charges []Charge) (number string) {
+	same := false
+	for _, b := range a.Billed {
+		if b.Currency != charges[0].Currency {
+			continue
+		}
+		is := slices.ContainsFunc(charges, func(c Charge) bool { return c.SubscriptionID == b.SubscriptionID })
+		if is || !same {
+			number, same = b.Number, is
+		}
+	}
+	return number
 }
 
 // NewDraft returns the draft of an invoice over what is pending of an account in a

@@ -54,7 +54,7 @@ func subscribe(rate Rate, start string) Subscription {
 }
 
 func options(asOf string) RunOptions {
-	return RunOptions{AsOf: day(asOf), Location: time.UTC, Taxes: testTaxes, Series: "2026", Now: testNow, LookBack: 400}
+	return RunOptions{AsOf: day(asOf), Location: time.UTC, Taxes: testTaxes, Series: "2026", CreditSeries: "2026-CN", Now: testNow, LookBack: 400}
 }
 
 // apply does to the account what the store does with a bill.

@@ -264,10 +264,17 @@ func TestCancelAndResume(t *testing.T) {
 	requireCharges(t, []charged{{ChargeProration, "2026-12-21", "2026-12-31", -1100}}, amend(Cancel(a, id, day("2026-12-21"), options("2026-12-21"))))
 	require.Equal(t, SubscriptionEnded, a.Subscriptions[0].State)
 
+	require.Empty(t, run(t, a, "2026-12-21").Invoices, "there is no invoice that a credit note could be about")
+	a.Billed = []Billed{
+		{a.Subscriptions[0].ID, "EUR", "2026-000001"}, {a.Subscriptions[0].ID, "EUR", "2026-000002"},
+		{makeID("another"), "EUR", "2026-000003"}, {a.Subscriptions[0].ID, "USD", "2026-000004"},
+	}
 	b := run(t, a, "2026-12-21")
 	require.Len(t, b.Invoices, 1, "nothing comes after it, so the credit is given by a credit note")
 	note := b.Invoices[0]
 	require.Equal(t, KindCreditNote, note.Kind)
+	require.Equal(t, "2026-CN", note.Series, "which has a number of its own")
+	require.Equal(t, "2026-000002", note.CorrectsNumber, "the last invoice that the subscription is on")
 	// 11.00 net; 19 % are 2.09
 	require.Equal(t, []Amount{1100, 209, 1309}, []Amount{note.Net, note.Tax, note.Total})
 	require.Equal(t, &Bill{}, run(t, a, "2027-03-01"))

@@ -52,7 +52,7 @@ func (s *Settings) RecordDays() int { return s.LookBackDays + s.SettleDays + 31 
 // RunOptions returns what a run for a day needs.
 func (s *Settings) RunOptions(asOf Date, loc *time.Location, taxes []TaxRate, now time.Time) RunOptions {
 	return RunOptions{
-		AsOf: asOf, Location: loc, Taxes: taxes, Seller: s.Seller, Series: s.Series,
+		AsOf: asOf, Location: loc, Taxes: taxes, Seller: s.Seller, Series: s.Series, CreditSeries: s.CreditSeries,
 		SettleDays: s.SettleDays, LookBack: s.LookBackDays, DueDays: s.DueDays, Now: now,
 	}
 }

@@ -47,7 +47,7 @@ func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billin
 	for _, userID := range users {
 		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}}
 	}
-	for _, read := range []func(context.Context) error{r.readSubscriptions, r.readPending, r.readCredit, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
+	for _, read := range []func(context.Context) error{r.readSubscriptions, r.readPending, r.readBilled, r.readCredit, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
 		if err := read(ctx); err != nil {
 			return nil, err
 		}
@@ -125,6 +125,29 @@ func (r *billingReader) readPending(ctx context.Context) error {
 		account := r.accounts[c.UserID]
 		account.Pending = append(account.Pending, c)
 		return nil
+	})
+}
+
+// readBilled reads what the invoices were about of users with no subscription that goes on.
+func (r *billingReader) readBilled(ctx context.Context) error {
+	var leaving []uuid.UUID
+	for _, userID := range r.users {
+		stays := func(x billing.Subscription) bool { return x.End.IsZero() || r.o.AsOf.Before(x.End) }
+		if !slices.ContainsFunc(r.accounts[userID].Subscriptions, stays) {
+			leaving = append(leaving, userID)
+		}
+	}
+	return eachChunk(r.tx, "c.user_id", "uuid", texts(leaving), func(which string, args []any) error {
+		var userID uuid.UUID
+		var b billing.Billed
+		return eachRow(ctx, r.tx, `SELECT DISTINCT c.user_id, i.issued_on, i.series, i.sequence, c.subscription_id, i.currency, i.number
+			FROM charges c JOIN invoices i ON i.id = c.invoice_id
+			WHERE `+which+` AND i.kind = 'invoice' AND i.state IN ('issued', 'paid') ORDER BY 1, 2, 3, 4`, args,
+			[]any{id{&userID}, new(any), new(any), new(any), nullID{&b.SubscriptionID}, term(&b.Currency), text{&b.Number}}, func() error {
+				account := r.accounts[userID]
+				account.Billed = append(account.Billed, b)
+				return nil
+			})
 	})
 }
 

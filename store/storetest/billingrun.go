@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"radiusd/aaa"
 	"radiusd/billing"
 	"radiusd/store"
 )
@@ -61,7 +62,7 @@ func newBilled(t testing.TB, database Database, n int) *billed {
 func (b *billed) setNow(now time.Time) { b.now.Store(&now) }
 
 func (b *billed) runOptions() billing.RunOptions {
-	return billing.RunOptions{Location: time.UTC, Taxes: b.taxes, Seller: billing.Party{Name: "ISP", Country: "DE"}, Series: "2030", SettleDays: 2, LookBack: 60, DueDays: 14}
+	return billing.RunOptions{Location: time.UTC, Taxes: b.taxes, Seller: billing.Party{Name: "ISP", Country: "DE"}, Series: "2030", CreditSeries: "2030-CN", SettleDays: 2, LookBack: 60, DueDays: 14}
 }
 
 // run bills to the end.
@@ -274,5 +275,56 @@ func testBillingRunKilled(t *testing.T, database Database) {
 	want, got := dumpBilling(t, whole.options), dumpBilling(t, killed.options)
 	for _, table := range billingTables {
 		assert.Equal(t, want[table], got[table], table)
+	}
+}
+
+// testBillingRunCredits: what is left to give back when the last subscription has ended is a
+// credit note with a number of credit notes, about the invoice that was for these days.
+func testBillingRunCredits(t *testing.T, database Database) {
+	b := newBilled(t, database, 2)
+	ctx := t.Context()
+	_, err := b.run(ctx, "2030-01-01", 10)
+	require.NoError(t, err)
+	leaving := b.users[1]
+	paidFor := b.invoicesOf(t, leaving)[0]
+	b.pay(t, leaving, paidFor.Total, "")
+	cancel := func(on string) {
+		o := b.runOptions()
+		o.AsOf = civil(on)
+		list, _, err := b.ListSubscriptionsPage(ctx, billing.SubscriptionFilter{UserID: leaving}, aaa.Page{Limit: 10})
+		require.NoError(t, err)
+		for _, x := range list {
+			require.NoError(t, b.BillAccount(ctx, leaving, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+				return billing.Cancel(a, x.ID, civil(on), o)
+			}))
+		}
+	}
+	b.setNow(at("2030-01-11T12:00:00Z"))
+	cancel("2030-01-11")
+	run, err := b.run(ctx, "2030-01-11", 10)
+	require.NoError(t, err)
+	assert.Zero(t, run.Failed)
+	assert.Equal(t, 1, run.Invoices)
+	var notes []billing.Invoice
+	for _, i := range b.invoicesOf(t, leaving) {
+		if i.Kind == billing.KindCreditNote {
+			notes = append(notes, i)
+		}
+	}
+	require.Len(t, notes, 1)
+	assert.Equal(t, "2030-CN-000001", notes[0].Number)
+	assert.Equal(t, paidFor.Number, notes[0].CorrectsNumber)
+	balance, err := b.Balance(ctx, leaving, "EUR")
+	require.NoError(t, err)
+	assert.Equal(t, -notes[0].Total, balance, "it is the user's credit")
+	requireSound(t, b.Store)
+	run, err = b.run(ctx, "2030-01-12", 10)
+	require.NoError(t, err)
+	assert.Zero(t, run.Invoices)
+	b.setNow(at("2030-02-01T12:00:00Z"))
+	_, err = b.run(ctx, "2030-02-01", 10)
+	require.NoError(t, err)
+	for _, i := range b.invoicesOf(t, b.users[0])[1:] {
+		assert.Equal(t, "2030-000003", i.Number, "numbers of invoices have no gap")
 	}
 }

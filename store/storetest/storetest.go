@@ -107,6 +107,7 @@ func Run(t *testing.T, database Database) {
 		"BillingRun":     testBillingRun,
 		"RunOnce":        testBillingRunOnce,
 		"RunFails":       testBillingRunFails,
+		"RunCredits":     testBillingRunCredits,
 		"RunKilled":      testBillingRunKilled,
 		"Payments":       testPayments,
 		"PaymentsAtOnce": testPaymentsAtOnce,
