@@ -222,8 +222,10 @@ func TestCheckouts(t *testing.T) {
 
 		provider.Fail(checkouttest.Fault{Status: http.StatusPaymentRequired})
 		owner.post(path, nil).code(http.StatusBadGateway, "checkout_provider")
-		page := into[api.CheckoutPage](owner.post(path, nil).is(http.StatusOK))
+		portal := w.token(t, operator.CheckoutCreate)
+		page := into[api.CheckoutPage](portal.post(path, nil).is(http.StatusOK))
 		assert.Equal(t, money("36.00"), page.Amount)
+		portal.get("/invoices/"+invoice.ID.String()).code(http.StatusForbidden, "forbidden")
 		assert.NotEmpty(t, page.URL)
 		assert.True(t, page.ExpiresAt.After(w.clock.now().Add(time.Hour)))
 		assert.Equal(t, page, into[api.CheckoutPage](owner.post(path, nil).is(http.StatusOK)), "the same page")
@@ -300,6 +302,11 @@ func TestBillingReports(t *testing.T) {
 			"on": "receivables?on=2026-01-01T12:00:00Z", "user": "revenue?user=alice", "date": "tax?date=due", "format": "tax?format=pdf",
 		} {
 			owner.get("/reports/billing/" + path).field(field)
+		}
+		support := w.as(t, "support")
+		support.get("/invoices/" + invoice.ID.String()).is(http.StatusOK)
+		for _, path := range []string{"/reports/billing", "/reports/billing/revenue"} {
+			support.get(path).code(http.StatusForbidden, "forbidden")
 		}
 		owner.get("/reports/billing/profit").field("billing_report_name")
 		owner.post("/reports/revenue/run", object{}).code(http.StatusNotFound, "not_found")

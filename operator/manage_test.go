@@ -321,7 +321,7 @@ func TestRoles(t *testing.T) {
 }
 
 func TestPermissions(t *testing.T) {
-	assert.Len(t, operator.Permissions(), 36)
+	assert.Len(t, operator.Permissions(), 39)
 	for _, p := range operator.Permissions() {
 		assert.NotEmpty(t, p.Description(), p)
 	}

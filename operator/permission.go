@@ -50,6 +50,9 @@ const (
 	StatusRead      Permission = "status:read"
 	BillingRead     Permission = "billing:read"
 	BillingWrite    Permission = "billing:write"
+	BillingReports  Permission = "billing:reports"
+	VouchersRedeem  Permission = "vouchers:redeem"
+	CheckoutCreate  Permission = "checkout:create"
 )
 
 // allPermissions gives each permission its bit in a PermissionSet.
@@ -60,7 +63,7 @@ var allPermissions = [...]Permission{
 	SessionsRead, SessionsAct, AccountingRead, AuthRecordsRead, UsageRead, ReportsRead, PolicyExplain,
 	OperatorsRead, OperatorsWrite, RolesRead, RolesWrite, TokensRead, TokensWrite,
 	AuditRead, WebhooksRead, WebhooksWrite, SettingsRead, SettingsWrite,
-	DictionaryRead, StatusRead, BillingRead, BillingWrite,
+	DictionaryRead, StatusRead, BillingRead, BillingWrite, BillingReports, VouchersRedeem, CheckoutCreate,
 }
 
 // permissionDescriptions say what each permission allows, for who makes a role.
@@ -101,6 +104,9 @@ var permissionDescriptions = map[Permission]string{
 	StatusRead:      "see how the system is",
 	BillingRead:     "see prices, subscriptions, invoices, payments and balances",
 	BillingWrite:    "change prices, subscriptions, invoices, payments and balances",
+	BillingReports:  "see reports on money over all users: revenue, tax, receivables",
+	VouchersRedeem:  "redeem a voucher for a user",
+	CheckoutCreate:  "make the page on which an invoice or an order is paid by card",
 }
 
 // Description says in a few words what the permission allows.

@@ -51,13 +51,13 @@ func BuiltInRoles() []Role {
 		{ID: AdminRole, Name: "admin", Description: "may do everything but change roles and act on owners",
 			Permissions: AllPermissions.Without(NewPermissionSet(RolesWrite)), BuiltIn: true},
 		{ID: BillingRole, Name: "billing", Description: "invoices, payments and the usage they rest on",
-			Permissions: with(ProfilesRead, ProfilesWrite, ReportsRead, BillingRead, BillingWrite), BuiltIn: true},
+			Permissions: with(ProfilesRead, ProfilesWrite, ReportsRead, BillingRead, BillingWrite, BillingReports, VouchersRedeem, CheckoutCreate), BuiltIn: true},
 		{ID: SupportRole, Name: "support", Description: "helps users: changes them, sees and ends their sessions",
 			Permissions: with(UsersWrite, ProfilesRead, ProfilesWrite, SessionsAct, PolicyExplain, BillingRead), BuiltIn: true},
 		{ID: AuditorRole, Name: "auditor", Description: "sees configuration, history and the audit log, no personal data",
-			Permissions: with(ReportsRead, PolicyExplain, OperatorsRead, RolesRead, TokensRead, AuditRead, WebhooksRead, SettingsRead, BillingRead), BuiltIn: true},
+			Permissions: with(ReportsRead, PolicyExplain, OperatorsRead, RolesRead, TokensRead, AuditRead, WebhooksRead, SettingsRead, BillingRead, BillingReports), BuiltIn: true},
 		{ID: ReadOnlyRole, Name: "read-only", Description: "sees the network, its users and their accounts, no personal data",
-			Permissions: with(ReportsRead, BillingRead), BuiltIn: true},
+			Permissions: with(ReportsRead, BillingRead, BillingReports), BuiltIn: true},
 	}
 }
 
