@@ -140,6 +140,7 @@ type bench struct {
 	chosen    []*contestant
 	disturbed []*contestant // the others that were chosen: those with a disturbance
 	servers   map[string]*server
+	apis      map[string]*adminAPI // by database
 	postgres  *testbed.Postgres
 	results   []map[string]*result // by round and contestant
 	halves    []map[string]*result // the same, at half that rate
@@ -176,6 +177,11 @@ func (b *bench) startAll(ctx context.Context) error {
 	}
 	for _, i := range needed {
 		if err := b.startRadiusd(ctx, i); err != nil {
+			return err
+		}
+	}
+	if s := b.servers[readServer]; s != nil {
+		if err := b.startAdminAPIs(ctx, s); err != nil {
 			return err
 		}
 	}

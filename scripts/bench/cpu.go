@@ -130,9 +130,10 @@ func placesOf(cores []int) (p places, err error) {
 // front is the command before one that is to run in a place.
 func front(place string) []string { return []string{"taskset", "-c", place} }
 
-// aside is front for what may wait: it has the priority that processes have by default.
+// aside is front for what may wait: it has the scheduling policy and the priority that
+// processes have by default, also where all of this runs in real time (chrt -r 1).
 func (b *bench) aside(place string) []string {
-	return append([]string{"nice", "-n", strconv.Itoa(-b.nice)}, front(place)...)
+	return append([]string{"chrt", "-o", "0", "nice", "-n", strconv.Itoa(-b.nice)}, front(place)...)
 }
 
 // renice gives this process, and all that it starts from now on, the priority. Linux has

@@ -166,9 +166,9 @@ func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage
 	case updateUsers, updateElsewhere:
 		e, err = b.update(ctx, c.disturbance, s, st)
 	case readElsewhere:
-		e, err = b.readBeside(ctx, s, copyOf(s.database), st)
+		e, err = b.readBeside(ctx, s, b.apis[copyOf(s.database)], st)
 	case readAPI:
-		e, err = b.readBeside(ctx, s, s.database, st)
+		e, err = b.readBeside(ctx, s, b.apis[s.database], st)
 	default:
 		st.await(s.process.PID())
 		err = sleep(ctx, b.duration)

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -45,17 +44,33 @@ type adminAPI struct {
 // copyOf is a database that is a copy of another one, made when the run began.
 func copyOf(database string) string { return database + "_copy" }
 
-// startAdminAPI starts an admin API on the database of a server, or its copy, beside
-// Postgres.
+// startAdminAPIs starts an admin API on the database of a server and one on its copy,
+// and has each read for a moment, so that no measurement has their beginnings.
+func (b *bench) startAdminAPIs(ctx context.Context, s *server) error {
+	b.apis = map[string]*adminAPI{}
+	for _, database := range []string{s.database, copyOf(s.database)} {
+		api, err := b.startAdminAPI(ctx, s, database)
+		if err != nil {
+			return err
+		}
+		b.apis[database] = api
+		if _, err := b.read(ctx, s, api, b.places.reader, 0, b.warmup); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startAdminAPI starts an admin API on a database, beside Postgres.
 func (b *bench) startAdminAPI(ctx context.Context, s *server, database string) (*adminAPI, error) {
 	port, err := freeport.Reserve()
 	if err != nil {
 		return nil, err
 	}
 	program := filepath.Join(filepath.Dir(b.radiusd), "adminapi")
-	config := filepath.Join(s.folder, "adminapi.yaml")
-	settings := fmt.Sprintf("data_dir: %s\nmaster_key_file: %s\nstore: {url: %q}\nadmin: {listen: \"127.0.0.1:%d\"}\n",
-		filepath.Join(s.folder, "admin"), filepath.Join(s.folder, "data", "master.key"), b.postgres.URL(database), port)
+	config := filepath.Join(s.folder, database+".yaml")
+	settings := fmt.Sprintf("data_dir: %s\nmaster_key_file: %s\nstore: {url: %q}\nadmin: {listen: \"127.0.0.1:%d\", metrics_listen: \"\"}\n",
+		filepath.Join(s.folder, database), filepath.Join(s.folder, "data", "master.key"), b.postgres.URL(database), port)
 	if err := os.WriteFile(config, []byte(settings), 0o600); err != nil {
 		return nil, err
 	}
@@ -69,19 +84,15 @@ func (b *bench) startAdminAPI(ctx context.Context, s *server, database string) (
 		}
 	}
 	args := append(b.aside(b.places.stores), program, "--config", config, "serve")
-	process, err := b.bed.Start("adminapi", syscall.SIGTERM, exec.Command(args[0], args[1:]...))
+	process, err := b.bed.Start("adminapi-"+database, syscall.SIGTERM, exec.Command(args[0], args[1:]...))
 	if err != nil {
 		return nil, err
 	}
 	api := &adminAPI{base: fmt.Sprintf("http://127.0.0.1:%d/api/v1", port), process: process}
-	err = process.Await(func() (err error) {
+	return api, process.Await(func() (err error) {
 		api.token, err = signIn(ctx, api.base)
 		return err
 	})
-	if err != nil {
-		return nil, errors.Join(err, b.bed.Stop(process))
-	}
-	return api, nil
 }
 
 // signIn returns an access token.
@@ -109,37 +120,27 @@ func signIn(ctx context.Context, base string) (string, error) {
 	return answer.Token, nil
 }
 
-// readBeside has an admin API on a database read beside the server while the load counts.
-func (b *bench) readBeside(ctx context.Context, s *server, database string, st *stage) (e effect, err error) {
-	api, err := b.startAdminAPI(ctx, s, database)
-	if err != nil {
-		return e, err
-	}
-	defer func() { err = errors.Join(err, b.bed.Stop(api.process)) }()
+// readBeside has an admin API read while the load counts.
+func (b *bench) readBeside(ctx context.Context, s *server, api *adminAPI, st *stage) (e effect, err error) {
 	st.await(s.process.PID())
-	e.reads, err = b.read(ctx, s, api, b.places.reader, readRate)
+	e.reads, err = b.read(ctx, s, api, b.places.reader, readRate, b.duration)
 	return e, err
 }
 
-// readAlone has an admin API read as fast as it answers, of a server that has nothing to
+// readAlone has the admin API read as fast as it answers, of a server that has nothing to
 // do and leaves its core to who reads.
-func (b *bench) readAlone(ctx context.Context, s *server) (r reads, err error) {
-	api, err := b.startAdminAPI(ctx, s, s.database)
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, b.bed.Stop(api.process)) }()
-	return b.read(ctx, s, api, b.places.server, 0)
+func (b *bench) readAlone(ctx context.Context, s *server) (reads, error) {
+	return b.read(ctx, s, b.apis[s.database], b.places.server, 0, b.duration)
 }
 
-// read has another process, in its place, read for as long as a load counts.
-func (b *bench) read(ctx context.Context, s *server, api *adminAPI, place string, rate int) (r reads, err error) {
+// read has another process, in its place, read for so long.
+func (b *bench) read(ctx context.Context, s *server, api *adminAPI, place string, rate int, duration time.Duration) (r reads, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return r, err
 	}
-	args := append(front(place), self, "read", "-base", api.base, "-users", strconv.Itoa(s.users),
-		"-rate", strconv.Itoa(rate), "-duration", b.duration.String())
+	args := append(b.aside(place), self, "read", "-base", api.base, "-users", strconv.Itoa(s.users),
+		"-rate", strconv.Itoa(rate), "-duration", duration.String())
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
 	cmd.Stdin = strings.NewReader(api.token)
