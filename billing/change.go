@@ -113,6 +113,9 @@ func (a *Account) amend(subscription uuid.UUID, o RunOptions, f func(*biller) er
 	if err == nil {
 		err = b.chargeDue()
 	}
+	if err == nil {
+		err = b.useUp()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("subscription of %s to %s: %w", a.Username, a.Subscriptions[i].Rate.PlanName, err)
 	}

@@ -88,7 +88,10 @@ func (b *biller) bill() error {
 	if err := b.chargeDue(); err != nil {
 		return err
 	}
-	return b.rateUsage()
+	if err := b.rateUsage(); err != nil {
+		return err
+	}
+	return b.useUp()
 }
 
 // chargeDue charges the price until o.AsOf and brings the state to that day.

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
 )
@@ -143,6 +144,37 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 			return err
 		}
 		b.s.ChargedUntil = day.AddDays(1)
+	}
+	return nil
+}
+
+// useUp suspends a prepaid subscription whose usage has used up the credit, and has it go
+// on when there is credit again, as chargeDays does for the price: where usage alone is
+// paid for, credit of nothing is enough only while there are allowances.
+func (b *biller) useUp() error {
+	s, today := b.s, b.o.AsOf
+	if s.State != SubscriptionActive && s.State != SubscriptionSuspended {
+		return nil
+	}
+	pieces, err := b.pieces(today, today.AddDays(1))
+	if err != nil || len(pieces) == 0 {
+		return err
+	}
+	rate := pieces[0].rate
+	credit := b.credit[rate.Currency]
+	used, paid := credit < 0, today.Before(s.ChargedUntil)
+	switch rate.Terms.Prepaid {
+	case Postpaid:
+		used, paid = false, true
+	case PrepaidUsage:
+		free := slices.ContainsFunc(rate.Terms.Usage, func(u UsageTerms) bool { return u.Allowance > 0 })
+		used = used || credit == 0 && !free
+	}
+	switch {
+	case used:
+		s.State = SubscriptionSuspended
+	case paid:
+		s.State = SubscriptionActive
 	}
 	return nil
 }

@@ -214,6 +214,56 @@ func TestPrepaidUsage(t *testing.T) {
 	require.Equal(t, Amount(85), b.Invoices[0].Total)
 }
 
+// Usage takes the credit, too: who has used it up is suspended until there is some again.
+func TestUsageUsesUpTheCredit(t *testing.T) {
+	minutes := func(allowance uint64) UsageTerms {
+		return UsageTerms{Metric: MetricSeconds, Allowance: allowance, Per: 60, Tiers: []Tier{{Price: dec("0.10")}}}
+	}
+	perMinute := func(allowance uint64) Rate {
+		return monthly(0, func(t *Terms) {
+			t.Prepaid, t.TaxIncluded, t.Usage = PrepaidUsage, true, []UsageTerms{minutes(allowance)}
+		})
+	}
+	daily := monthly(3000, func(t *Terms) { t.Prepaid, t.TaxIncluded, t.Usage = PrepaidDaily, true, []UsageTerms{minutes(0)} })
+	for name, c := range map[string]struct {
+		rate    Rate
+		credit  Amount
+		minutes uint64 // on the first
+		want    SubscriptionState
+		topUp   Amount
+		then    SubscriptionState
+	}{
+		"all used":                     {perMinute(0), 500, 50, SubscriptionSuspended, 1, SubscriptionActive},
+		"more used":                    {perMinute(0), 500, 60, SubscriptionSuspended, 100, SubscriptionSuspended}, // -1.00
+		"something left":               {perMinute(0), 500, 49, SubscriptionActive, 0, SubscriptionActive},
+		"no credit, nothing used":      {perMinute(0), 0, 0, SubscriptionSuspended, 1, SubscriptionActive},
+		"no credit, and an allowance":  {perMinute(3000), 0, 50, SubscriptionActive, 0, SubscriptionActive},
+		"more used than the allowance": {perMinute(3000), 0, 51, SubscriptionSuspended, 11, SubscriptionActive},
+		"a paid day, and all used":     {daily, 700, 50, SubscriptionActive, 0, SubscriptionActive}, // two days and 5.00
+		"a paid day, and more used":    {daily, 700, 51, SubscriptionSuspended, 10, SubscriptionActive},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := account(subscribe(c.rate, "2026-11-01"))
+			a.Credit = map[Currency]Amount{"EUR": c.credit}
+			if c.minutes > 0 {
+				a.Usage = []DayUsage{{Day: day("2026-11-01"), Seconds: 60 * c.minutes}}
+			}
+			run(t, a, "2026-11-02")
+			require.Equal(t, c.want, a.Subscriptions[0].State)
+			require.Equal(t, &Bill{}, run(t, a, "2026-11-02"), "a run repeated")
+			a.Credit["EUR"] += c.topUp
+			run(t, a, "2026-11-02")
+			require.Equal(t, c.then, a.Subscriptions[0].State)
+		})
+	}
+	a := account(subscribe(perMinute(0), "2026-11-01"))
+	run(t, a, "2026-11-02")
+	require.Equal(t, SubscriptionSuspended, a.Subscriptions[0].State)
+	b, err := Change(a, a.Subscriptions[0].ID, monthly(3000), day("2026-11-02"), options("2026-11-02"))
+	require.NoError(t, err)
+	require.Equal(t, SubscriptionActive, b.Subscriptions[0].State, "what is paid for afterwards needs no credit")
+}
+
 func TestUsageAtCertainHours(t *testing.T) {
 	rate := traffic(func(t *Terms) { t.Usage[0].Hours = "Wk0800-1800" })
 	a := account(subscribe(rate, "2026-11-01"))
