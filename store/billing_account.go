@@ -39,8 +39,8 @@ func (tx *writeTx) billable(ctx context.Context, after uuid.UUID, o billing.RunO
 		) AS both_of_them ORDER BY user_id LIMIT $3`, []any{after.String(), civil{&lookBack}, limit})
 }
 
-// readAccounts reads the accounts of the users, and keeps others from changing what is
-// read until the transaction ends.
+// readAccounts reads the accounts of the users. If the transaction writes, it keeps others
+// from changing what is read until it ends.
 func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billing.RunOptions) ([]*billing.Account, error) {
 	r := billingReader{tx: tx, o: o, users: users, accounts: make(map[uuid.UUID]*billing.Account, len(users)),
 		since: map[uuid.UUID]billing.Date{}, byName: make(map[string]*billing.Account, len(users))}

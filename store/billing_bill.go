@@ -259,9 +259,10 @@ func (s *Store) BillAccount(ctx context.Context, userID uuid.UUID, o billing.Run
 }
 
 // PreviewAccount returns what a rule such as billing.Change would make of a user's account.
-// It writes nothing. It fails with ErrNotFound if there is no such user.
+// It writes nothing, and nobody waits for it. It fails with ErrNotFound if there is no such
+// user.
 func (s *Store) PreviewAccount(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) (bill *billing.Bill, err error) {
-	err = s.write(ctx, func(tx *writeTx) error {
+	err = s.look(ctx, func(tx *writeTx) error {
 		if err := tx.userExists(ctx, userID); err != nil {
 			return err
 		}
@@ -273,14 +274,9 @@ func (s *Store) PreviewAccount(ctx context.Context, userID uuid.UUID, o billing.
 		if err != nil {
 			return err
 		}
-		if bill, err = compute(accounts[0], o); err != nil {
-			return err
-		}
-		return errPreviewed
+		bill, err = compute(accounts[0], o)
+		return err
 	})
-	if errors.Is(err, errPreviewed) {
-		err = nil
-	}
 	return bill, s.failed("preview the bill of a user", err)
 }
 

@@ -252,9 +252,6 @@ func (s *Store) RunFailures(ctx context.Context, runID uuid.UUID) (list []billin
 	return list, nil
 }
 
-// errPreviewed ends a transaction whose work was only to be looked at.
-var errPreviewed = errors.New("looked at")
-
 // PreviewBills returns the accounts after a user id, at most limit, that may have something
 // to charge, as BillAccounts does. It writes nothing. The last of them is where to go on;
 // without any, there were none left.
@@ -262,18 +259,13 @@ func (s *Store) PreviewBills(ctx context.Context, after uuid.UUID, o billing.Run
 	if o.Location == nil {
 		o.Location = s.location
 	}
-	err = s.write(ctx, func(tx *writeTx) error {
+	err = s.look(ctx, func(tx *writeTx) error {
 		users, err := tx.billable(ctx, after, o, limit)
 		if err != nil {
 			return err
 		}
-		if accounts, err = tx.readAccounts(ctx, users, o); err != nil {
-			return err
-		}
-		return errPreviewed
+		accounts, err = tx.readAccounts(ctx, users, o)
+		return err
 	})
-	if errors.Is(err, errPreviewed) {
-		err = nil
-	}
 	return accounts, s.failed("preview bills", err)
 }

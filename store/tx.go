@@ -41,6 +41,7 @@ type writeTx struct {
 	store    *Store
 	conn     *sql.Conn
 	postgres bool
+	looking  bool            // writes nothing and locks nothing
 	attempt  int             // 1 for the first
 	staged   map[string]bool // temporary tables this transaction has filled
 	// What finish writes.
@@ -75,7 +76,7 @@ func (s *Store) writeOnce(ctx context.Context, attempt int, fn func(tx *writeTx)
 // forUpdate returns the clause that locks the rows a transaction has read.
 // SQLite has no need of it: its one writer has locked all.
 func (tx *writeTx) forUpdate() string {
-	if tx.postgres {
+	if tx.postgres && !tx.looking {
 		return " FOR UPDATE"
 	}
 	return ""
@@ -89,6 +90,13 @@ func (s *Store) read(ctx context.Context, fn func(tx *sql.Tx) error) error {
 	}
 	defer tx.Rollback()
 	return fn(tx)
+}
+
+// look is read for what is shared with write: fn writes nothing, and nobody waits for it.
+func (s *Store) look(ctx context.Context, fn func(tx *writeTx) error) error {
+	return s.read(ctx, func(tx *sql.Tx) error {
+		return fn(&writeTx{Tx: tx, store: s, postgres: s.pool != nil, looking: true})
+	})
 }
 
 // snapshot is the isolation level that shows one state of the database; in

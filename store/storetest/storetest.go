@@ -109,6 +109,8 @@ func Run(t *testing.T, database Database) {
 		"RunFails":       testBillingRunFails,
 		"RunCredits":     testBillingRunCredits,
 		"RunKilled":      testBillingRunKilled,
+		"PrepaidUsage":   testPrepaidUsage,
+		"Previews":       testPreviewsWaitForNobody,
 		"Payments":       testPayments,
 		"PaymentsAtOnce": testPaymentsAtOnce,
 		"LedgerProperty": testLedgerProperty,

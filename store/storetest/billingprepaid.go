@@ -1,0 +1,83 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// testPrepaidUsage: who has used up the credit by usage is refused from the run on, and
+// served again from the payment on.
+func testPrepaidUsage(t *testing.T, database Database) {
+	b := newBilled(t, database, 0)
+	ctx := t.Context()
+	rate := newRate(t, b.Store, "by the minute", billing.Terms{Every: billing.Interval{Unit: billing.Month, Count: 1}, Timing: billing.InAdvance, Prepaid: billing.PrepaidUsage,
+		Usage: []billing.UsageTerms{{Metric: billing.MetricSeconds, Per: 60, Tiers: []billing.Tier{{Price: decimal("0.10")}}}}})
+	settings, err := b.UpdateBillingSettings(ctx, func(*billing.Settings) error { return nil })
+	require.NoError(t, err)
+	subscriber := func(name string) uuid.UUID {
+		u := newUser(name)
+		require.NoError(t, b.CreateUser(ctx, u))
+		subscribe(t, b.Store, u.ID, rate.ID, "2030-01-01")
+		b.pay(t, u.ID, 1000, "")
+		return u.ID
+	}
+	heavy := subscriber("heavy")
+	subscriber("light")
+	execute(t, Raw(t, b.options), `INSERT INTO usage_daily (username, day, session_seconds, input_octets, output_octets)
+		VALUES ('heavy', '2030-01-01', 6600, 0, 0), ('light', '2030-01-01', 5940, 0, 0)`) // 11.00 and 9.90
+	served := func(name string) bool {
+		t.Helper()
+		u, err := b.UserByName(ctx, name)
+		require.NoError(t, err)
+		assert.Equal(t, u.Suspension == aaa.SuspendedBalance, u.Status == aaa.UserSuspended)
+		return u.Status == aaa.UserActive
+	}
+	run := func(day string) {
+		t.Helper()
+		b.setNow(at(day + "T04:00:00Z"))
+		_, err := billing.BillAll(ctx, b.Store, settings.RunOptions(civil(day), time.UTC, b.taxes, *b.now.Load()), nil)
+		require.NoError(t, err)
+		requireSound(t, b.Store)
+	}
+	run("2030-01-01")
+	assert.True(t, served("heavy"), "the day is not over")
+	run("2030-01-02")
+	assert.False(t, served("heavy"))
+	assert.True(t, served("light"))
+	b.pay(t, heavy, 100, "")
+	assert.False(t, served("heavy"), "nothing is left of it")
+	b.pay(t, heavy, 1, "")
+	assert.True(t, served("heavy"))
+	run("2030-01-03")
+	assert.True(t, served("heavy"))
+}
+
+// testPreviewsWaitForNobody: what a bill would be is told while another transaction bills
+// the same account.
+func testPreviewsWaitForNobody(t *testing.T, database Database) {
+	b := newBilled(t, database, 2)
+	o := b.runOptions()
+	o.AsOf = civil("2030-01-01")
+	b.pay(t, b.users[0], 100, "")
+	err := b.BillAccount(t.Context(), b.users[0], o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		bill, err := b.PreviewAccount(ctx, b.users[0], o, billing.Compute)
+		require.NoError(t, err)
+		assert.Len(t, bill.Invoices, 1)
+		accounts, err := b.PreviewBills(ctx, uuid.Nil, o, 10)
+		require.NoError(t, err)
+		assert.Len(t, accounts, 2)
+		return billing.Compute(a, o)
+	})
+	require.NoError(t, err)
+	requireSound(t, b.Store)
+}
