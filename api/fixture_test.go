@@ -92,6 +92,7 @@ func newFixture(t *testing.T, w *world) *fixture {
 	require.NoError(t, w.store.CreateSubscription(ctx, subscription))
 	charge, err := billing.NewManualCharge(user.ID, "EUR", 500, "fixture")
 	require.NoError(t, err)
+	charge.TaxClass = "standard"
 	require.NoError(t, w.store.CreateCharge(ctx, &charge))
 
 	settings, _, err := w.store.BillingSettings(ctx)

@@ -73,7 +73,8 @@ type Bill struct {
 	Charges []Charge
 	// Subscriptions are those that changed: what has been charged, state, rate.
 	Subscriptions []Subscription
-	// Invoices are to be issued, at most one for each currency, without numbers. They
-	// have all charges that were pending or are new.
+	// Invoices are to be issued, without numbers: at most one for each currency, and one
+	// for what is outside of the scope of the tax. They have all charges that were pending
+	// or are new.
 	Invoices []Invoice
 }

@@ -8,22 +8,29 @@ import (
 	"github.com/google/uuid"
 )
 
-// invoices puts the charges that are due to be billed on an invoice for each currency.
+// invoices puts the charges that are due to be billed on an invoice for each currency, and
+// what is outside the scope of the tax on one of its own: EN 16931 (BR-O-11) has no invoice
+// with both.
 // What adds up to no more than nothing stays pending for the next one; if the user has
 // no subscription that goes on there is no next one, and it becomes a credit note about
 // the last invoice that those subscriptions are on. Without any invoice it stays pending.
 func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o RunOptions) ([]Invoice, error) {
 	goesOn := slices.ContainsFunc(subscriptions, func(s Subscription) bool { return s.State != SubscriptionEnded })
-	byCurrency := make(map[Currency][]Charge)
+	groups := make(map[invoiceGroup][]Charge)
 	for _, c := range charges {
-		byCurrency[c.Currency] = append(byCurrency[c.Currency], c)
+		rate, err := TaxOn(o.Taxes, c.TaxClass, o.AsOf)
+		if err != nil {
+			return nil, err
+		}
+		g := invoiceGroup{c.Currency, rate.Category == outOfScope}
+		groups[g] = append(groups[g], c)
 	}
 	var invoices []Invoice
-	for _, currency := range slices.Sorted(maps.Keys(byCurrency)) {
-		charges := byCurrency[currency]
+	for _, g := range slices.SortedFunc(maps.Keys(groups), invoiceGroup.compare) {
+		charges := groups[g]
 		slices.SortFunc(charges, compareCharges)
 		invoice := Invoice{
-			Series: o.Series, Kind: KindInvoice, State: InvoiceDraft, UserID: a.UserID, Currency: currency,
+			Series: o.Series, Kind: KindInvoice, State: InvoiceDraft, UserID: a.UserID, Currency: g.currency,
 			IssuedOn: o.AsOf, DueOn: o.AsOf.AddDays(dueDays(charges, subscriptions, o)), Seller: o.Seller, Buyer: a.Buyer,
 			RunID: o.RunID, CreatedAt: o.Now, UpdatedAt: o.Now,
 		}
@@ -41,6 +48,22 @@ func (a *Account) invoices(charges []Charge, subscriptions []Subscription, o Run
 		}
 	}
 	return invoices, nil
+}
+
+// invoiceGroup is what can be on one invoice.
+type invoiceGroup struct {
+	currency   Currency
+	outOfScope bool
+}
+
+func (g invoiceGroup) compare(o invoiceGroup) int {
+	if g.currency == o.currency && g.outOfScope != o.outOfScope {
+		if o.outOfScope {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Compare(g.currency, o.currency)
 }
 
 // billed returns the number of the last invoice in the charges' currency that a
@@ -77,7 +100,7 @@ func NewDraft(a *Account, currency Currency, o RunOptions) (*Invoice, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(invoices) == 0 || invoices[0].Kind != KindInvoice {
+	if len(invoices) == 0 || invoices[0].Kind != KindInvoice { // the first of two, if some is not taxed
 		return nil, Refuse(CodeNothingToBill, "there is nothing to pay in %s: the %d charges that are on no invoice add up to no more than nothing", currency, len(due))
 	}
 	return &invoices[0], nil

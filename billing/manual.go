@@ -2,6 +2,28 @@ package billing
 
 import "github.com/google/uuid"
 
+// CheckCredit refuses a credit without a tax that could never be set off: what the
+// subscriptions charge in its currency is all taxed, and no invoice has both (EN 16931
+// BR-O-11).
+func CheckCredit(c *Charge, subscriptions []Subscription) error {
+	if c.Amount >= 0 || c.TaxClass != "" {
+		return nil
+	}
+	class := ""
+	for _, s := range subscriptions {
+		if s.State == SubscriptionEnded || s.Rate.Currency != c.Currency {
+			continue
+		}
+		if class = s.Rate.Terms.TaxClass; class == "" {
+			return nil
+		}
+	}
+	if class == "" {
+		return nil
+	}
+	return &FieldError{"tax_class", "what the user pays for is taxed, and a credit that is not could not stand on an invoice with it: give it the tax class " + class}
+}
+
 // NewManualCharge returns a charge that somebody makes by hand: one thing at a price, or a
 // credit if the amount is negative. Without a tax class it is not taxed.
 func NewManualCharge(user uuid.UUID, c Currency, amount Amount, description string) (Charge, error) {

@@ -9,8 +9,11 @@ import (
 
 var hundred = big.NewRat(100, 1)
 
-// Lines without a tax class are outside of the tax; UNCL 5305 calls that O.
-var untaxed = TaxRate{Name: "Not taxed", Category: "O", ExemptionReason: "Not subject to tax"}
+// outOfScope is the category of what is outside of the scope of the tax (UNCL 5305).
+const outOfScope = "O"
+
+// Lines without a tax class are.
+var untaxed = TaxRate{Name: "Not taxed", Category: outOfScope, ExemptionReason: "Not subject to tax"}
 
 // TaxOn returns the rate of a tax class that holds on a day: the one with the latest
 // From that is not after it.

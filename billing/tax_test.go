@@ -2,6 +2,7 @@ package billing
 
 import (
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,41 @@ func TestApportion(t *testing.T) {
 		}
 		require.Equal(t, total, got)
 	})
+}
+
+// What is not taxed has an invoice of its own (EN 16931 BR-O-11).
+func TestWhatIsNotTaxedStandsAlone(t *testing.T) {
+	charge := func(amount Amount, class string) Charge {
+		c, err := NewManualCharge(userID, "EUR", amount, "by hand")
+		require.NoError(t, err)
+		c.ID, c.TaxClass = makeID("charge", int(amount)), class
+		return c
+	}
+	a := account(subscribe(monthly(2990), "2026-11-01"))
+	a.Pending = []Charge{charge(500, ""), charge(700, "outside")}
+	o := options("2026-11-01")
+	o.Taxes = append(slices.Clone(o.Taxes), TaxRate{Class: "outside", Name: "None", Category: "O", ExemptionReason: "Late fee", From: day("2000-01-01")})
+	b, err := Compute(a, o)
+	require.NoError(t, err)
+	require.Len(t, b.Invoices, 2)
+	// 29.90 and 19 %: 5.681; 5.00 and 7.00 of another kind
+	require.Equal(t, []Amount{2990, 568, 1200, 0}, []Amount{b.Invoices[0].Net, b.Invoices[0].Tax, b.Invoices[1].Net, b.Invoices[1].Tax})
+	require.NotEqual(t, b.Invoices[0].ID, b.Invoices[1].ID)
+	draft, err := NewDraft(a, "EUR", o)
+	require.NoError(t, err)
+	require.Equal(t, Amount(1200), draft.Total)
+
+	credit, free := charge(-500, ""), monthly(1000, func(t *Terms) { t.TaxClass = "" })
+	var field *FieldError
+	require.ErrorAs(t, CheckCredit(&credit, a.Subscriptions), &field)
+	require.Equal(t, "tax_class", field.Field)
+	require.Contains(t, field.Message, "give it the tax class standard")
+	require.NoError(t, CheckCredit(&credit, append(a.Subscriptions, subscribe(free, "2026-11-01"))))
+	require.NoError(t, CheckCredit(&credit, nil))
+	taxed := charge(-500, "standard")
+	require.NoError(t, CheckCredit(&taxed, a.Subscriptions))
+	a.Subscriptions[0].State = SubscriptionEnded
+	require.NoError(t, CheckCredit(&credit, a.Subscriptions))
 }
 
 func TestCreditNotes(t *testing.T) {

@@ -69,7 +69,7 @@ func (tx *writeTx) insertCharges(ctx context.Context, charges []billing.Charge) 
 
 // CreateCharge charges a user by hand; the next run puts it on an invoice. A negative
 // amount is a credit. It sets the ID if that is zero, Kind, InvoiceID and CreatedAt. It
-// fails with ErrNotFound if there is no such user.
+// fails with ErrNotFound if there is no such user, and as billing.CheckCredit says.
 func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error {
 	c := *charge
 	if c.ID == uuid.Nil {
@@ -90,6 +90,13 @@ func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error 
 			return err
 		}
 		if err := tx.userExists(ctx, c.UserID); err != nil {
+			return err
+		}
+		subscriptions, err := s.subscriptionsOf(ctx, tx.Tx, "WHERE user_id = $1 AND state <> 'ended' ORDER BY created_at, id", []any{c.UserID.String()})
+		if err == nil {
+			err = billing.CheckCredit(&c, subscriptions)
+		}
+		if err != nil {
 			return err
 		}
 		if err := tx.insertCharges(ctx, []billing.Charge{c}); err != nil {

@@ -225,9 +225,10 @@ func (a *app) chargeAddCommand() *cobra.Command {
 		Use:   "add USER AMOUNT",
 		Short: "Charge a user by hand",
 		Long: `Charges a user for something; the next billing run puts it on an invoice. An amount
-below zero is a credit (write -- before it).`,
+below zero is a credit (write -- before it). What is not taxed has an invoice of its
+own; a credit needs the tax class of what it is set off against.`,
 		Example: `  radiusd charge add alice 25.00 --description 'Visit of a technician' --tax standard
-  radiusd charge add --description 'Outage of 3 November' alice -- -5.00`,
+  radiusd charge add --description 'Outage of 3 November' --tax standard alice -- -5.00`,
 		Args:              arguments("USER", "AMOUNT"),
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {

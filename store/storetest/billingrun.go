@@ -196,7 +196,7 @@ func testBillingRunFails(t *testing.T, database Database) {
 	ctx := t.Context()
 	bad, worse := b.users[3], b.users[11]
 	taken := billing.Charge{ID: uuid.New(), UserID: b.users[0], Kind: billing.ChargeManual, Description: "cable", Currency: "EUR", Quantity: decimal("1"), Unit: "period",
-		UnitPrice: decimal("1"), Amount: 100, CreatedAt: at("2030-01-01T12:00:00Z")}
+		UnitPrice: decimal("1"), Amount: 100, TaxClass: "standard", CreatedAt: at("2030-01-01T12:00:00Z")}
 	require.NoError(t, b.CreateCharge(ctx, &taken))
 	run, err := runOn(ctx, b.Store, b.runOptions(), "2030-01-01", 20, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
 		bill, err := billing.Compute(a, o)

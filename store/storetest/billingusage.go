@@ -104,5 +104,5 @@ func fillBilling(t testing.TB, b *billed) {
 	invoice := b.invoicesOf(t, b.users[1])[0]
 	_, err = b.CreditInvoice(ctx, invoice.ID, nil, civil("2030-01-02"), "")
 	require.NoError(t, err)
-	require.NoError(t, b.CreateCharge(ctx, &billing.Charge{UserID: b.users[0], Description: "a \"draft\" \\ 😀", Currency: "EUR", Amount: -5}))
+	require.NoError(t, b.CreateCharge(ctx, &billing.Charge{UserID: b.users[0], Description: "a \"draft\" \\ 😀", Currency: "EUR", Amount: -5, TaxClass: "standard"}))
 }
