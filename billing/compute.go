@@ -99,8 +99,27 @@ func (b *biller) chargeDue() error {
 	if err := b.chargePrice(b.o.AsOf); err != nil {
 		return err
 	}
+	if b.s.State == SubscriptionSuspended && b.o.AsOf.Before(b.s.ChargedUntil) && b.credit[b.s.Rate.Currency] >= 0 {
+		b.s.State = SubscriptionActive // the day was charged before its credit was taken back
+	}
 	b.s.State = b.s.stateOn(b.o.AsOf)
 	return nil
+}
+
+// Exhaust suspends prepaid subscriptions in currencies in which more of the account's
+// credit is gone than there was: a payment was taken back that paid for days already had.
+// Compute has them active again as soon as there is credit.
+func Exhaust(a *Account, o RunOptions) (*Bill, error) {
+	bill := &Bill{}
+	credit := a.available()
+	for _, s := range a.Subscriptions {
+		if s.Rate.Terms.Prepaid == Postpaid || credit[s.Rate.Currency] >= 0 || o.AsOf.Before(s.Start) || !s.State.CanBecome(SubscriptionSuspended) || s.State == SubscriptionSuspended {
+			continue
+		}
+		s.State, s.UpdatedAt = SubscriptionSuspended, o.Now
+		bill.Subscriptions = append(bill.Subscriptions, s)
+	}
+	return bill, nil
 }
 
 // held reports whether a charge waits for the end of its period: that of a prepaid

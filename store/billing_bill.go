@@ -207,7 +207,7 @@ func (b *billWriter) write(ctx context.Context) error {
 	}
 	b.run.Charges += len(b.charges)
 	b.run.Invoices += len(b.invoices)
-	return tx.settle(ctx, users)
+	return tx.allocator().settleInvoices(ctx, users)
 }
 
 // postInvoices posts invoices that were issued, and tells of them.
@@ -280,7 +280,16 @@ func (s *Store) PreviewAccount(ctx context.Context, userID uuid.UUID, o billing.
 	return bill, s.failed("preview the bill of a user", err)
 }
 
+// billAccount is BillAccount of a user who is there.
 func (tx *writeTx) billAccount(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
+	if err := tx.writeBill(ctx, userID, o, compute); err != nil {
+		return err
+	}
+	return tx.settle(ctx, []uuid.UUID{userID})
+}
+
+// writeBill is billAccount without settling what comes of it.
+func (tx *writeTx) writeBill(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
 	if o.Location == nil {
 		o.Location = tx.store.location
 	}

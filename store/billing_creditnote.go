@@ -54,17 +54,14 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 		if err := tx.postInvoices(ctx, []*invoiceRow{row}); err != nil {
 			return err
 		}
+		a := tx.allocator()
 		if amount := min(i.Open(), row.Total); amount > 0 && i.State == billing.InvoiceIssued {
-			a := allocator{tx: tx, now: s.timestamp()}
 			c := &credit{kind: allocatedCreditNote, id: row.ID, account: balanceKey{row.UserID, row.Currency}, rest: row.Open(), note: row}
 			if err := a.allocate(c, i, amount); err != nil {
 				return err
 			}
-			if err := a.save(ctx); err != nil {
-				return err
-			}
 		}
-		if err := tx.settle(ctx, []uuid.UUID{i.UserID}); err != nil {
+		if err := a.settle(ctx, []uuid.UUID{i.UserID}); err != nil {
 			return err
 		}
 		return tx.recordFields(ctx, "invoices.credit", "invoice", row.ID, row.Number, nil, invoiceFields(row), "")

@@ -78,7 +78,10 @@ func (tx *writeTx) expireCredit(ctx context.Context, users []uuid.UUID, asOf bil
 			return err
 		}
 	}
-	return tx.post(ctx, transactions)
+	if err := tx.post(ctx, transactions); err != nil {
+		return err
+	}
+	return tx.settle(ctx, users)
 }
 
 // pendingSums returns what users are charged that is on no invoice yet.

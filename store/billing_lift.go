@@ -147,12 +147,24 @@ func (tx *writeTx) suspendExhausted(ctx context.Context, userIDs []uuid.UUID) er
 	return nil
 }
 
-// topUp has a user whose credit was used up served again, if there is credit now for the
-// day: it is charged, as the next run would.
-func (tx *writeTx) topUp(ctx context.Context, userID uuid.UUID) error {
-	var waiting int
-	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM users WHERE id = $1 AND suspension = 'balance'", userID.String()).Scan(&waiting)
-	if err != nil || waiting == 0 {
+// serve has prepaid users whose credit was used up served again, if there is credit now for
+// the day, which is charged as the next run would, or if nothing that they have waits for
+// credit any more. Those of whom more was taken than they had are not served from now on.
+// Their accounts must be locked.
+func (tx *writeTx) serve(ctx context.Context, userIDs []uuid.UUID) error {
+	var waiting []uuid.UUID
+	var userID uuid.UUID
+	err := eachChunk(tx, "id", "uuid", texts(userIDs), func(which string, args []any) error {
+		return eachRow(ctx, tx, "SELECT id FROM users WHERE "+which+" AND suspension = 'balance' ORDER BY id", args, []any{id{&userID}}, func() error {
+			waiting = append(waiting, userID)
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	overdrawn, err := tx.overdrawn(ctx, userIDs)
+	if err != nil || len(waiting)+len(overdrawn) == 0 {
 		return err
 	}
 	settings, _, err := billingSetting.read(ctx, tx)
@@ -163,7 +175,76 @@ func (tx *writeTx) topUp(ctx context.Context, userID uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	return tx.billAccount(ctx, userID, settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp()), billing.Compute)
+	o := settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp())
+	for _, userID := range waiting {
+		if err := tx.writeBill(ctx, userID, o, billing.Compute); err != nil {
+			return err
+		}
+		if err := tx.liftBalance(ctx, userID); err != nil {
+			return err
+		}
+	}
+	for _, userID := range overdrawn {
+		if err := tx.writeBill(ctx, userID, o, billing.Exhaust); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overdrawn returns the users with a prepaid subscription who have less credit than they were
+// charged.
+func (tx *writeTx) overdrawn(ctx context.Context, userIDs []uuid.UUID) (list []uuid.UUID, err error) {
+	owed, err := tx.balances(ctx, userIDs, "")
+	if err != nil {
+		return nil, err
+	}
+	pending, err := tx.pendingSums(ctx, userIDs)
+	if err != nil {
+		return nil, err
+	}
+	for k := range pending {
+		owed[k] += pending[k]
+	}
+	var short []uuid.UUID
+	for k, amount := range owed {
+		if amount > 0 {
+			short = append(short, k.userID)
+		}
+	}
+	var userID uuid.UUID
+	err = eachChunk(tx, "user_id", "uuid", texts(short), func(which string, args []any) error {
+		return eachRow(ctx, tx, `SELECT DISTINCT user_id FROM subscriptions JOIN rates ON rates.id = rate_id WHERE `+which+` AND state NOT IN ('ended', 'suspended')
+			AND terms LIKE '%"prepaid":%' AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id) ORDER BY user_id`, args, []any{id{&userID}}, func() error {
+			list = append(list, userID)
+			return nil
+		})
+	})
+	return list, err
+}
+
+// liftBalance has a user served again who was suspended for want of credit that nothing
+// waits for any more.
+func (tx *writeTx) liftBalance(ctx context.Context, userID uuid.UUID) error {
+	exhausted, err := tx.exhausted(ctx, userID)
+	if err != nil || exhausted {
+		return err
+	}
+	overdue, err := tx.stillOverdue(ctx, userID)
+	if err != nil {
+		return err
+	}
+	_, err = users.changeIn(ctx, tx, "id", userID.String(), func(u *aaa.User) error {
+		switch {
+		case u.Suspension != aaa.SuspendedBalance:
+		case overdue:
+			u.Suspension = aaa.SuspendedOverdue
+		default:
+			u.Status = aaa.UserActive
+		}
+		return nil
+	})
+	return err
 }
 
 // stillOverdue reports whether a step of dunning that suspends a user is in force.

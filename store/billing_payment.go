@@ -139,16 +139,14 @@ func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow,
 	if err := tx.writePayment(ctx, p); err != nil {
 		return nil, false, err
 	}
+	a := tx.allocator()
 	if len(p.Allocations) > 0 {
 		c := &credit{kind: allocatedPayment, id: p.ID, account: balanceKey{p.UserID, p.Currency}, rest: p.rest}
-		if err := tx.allocateTo(ctx, c, p.Allocations); err != nil {
+		if err := a.allocateTo(ctx, c, p.Allocations); err != nil {
 			return nil, false, err
 		}
 	}
-	if err := tx.settle(ctx, []uuid.UUID{p.UserID}); err != nil {
-		return nil, false, err
-	}
-	return p, true, tx.topUp(ctx, p.UserID)
+	return p, true, a.settle(ctx, []uuid.UUID{p.UserID})
 }
 
 // reported finds the payment, or refund, that has the provider's reference already.
@@ -200,8 +198,8 @@ type PaymentEvent struct {
 }
 
 // allocateTo puts a credit on named invoices.
-func (tx *writeTx) allocateTo(ctx context.Context, c *credit, allocations []billing.Allocation) error {
-	a := allocator{tx: tx, now: tx.store.timestamp()}
+func (a *allocator) allocateTo(ctx context.Context, c *credit, allocations []billing.Allocation) error {
+	tx := a.tx
 	var invoices []*invoiceRow
 	for _, allocation := range allocations {
 		n := slices.IndexFunc(invoices, func(i *invoiceRow) bool { return i.ID == allocation.InvoiceID })
@@ -222,7 +220,7 @@ func (tx *writeTx) allocateTo(ctx context.Context, c *credit, allocations []bill
 			return &billing.FieldError{Field: "allocations", Message: err.Error()}
 		}
 	}
-	return a.save(ctx)
+	return nil
 }
 
 // AllocatePayment puts what is left of a payment on named invoices.
@@ -232,10 +230,11 @@ func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, alloca
 			return err
 		}
 		return tx.withPayment(ctx, paymentID, func(tx *writeTx, p *paymentRow, c *credit) error {
-			if err := tx.allocateTo(ctx, c, allocations); err != nil {
+			a := tx.allocator()
+			if err := a.allocateTo(ctx, c, allocations); err != nil {
 				return err
 			}
-			if err := tx.liftDunning(ctx, []uuid.UUID{p.UserID}); err != nil {
+			if err := a.settle(ctx, []uuid.UUID{p.UserID}); err != nil {
 				return err
 			}
 			return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, amountOf(p.Currency, p.Amount), nil, nil, "payment.allocated")
@@ -313,24 +312,27 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 			made = before.ID
 			return nil
 		}
-		if err := tx.takeBack(ctx, c, r.Amount); err != nil {
+		a := tx.allocator()
+		if err := a.takeBack(ctx, c, r.Amount); err != nil {
 			return err
 		}
-		rest := c.rest - r.Amount
-		if _, err := tx.ExecContext(ctx, "UPDATE payments SET rest = $2 WHERE id = $1", p.ID.String(), money(&rest)); err != nil {
-			return err
-		}
+		c.rest -= r.Amount
+		a.spent(c)
 		made, booked = r.ID, true
-		return tx.writePayment(ctx, r)
+		if err := tx.writePayment(ctx, r); err != nil {
+			return err
+		}
+		return a.settle(ctx, []uuid.UUID{r.UserID})
 	})
 	return made, booked, err
 }
 
 // takeBack takes back from invoices what is wanted of a payment and not free.
-func (tx *writeTx) takeBack(ctx context.Context, c *credit, want billing.Amount) error {
+func (a *allocator) takeBack(ctx context.Context, c *credit, want billing.Amount) error {
 	if want <= c.rest {
 		return nil
 	}
+	tx := a.tx
 	type share struct {
 		invoiceID uuid.UUID
 		amount    billing.Amount
@@ -345,7 +347,6 @@ func (tx *writeTx) takeBack(ctx context.Context, c *credit, want billing.Amount)
 	if err != nil {
 		return err
 	}
-	a := allocator{tx: tx, now: tx.store.timestamp()}
 	for _, x := range shares {
 		if want <= c.rest {
 			break
@@ -361,7 +362,7 @@ func (tx *writeTx) takeBack(ctx context.Context, c *credit, want billing.Amount)
 	if want > c.rest {
 		return &billing.FieldError{Field: "amount", Message: fmt.Sprintf("no more than %s can be given back", amountOf(c.account.currency, c.rest))}
 	}
-	return a.save(ctx)
+	return nil
 }
 
 func findPayment(ctx context.Context, q querier, where, lock string, args ...any) (*paymentRow, error) {

@@ -90,17 +90,42 @@ func compareExpiry(a, b billing.Date) int {
 	return a.Compare(b)
 }
 
-// settle allocates what users have of credit to what is open, the oldest first. Their
-// accounts must be locked. Who owes nothing any more is served again: this is the last
-// step of all that changes what is open.
+// settle is the last step of all that changes what users owe or have: their credit is
+// allocated to what is open, the oldest first, those who owe nothing any more, or have
+// credit for a prepaid day again, are served again, and those who have none are not. Their
+// accounts must be locked. Nobody else does a part of it.
 func (tx *writeTx) settle(ctx context.Context, users []uuid.UUID) error {
-	if err := tx.spend(ctx, users); err != nil {
-		return err
-	}
-	return tx.liftDunning(ctx, users)
+	return tx.allocator().settle(ctx, users)
 }
 
-func (tx *writeTx) spend(ctx context.Context, users []uuid.UUID) error {
+// settle is [writeTx.settle] after allocations that were made by hand.
+func (a *allocator) settle(ctx context.Context, users []uuid.UUID) error {
+	if err := a.settleInvoices(ctx, users); err != nil {
+		return err
+	}
+	return a.tx.serve(ctx, users)
+}
+
+// settleInvoices is settle but for prepaid subscriptions, which a bill itself has looked at.
+func (a *allocator) settleInvoices(ctx context.Context, users []uuid.UUID) error {
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	if err := a.spend(ctx, users); err != nil {
+		return err
+	}
+	if err := a.save(ctx); err != nil {
+		return err
+	}
+	if err := a.tell(); err != nil {
+		return err
+	}
+	return a.tx.liftDunning(ctx, users)
+}
+
+// spend allocates credit of users to their open invoices.
+func (a *allocator) spend(ctx context.Context, users []uuid.UUID) error {
+	tx := a.tx
 	credits, err := tx.creditsOf(ctx, users)
 	if err != nil || len(credits) == 0 {
 		return err
@@ -121,22 +146,35 @@ func (tx *writeTx) spend(ctx context.Context, users []uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	a := allocator{tx: tx, now: tx.store.timestamp()}
 	for _, c := range credits {
 		if err := a.spread(c, open[c.account]); err != nil {
 			return err
 		}
 	}
-	return a.save(ctx)
+	return nil
 }
 
 // allocator collects allocations and what they change.
 type allocator struct {
-	tx       *writeTx
-	now      time.Time
+	tx  *writeTx
+	now time.Time
+	// What is not written yet.
 	rows     []allocationRow
 	invoices []*invoiceRow // that changed, credit notes too
 	credits  []*credit
+	// What was changed of invoices, in the order of the first changes.
+	order   []uuid.UUID
+	changes map[uuid.UUID]*invoiceChange
+}
+
+// invoiceChange is what became of an invoice.
+type invoiceChange struct {
+	was billing.InvoiceState
+	is  *invoiceRow
+}
+
+func (tx *writeTx) allocator() *allocator {
+	return &allocator{tx: tx, now: tx.store.timestamp(), changes: map[uuid.UUID]*invoiceChange{}}
 }
 
 // spread allocates a credit to invoices by the rule of which is paid first.
@@ -177,15 +215,30 @@ func (a *allocator) allocate(c *credit, i *invoiceRow, amount billing.Amount) er
 	c.entries++
 	a.rows = append(a.rows, allocationRow{billing.Allocation{InvoiceID: i.ID, Amount: amount, At: a.now}, c.kind, c.id, c.entries})
 	a.changed(i)
-	if !slices.Contains(a.credits, c) {
-		a.credits = append(a.credits, c)
+	a.spent(c)
+	if change, known := a.changes[i.ID]; known {
+		change.is = i
+	} else {
+		a.order, a.changes[i.ID] = append(a.order, i.ID), &invoiceChange{was, i}
 	}
-	if was != billing.InvoicePaid && i.State == billing.InvoicePaid {
-		return a.tx.emitInvoice("invoice.paid", &i.Invoice)
+	return nil
+}
+
+// tell tells of invoices that were open and are paid now, and of those that are open again.
+func (a *allocator) tell() error {
+	for _, invoiceID := range a.order {
+		change := a.changes[invoiceID]
+		was, is := change.was == billing.InvoicePaid, change.is.State == billing.InvoicePaid
+		if was == is {
+			continue
+		}
+		event := map[bool]string{true: "invoice.paid", false: "invoice.reopened"}[is]
+		if err := a.tx.emitInvoice(event, &change.is.Invoice); err != nil {
+			return err
+		}
 	}
-	if was == billing.InvoicePaid && i.State != billing.InvoicePaid {
-		return a.tx.emitInvoice("invoice.reopened", &i.Invoice)
-	}
+	a.order = nil
+	clear(a.changes)
 	return nil
 }
 
@@ -195,7 +248,14 @@ func (a *allocator) changed(i *invoiceRow) {
 	}
 }
 
-// save writes what was allocated.
+// spent says that another rest of a credit is to be written.
+func (a *allocator) spent(c *credit) {
+	if !slices.Contains(a.credits, c) {
+		a.credits = append(a.credits, c)
+	}
+}
+
+// save writes what was allocated since it was called last.
 func (a *allocator) save(ctx context.Context) error {
 	var r allocationRow
 	if err := insertRows(ctx, a.tx, "payment_allocations", filled(allocationFields(&r), len(a.rows), func(n int) { r = a.rows[n] })); err != nil {
@@ -212,5 +272,6 @@ func (a *allocator) save(ctx context.Context) error {
 			return err
 		}
 	}
+	a.rows, a.invoices, a.credits = nil, nil, nil
 	return nil
 }

@@ -152,6 +152,9 @@ func (tx *writeTx) redeemPlan(ctx context.Context, v *voucherRow, r *billing.Red
 	if err != nil {
 		return err
 	}
+	if err := tx.settle(ctx, []uuid.UUID{v.UserID}); err != nil { // the plan waits for no credit
+		return err
+	}
 	return tx.disableLogin(ctx, v)
 }
 

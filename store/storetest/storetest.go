@@ -114,6 +114,8 @@ func Run(t *testing.T, database Database) {
 		"Payments":       testPayments,
 		"PaymentsAtOnce": testPaymentsAtOnce,
 		"LedgerProperty": testLedgerProperty,
+		"Settled":        testSettled,
+		"PrepaidServed":  testPrepaidServed,
 		"Orders":         testOrders,
 		"BankEntries":    testBankEntries,
 		"Checkout":       testCheckout,
