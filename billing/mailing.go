@@ -22,7 +22,26 @@ type Mailing struct {
 	Details   MailDetails
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	SentAt    time.Time // when the server took it; zero: not yet
+	// NextAt is when it is tried next, or when whoever sends it is taken to be gone; zero:
+	// never.
+	NextAt time.Time
+	SentAt time.Time // when the server took it; zero: not yet
+}
+
+// The time between the first attempt to send a mail and the second, which doubles with
+// each one, and the longest.
+const (
+	MailPause        = 10 * time.Second
+	LongestMailPause = time.Hour
+)
+
+// Fail notes that an attempt has failed, and may succeed later.
+func (m *Mailing) Fail(reason string, now time.Time) {
+	pause := MailPause
+	for n := 1; n < m.Attempts && pause < LongestMailPause; n++ {
+		pause *= 2
+	}
+	m.State, m.Error, m.NextAt = MailWaiting, reason, now.Add(min(pause, LongestMailPause))
 }
 
 // MailDetails are what the text of a reminder needs to know.

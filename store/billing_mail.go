@@ -27,6 +27,7 @@ func mailingFields(m *billing.Mailing) []field {
 		{"details", structured[billing.MailDetails]{&m.Details}},
 		{"created_at", moment{&m.CreatedAt}},
 		{"updated_at", moment{&m.UpdatedAt}},
+		{"next_at", moment{&m.NextAt}},
 		{"sent_at", moment{&m.SentAt}},
 	}
 }
@@ -46,9 +47,9 @@ func (tx *writeTx) addMails(ctx context.Context, list []billing.Mailing) error {
 			m.ID = uuid.Must(uuid.NewV7())
 			list[i].ID = m.ID
 		}
-		m.State, m.CreatedAt, m.UpdatedAt = billing.MailWaiting, now, now
+		m.State, m.CreatedAt, m.UpdatedAt, m.NextAt = billing.MailWaiting, now, now, now
 		if m.Recipient == "" {
-			m.State = billing.MailNoAddress
+			m.State, m.NextAt = billing.MailNoAddress, time.Time{}
 		}
 	}))
 }
@@ -105,6 +106,7 @@ func (s *Store) SendInvoice(ctx context.Context, invoiceID uuid.UUID, again bool
 		made = *found
 		if again && (made.State == billing.MailSent || made.State == billing.MailRefused) {
 			made.State, made.Error, made.UpdatedAt = billing.MailWaiting, "", s.timestamp()
+			made.NextAt = made.UpdatedAt
 			if err := update(ctx, tx.Tx, "billing_mails", mailingFields(&made)); err != nil {
 				return err
 			}
@@ -149,31 +151,34 @@ func (s *Store) MailByID(ctx context.Context, mailID uuid.UUID) (*billing.Mailin
 	return m, nil
 }
 
-// WaitingMails returns mails that are to be sent, and those that somebody has begun to
-// send before a time and not finished; the oldest first.
-func (s *Store) WaitingMails(ctx context.Context, begun time.Time, limit int) (ids []uuid.UUID, err error) {
+// WaitingMails returns mails whose turn it is: those that are to be sent, again or for the
+// first time, and those that somebody has begun to send and not finished in time. Whose
+// turn came first is first, so none waits for others that fail again and again.
+func (s *Store) WaitingMails(ctx context.Context, limit int) (ids []uuid.UUID, err error) {
 	var mailID uuid.UUID
-	err = eachRow(ctx, s.reader, "SELECT id FROM billing_mails WHERE state = 'waiting' OR state = 'sending' AND updated_at < $1 ORDER BY created_at, id LIMIT "+
-		fmt.Sprint(limit), []any{moment{&begun}}, []any{id{&mailID}}, func() error {
+	now := s.timestamp()
+	err = eachRow(ctx, s.reader, "SELECT id FROM billing_mails WHERE state IN ('waiting', 'sending') AND next_at <= $1 ORDER BY next_at, id LIMIT "+
+		fmt.Sprint(limit), []any{moment{&now}}, []any{id{&mailID}}, func() error {
 		ids = append(ids, mailID)
 		return nil
 	})
 	return ids, s.failed("read mails that wait", err)
 }
 
-// ClaimMail begins an attempt to send a mail. It returns nil if nothing is to be sent any
-// more, or somebody else has begun after the time begun.
-func (s *Store) ClaimMail(ctx context.Context, mailID uuid.UUID, begun time.Time) (claimed *billing.Mailing, err error) {
+// ClaimMail begins an attempt to send a mail, which may last for the lease. It returns nil
+// if nothing is to be sent any more, or somebody else is at it.
+func (s *Store) ClaimMail(ctx context.Context, mailID uuid.UUID, lease time.Duration) (claimed *billing.Mailing, err error) {
 	err = s.write(ctx, func(tx *writeTx) error {
 		claimed = nil
 		m, err := findMailing(ctx, tx, "id = $1"+tx.forUpdate(), mailID.String())
 		if err != nil {
 			return err
 		}
-		if m.State != billing.MailWaiting && (m.State != billing.MailSending || !m.UpdatedAt.Before(begun)) {
+		now := s.timestamp()
+		if m.State != billing.MailWaiting && (m.State != billing.MailSending || m.NextAt.After(now)) {
 			return nil
 		}
-		m.State, m.UpdatedAt = billing.MailSending, s.timestamp()
+		m.State, m.UpdatedAt, m.NextAt = billing.MailSending, now, now.Add(lease)
 		m.Attempts++
 		claimed = m
 		return update(ctx, tx.Tx, "billing_mails", mailingFields(m))
@@ -193,16 +198,21 @@ type MailEvent struct {
 // maxMailError bounds the text of why a mail was not sent.
 const maxMailError = 1000
 
-// FinishMail keeps the outcome of an attempt. A mail that was sent stays so.
+// FinishMail keeps the outcome of an attempt; of one that waits, also when it is tried
+// next. A mail that was sent stays so.
 func (s *Store) FinishMail(ctx context.Context, mailID uuid.UUID, state billing.MailingState, reason string) error {
 	err := s.write(ctx, func(tx *writeTx) error {
 		m, err := findMailing(ctx, tx, "id = $1"+tx.forUpdate(), mailID.String())
 		if err != nil || m.State == billing.MailSent {
 			return err
 		}
-		m.State, m.Error, m.UpdatedAt = state, reason[:min(len(reason), maxMailError)], s.timestamp()
-		if state == billing.MailSent {
+		reason = reason[:min(len(reason), maxMailError)]
+		m.State, m.Error, m.UpdatedAt, m.NextAt = state, reason, s.timestamp(), time.Time{}
+		switch state {
+		case billing.MailSent:
 			m.SentAt = m.UpdatedAt
+		case billing.MailWaiting:
+			m.Fail(reason, m.UpdatedAt)
 		}
 		if err := update(ctx, tx.Tx, "billing_mails", mailingFields(m)); err != nil || state == billing.MailWaiting {
 			return err

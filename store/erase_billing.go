@@ -122,7 +122,7 @@ func (b *billingEraser) invoices(ctx context.Context, invoices []*invoiceRow) er
 // mails takes the addresses from mails; those that wait are not sent any more.
 func (b *billingEraser) mails(ctx context.Context) error {
 	_, err := b.tx.ExecContext(ctx, `UPDATE billing_mails SET recipient = CASE WHEN recipient = '' THEN '' ELSE $2 || ' ' || CAST(id AS text) END, error = '',
-		state = CASE WHEN state IN ('waiting', 'sending') THEN 'dropped' ELSE state END WHERE user_id = $1`, b.userID.String(), b.pseudonym)
+		state = CASE WHEN state IN ('waiting', 'sending') THEN 'dropped' ELSE state END, next_at = NULL WHERE user_id = $1`, b.userID.String(), b.pseudonym)
 	return err
 }
 

@@ -95,7 +95,7 @@ func newMailer(c *config.Mail, s *store.Store, queue *jobs.Queue, log *slog.Logg
 		return nil, err
 	}
 	m.kind, err = jobs.Register(queue, m.send, jobs.Policy{
-		Timeout: 3 * time.Minute, Attempts: 20, Pause: 10 * time.Second, Unique: true, Show: []string{"mail"},
+		Timeout: 3 * time.Minute, Attempts: 20, Pause: billing.MailPause, LongestPause: billing.LongestMailPause, Unique: true, Show: []string{"mail"},
 	})
 	return m, err
 }
@@ -118,7 +118,7 @@ func (m *mailer) run(ctx context.Context) {
 }
 
 func (m *mailer) queue(ctx context.Context) error {
-	waiting, err := m.store.WaitingMails(ctx, time.Now().Add(-mailLease), mailsFound)
+	waiting, err := m.store.WaitingMails(ctx, mailsFound)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (m *mailer) queue(ctx context.Context) error {
 // send sends a mail, once: what the server has taken is noted before anything else is
 // done. If the process ends in between, the repetition has the same Message-ID.
 func (m *mailer) send(ctx context.Context, args mailSend) error {
-	claimed, err := m.store.ClaimMail(ctx, args.Mail, time.Now().Add(-mailLease))
+	claimed, err := m.store.ClaimMail(ctx, args.Mail, mailLease)
 	if err != nil || claimed == nil {
 		return err
 	}

@@ -127,6 +127,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherOnce":    testVoucherOnce,
 		"BillingUsage":   testBillingUsage,
 		"Drafts":         testDrafts,
+		"MailTurns":      testMailTurns,
 		"CreditExpiry":   testCreditExpiry,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
