@@ -191,7 +191,7 @@ func TestDunning(t *testing.T) {
 			finish := func(state billing.MailingState, reason string) {
 				t.Helper()
 				b.tick()
-				claimed, err := w.store.ClaimMail(t.Context(), mail.ID, w.clock.now())
+				claimed, err := w.store.ClaimMail(t.Context(), mail.ID, time.Minute)
 				require.NoError(t, err)
 				require.NotNil(t, claimed)
 				require.NoError(t, w.store.FinishMail(t.Context(), mail.ID, state, reason))
@@ -231,6 +231,12 @@ func TestDunning(t *testing.T) {
 			assert.Equal(t, restricted.Groups, changed.Groups)
 			changed = into[api.User](owner.put("/users/"+alice.String(), object{"username": "alice", "plan_id": b.plan, "groups": []object{{"group_id": debtors, "priority": -100}}}).is(http.StatusOK))
 			assert.Equal(t, restricted.Groups, changed.Groups)
+			// Who does not know of it does not lift it.
+			changed = into[api.User](owner.put("/users/"+alice.String(), object{"username": "alice", "plan_id": b.plan}).is(http.StatusOK))
+			assert.Equal(t, restricted.Groups, changed.Groups)
+			owner.do(http.MethodPost, "/users/import?existing=update", "username,groups\nalice,\n", "Content-Type", csvType).is(http.StatusOK)
+			assert.Equal(t, restricted.Groups, user(t, alice).Groups)
+			owner.do(http.MethodDelete, "/groups/"+debtors.String(), "").code(http.StatusConflict, "in_use")
 		})
 		t.Run("what billing has suspended stays so", func(t *testing.T) {
 			owner := b.owner.in(t)

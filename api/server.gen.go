@@ -4479,9 +4479,11 @@ type UserBatchMade struct {
 
 // UserInput defines model for UserInput.
 type UserInput struct {
-	CheckItems Items                                 `json:"check_items,omitempty"`
-	Credential *CredentialInput                      `json:"credential,omitempty"`
-	ExpiresAt  nullable.Nullable[time.Time]          `json:"expires_at,omitempty"`
+	CheckItems Items                        `json:"check_items,omitempty"`
+	Credential *CredentialInput             `json:"credential,omitempty"`
+	ExpiresAt  nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Groups In PUT: the user stays also in a group that dunning has put it into. PATCH with groups leaves that one too.
 	Groups     []MembershipInput                     `json:"groups,omitempty"`
 	PlanID     nullable.Nullable[openapi_types.UUID] `json:"plan_id,omitempty"`
 	Profile    *Profile                              `json:"profile,omitempty"`

@@ -19,6 +19,8 @@ type UserStore interface {
 	CountUsers(ctx context.Context, filter aaa.UserFilter) (aaa.Count, error)
 	CreateUserWithProfile(ctx context.Context, user *aaa.User, profile *aaa.Profile) error
 	ChangeUser(ctx context.Context, id uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error
+	// ReplaceUser is ChangeUser that leaves the user in groups that billing has put it into.
+	ReplaceUser(ctx context.Context, id uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error
 	RemoveUser(ctx context.Context, id uuid.UUID, check func(*aaa.User, *aaa.Profile) error) error
 }
 
@@ -106,7 +108,7 @@ func (h *users) GetUser(ctx context.Context, r GetUserRequestObject) (GetUserRes
 }
 
 func (h *users) ReplaceUser(ctx context.Context, r ReplaceUserRequestObject) (ReplaceUserResponseObject, error) {
-	body, batch, err := h.change(ctx, r.UserID, r.Params.IfMatch, r.Params.Apply, func(UserInput) (UserInput, error) { return *r.Body, nil })
+	body, batch, err := h.change(ctx, r.UserID, r.Params.IfMatch, r.Params.Apply, h.store.ReplaceUser, func(UserInput) (UserInput, error) { return *r.Body, nil })
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,7 @@ func (h *users) ReplaceUser(ctx context.Context, r ReplaceUserRequestObject) (Re
 
 func (h *users) PatchUser(ctx context.Context, r PatchUserRequestObject) (PatchUserResponseObject, error) {
 	patch := *r.Body
-	body, batch, err := h.change(ctx, r.UserID, r.Params.IfMatch, r.Params.Apply, func(present UserInput) (UserInput, error) {
+	body, batch, err := h.change(ctx, r.UserID, r.Params.IfMatch, r.Params.Apply, h.store.ChangeUser, func(present UserInput) (UserInput, error) {
 		input, err := patched(h.spec, "UserInput", present, patch)
 		if err != nil {
 			return input, err
@@ -148,10 +150,13 @@ func (h *users) DeleteUser(ctx context.Context, r DeleteUserRequestObject) (Dele
 	return DeleteUser204Response{}, nil
 }
 
+// userChange is ChangeUser or ReplaceUser of a UserStore.
+type userChange func(ctx context.Context, id uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error
+
 // change makes a user what edit makes of its present input, and applies that to the open
 // sessions if asked to: then batch is the id of what was queued. edit may be called more
 // than once.
-func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, applies bool, edit func(UserInput) (UserInput, error)) (body User, batch string, err error) {
+func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, applies bool, write userChange, edit func(UserInput) (UserInput, error)) (body User, batch string, err error) {
 	if applies {
 		if err := principalOf(ctx).Require(operator.SessionsAct); err != nil {
 			return body, "", err
@@ -176,7 +181,7 @@ func (h *users) change(ctx context.Context, id uuid.UUID, ifMatch string, applie
 		return body, "", err
 	}
 	var oldPlan uuid.UUID
-	err = h.store.ChangeUser(ctx, id, func(user *aaa.User, profile *aaa.Profile) error {
+	err = write(ctx, id, func(user *aaa.User, profile *aaa.Profile) error {
 		oldPlan = user.PlanID
 		if err := unchanged(user); err != nil {
 			return err

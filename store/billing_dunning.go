@@ -304,6 +304,9 @@ func (d *dunner) serve(ctx context.Context, a *billing.DunningAccount, restrict,
 		}
 		return nil
 	})
+	if joined && kindOf(err) == kindForeignKey {
+		return errNoGroup(group)
+	}
 	if err != nil {
 		return err
 	}
@@ -437,15 +440,16 @@ func errNoGroup(groupID uuid.UUID) error {
 	return &billing.FieldError{Field: "restrict_group", Message: fmt.Sprintf("group %s does not exist", groupID)}
 }
 
-// groupExists fails if settings name a group that is not there.
-func groupExists(ctx context.Context, q querier, groupID uuid.UUID) error {
+// groupExists fails if settings name a group that is not there. One that is there is not
+// deleted before the transaction ends.
+func groupExists(ctx context.Context, tx *writeTx, groupID uuid.UUID) error {
 	if groupID == uuid.Nil {
 		return nil
 	}
-	var n int
-	err := q.QueryRowContext(ctx, "SELECT count(*) FROM groups WHERE id = $1", groupID.String()).Scan(&n)
-	if err == nil && n == 0 {
-		err = errNoGroup(groupID)
+	var name string
+	err := tx.QueryRowContext(ctx, "SELECT name FROM groups WHERE id = $1"+tx.forUpdate(), groupID.String()).Scan(&name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errNoGroup(groupID)
 	}
-	return errors.Join(err)
+	return err
 }

@@ -60,6 +60,20 @@ func (tx *writeTx) liftDunning(ctx context.Context, userIDs []uuid.UUID) error {
 	return nil
 }
 
+// restriction is a user in a group because of dunning.
+type restriction struct{ userID, groupID uuid.UUID }
+
+// restrictions reads those of users; which says, of user_id or the like, of whom.
+func restrictions(ctx context.Context, q querier, which string, args []any) (map[restriction]bool, error) {
+	found := map[restriction]bool{}
+	var r restriction
+	err := eachRow(ctx, q, "SELECT user_id, group_id FROM dunning_restrictions WHERE "+which, args, []any{id{&r.userID}, id{&r.groupID}}, func() error {
+		found[r] = true
+		return nil
+	})
+	return found, err
+}
+
 // restore takes back what dunning did to a user, but for what lasts.
 func (tx *writeTx) restore(ctx context.Context, userID uuid.UUID, suspended, restricted bool) error {
 	var groupID uuid.UUID

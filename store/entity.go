@@ -86,10 +86,15 @@ func (e entity[T]) create(ctx context.Context, s *Store, v *T) error {
 // change reads the row whose column, a unique one, has the value, lets fn change it
 // and writes it back, in one transaction. If fn changes nothing, nothing is written.
 func (e entity[T]) change(ctx context.Context, s *Store, column string, value any, fn func(*T) error) error {
+	return e.changeWith(ctx, s, column, value, func(_ *writeTx, v *T) error { return fn(v) })
+}
+
+// changeWith is change for a fn that reads or writes more, in the transaction.
+func (e entity[T]) changeWith(ctx context.Context, s *Store, column string, value any, fn func(*writeTx, *T) error) error {
 	label := fmt.Sprint(value)
 	var changed *T
 	err := s.write(ctx, func(tx *writeTx) (err error) {
-		changed, err = e.changeIn(ctx, tx, column, value, fn)
+		changed, err = e.changeIn(ctx, tx, column, value, func(v *T) error { return fn(tx, v) })
 		if changed != nil {
 			label = e.head(changed).label
 		}

@@ -34,6 +34,13 @@ var groups = entity[aaa.Group]{
 		items, err := itemFact(g.Items)
 		return []fact{items}, err
 	},
+	removing: func(ctx context.Context, tx *writeTx, g *aaa.Group) error {
+		settings, _, err := dunningSetting.read(ctx, tx)
+		if err == nil && settings.RestrictGroup == g.ID {
+			err = fmt.Errorf("group %q: %w: restrict_group of the settings of dunning names it", g.Name, ErrInUse)
+		}
+		return err
+	},
 }
 
 // CreateGroup adds a group and sets its times, and its ID if that is zero. It
@@ -60,7 +67,8 @@ func (s *Store) RemoveGroup(ctx context.Context, groupID uuid.UUID, check func(*
 	return groups.remove(ctx, s, "id", groupID.String(), check)
 }
 
-// DeleteGroup fails with ErrInUse while the group has members.
+// DeleteGroup fails with ErrInUse while the group has members, or the settings of dunning
+// name it.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	return groups.remove(ctx, s, "name", name, nil)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -153,8 +154,10 @@ func (j *importJob) flush(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var users, profiles, memberships [][]field
-	var regrouped []any
+	var users, profiles [][]field
+	var regrouped []string
+	var memberships []aaa.Membership
+	var owners []uuid.UUID // of the memberships
 	for i := range j.batch {
 		row := &j.batch[i]
 		user, exists := existing[row.Username]
@@ -197,9 +200,8 @@ func (j *importJob) flush(ctx context.Context) error {
 			if exists {
 				regrouped = append(regrouped, user.ID.String())
 			}
-			for n := range groups {
-				memberships = append(memberships, membershipFields(&user.ID, &groups[n]))
-			}
+			memberships = append(memberships, groups...)
+			owners = append(owners, slices.Repeat([]uuid.UUID{user.ID}, len(groups))...)
 		}
 	}
 	j.done += len(j.batch)
@@ -211,12 +213,7 @@ func (j *importJob) flush(ctx context.Context) error {
 		if err := j.writeProfiles(ctx, profiles); err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(regrouped, inListSize) {
-			if _, err := j.tx.ExecContext(ctx, "DELETE FROM user_groups WHERE user_id IN ("+placeholders(1, len(chunk))+")", chunk...); err != nil {
-				return err
-			}
-		}
-		if err := insertRows(ctx, j.tx, "user_groups", listed(memberships...)); err != nil {
+		if err := j.writeGroups(ctx, regrouped, memberships, owners); err != nil {
 			return err
 		}
 	}
@@ -224,6 +221,31 @@ func (j *importJob) flush(ctx context.Context) error {
 		j.options.Progress(j.done)
 	}
 	return nil
+}
+
+// writeGroups makes the groups of users the given ones. Who is in a group because of
+// dunning stays in it as they are: files do not know of that.
+func (j *importJob) writeGroups(ctx context.Context, regrouped []string, memberships []aaa.Membership, owners []uuid.UUID) error {
+	kept := map[restriction]bool{}
+	err := eachChunk(j.tx, "user_id", "uuid", regrouped, func(which string, args []any) error {
+		found, err := restrictions(ctx, j.tx, which+" AND EXISTS (SELECT 1 FROM user_groups g WHERE g.user_id = dunning_restrictions.user_id AND g.group_id = dunning_restrictions.group_id)", args)
+		maps.Copy(kept, found)
+		if err == nil {
+			_, err = j.tx.ExecContext(ctx, "DELETE FROM user_groups WHERE "+which+
+				" AND NOT EXISTS (SELECT 1 FROM dunning_restrictions r WHERE r.user_id = user_groups.user_id AND r.group_id = user_groups.group_id)", args...)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var rows [][]field
+	for n := range memberships {
+		if !kept[restriction{owners[n], memberships[n].GroupID}] {
+			rows = append(rows, membershipFields(&owners[n], &memberships[n]))
+		}
+	}
+	return insertRows(ctx, j.tx, "user_groups", listed(rows...))
 }
 
 // importNames is how many users the audit log names of an import.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -150,6 +151,29 @@ func (s *Store) CreateUserWithProfile(ctx context.Context, user *aaa.User, profi
 // fn may be called more than once. It may change the name, but not the ID.
 func (s *Store) ChangeUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error {
 	return accounts.change(ctx, s, "id", userID.String(), func(a *account) error { return fn(&a.user, &a.profile) })
+}
+
+// ReplaceUser is ChangeUser for who describes all of a user without knowing what billing
+// has done since: the user stays in the groups that dunning has put it into.
+func (s *Store) ReplaceUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error {
+	return accounts.changeWith(ctx, s, "id", userID.String(), func(tx *writeTx, a *account) error {
+		imposed, err := restrictions(ctx, tx, "user_id = $1", []any{userID.String()})
+		if err != nil {
+			return err
+		}
+		before := slices.Clone(a.user.Groups)
+		if err := fn(&a.user, &a.profile); err != nil {
+			return err
+		}
+		for _, m := range before {
+			if imposed[restriction{userID, m.GroupID}] {
+				a.user.Groups = slices.DeleteFunc(a.user.Groups, func(given aaa.Membership) bool { return given.GroupID == m.GroupID })
+				a.user.Groups = append(a.user.Groups, m)
+			}
+		}
+		slices.SortStableFunc(a.user.Groups, func(x, y aaa.Membership) int { return cmp.Compare(x.Priority, y.Priority) })
+		return nil
+	})
 }
 
 // RemoveUser removes the user of that id as DeleteUser does. An error of check, which sees it

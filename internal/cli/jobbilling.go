@@ -133,7 +133,8 @@ func (n *nightBilling) billDay(ctx context.Context, day billing.Date, progress f
 	return run, err
 }
 
-// dun takes the steps that are due about what is not paid.
+// dun takes the steps that are due about what is not paid. Accounts for which that fails do
+// not keep it from the others; the job fails for their sake once all are done.
 func (n *nightBilling) dun(ctx context.Context, asOf billing.Date) error {
 	run, err := dunAll(ctx, n.store, n.dict, asOf, n.zone, n.now(), func(run store.DunningRun) { jobs.Progress(ctx, int64(run.Accounts), 0) })
 	if err != nil {
@@ -146,7 +147,11 @@ func (n *nightBilling) dun(ctx context.Context, asOf billing.Date) error {
 		n.log.Info("took steps about what is overdue", "as_of", asOf.String(), "accounts", run.Accounts, "reminded", run.Reminded,
 			"restricted", run.Restricted, "suspended", run.Suspended, "ended", run.Ended, "failed", run.Failed)
 	}
-	return nil
+	if run.Failed == 0 {
+		return nil
+	}
+	f := run.Failures[0]
+	return jobs.Permanent(fmt.Errorf("the steps of %d of %d accounts could not be taken, of user %s for one: %s", run.Failed, run.Accounts, f.UserID, f.Error))
 }
 
 // runOptions are what a run for a day goes by.
