@@ -46,6 +46,12 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 		return nil, err
 	}
 	bill.Invoices = invoices
+	bill.place()
+	return bill, nil
+}
+
+// place notes on the charges which invoice they are on.
+func (bill *Bill) place() {
 	on := make(map[uuid.UUID]uuid.UUID)
 	for _, i := range bill.Invoices {
 		for _, line := range i.Lines {
@@ -55,7 +61,6 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 	for i := range bill.Charges {
 		bill.Charges[i].InvoiceID = on[bill.Charges[i].ID]
 	}
-	return bill, nil
 }
 
 // available returns what prepaid days can be taken from: what the ledger has, less what

@@ -236,12 +236,15 @@ func (tx *writeTx) keepEntry(ctx context.Context, r *bank.Record, allocations []
 
 // AssignBankEntry books an entry as the payment of a user, to the invoices named in
 // allocations first, of which InvoiceID and Amount count, and then to the oldest open
-// ones. It fails with ErrInUse if it is booked already, and with *billing.FieldError if it
-// is no money that came in.
+// ones. It fails with ErrInUse if it is booked already, with *billing.FieldError if it is
+// no money that came in, and with ErrNotFound if nobody has or had such an account.
 func (s *Store) AssignBankEntry(ctx context.Context, entryID, userID uuid.UUID, allocations []billing.Allocation) (*bank.Record, error) {
 	return s.decideEntry(ctx, "assign", entryID, func(tx *writeTx, r *bank.Record) error {
 		if r.Amount <= 0 {
 			return &billing.FieldError{Field: "amount", Message: "money went out: that is no payment of a customer"}
+		}
+		if err := tx.accountExists(ctx, userID); err != nil {
+			return err
 		}
 		r.State, r.UserID, r.Reason = bank.Booked, userID, "assigned by hand"
 		return tx.keepEntry(ctx, r, allocations, false)

@@ -75,14 +75,17 @@ func paymentConditions(f billing.PaymentFilter) (c conditions) {
 // what is left is the user's credit. It sets the payment's ID if that is zero, CreatedAt
 // and Allocations. One that was reported before, by Provider and Reference, is not booked
 // again: the payment becomes the one that was, and booked is false; it fails with
-// ErrExists if that is of another user or amount. It fails with ErrNotFound if there is
-// no such user.
+// ErrExists if that is of another user or amount. Who was deleted can pay still: it fails
+// with ErrNotFound if there is no such user, and no account in the books that one had.
 func (s *Store) RecordPayment(ctx context.Context, payment *billing.Payment) (booked bool, err error) {
 	if err := checkPayment(payment); err != nil {
 		return false, err
 	}
 	var p *paymentRow
 	err = s.write(ctx, func(tx *writeTx) (err error) {
+		if err := tx.accountExists(ctx, payment.UserID); err != nil {
+			return err
+		}
 		p, booked, err = tx.recordPayment(ctx, payment)
 		return err
 	})
@@ -123,11 +126,23 @@ func (tx *writeTx) recordPayment(ctx context.Context, payment *billing.Payment) 
 	return tx.bookPayment(ctx, p)
 }
 
-// bookPayment is recordPayment of what has an ID and was claimed.
-func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow, bool, error) {
-	if err := tx.userExists(ctx, p.UserID); err != nil {
-		return nil, false, err
+// accountExists fails with ErrNotFound if there is neither such a user nor an account in
+// the books of one that was deleted.
+func (tx *writeTx) accountExists(ctx context.Context, userID uuid.UUID) error {
+	err := tx.userExists(ctx, userID)
+	if !errors.Is(err, ErrNotFound) {
+		return err
 	}
+	balances, failed := tx.balances(ctx, []uuid.UUID{userID}, "")
+	if failed != nil || len(balances) > 0 {
+		return failed
+	}
+	return err
+}
+
+// bookPayment is recordPayment of what has an ID and was claimed. That there is such an
+// account is for those to see to who take the user's id from somebody.
+func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow, bool, error) {
 	if err := tx.lockBalances(ctx, []balanceKey{{p.UserID, p.Currency}}); err != nil {
 		return nil, false, err
 	}

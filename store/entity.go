@@ -39,7 +39,7 @@ type entity[T any] struct {
 	// users is the query that counts the users of the row $1, and how to word that;
 	// a row with users is not deleted. Empty: nothing keeps it.
 	users, inUse string
-	// removing may refuse that a row is deleted; nil: it never does.
+	// removing does what comes before a row is deleted, and may refuse it; nil: nothing does.
 	removing func(ctx context.Context, tx *writeTx, v *T) error
 }
 

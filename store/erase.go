@@ -60,11 +60,12 @@ func erasureFields(s *Store, e *storedErasure) []field {
 	}
 }
 
-// StartErasure notes that a person is to be erased, and deletes the user, or pseudonymises
-// it, with its profile, and pseudonymises what billing has of it, all in one transaction: from then on the person is not let in, and
-// RunErasure or RunErasures does the rest. Sessions should be disconnected before: one that
-// goes on brings the name back until the next maintenance. If an erasure of the user is there
-// already, it is returned. It fails with ErrNotFound.
+// StartErasure notes that a person is to be erased, and deletes the user, as DeleteUser
+// does, or pseudonymises it, with its profile, and pseudonymises what billing has of it, all
+// in one transaction: from then on the person is not let in, and RunErasure or RunErasures
+// does the rest. Sessions should be disconnected before: one that goes on brings the name
+// back until the next maintenance. If an erasure of the user is there already, it is
+// returned. It fails with ErrNotFound, and with ErrInUse if what is left to bill cannot be.
 func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.EraseOptions) (aaa.Erasure, error) {
 	actor := operator.ActorOf(ctx)
 	e := storedErasure{actor: actor.Kind.String()}
@@ -100,13 +101,18 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
 			return err
 		}
+		if !options.KeepUser {
+			if err := tx.closeAccount(ctx, userID, name); err != nil {
+				return err
+			}
+		}
 		if err := eraseBilling(ctx, tx, userID, e.Pseudonym, held); err != nil {
 			return err
 		}
 		return eraseUser(ctx, tx, &e)
 	})
 	e.Watched = true
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInUse) {
 		return aaa.Erasure{}, err
 	}
 	if err != nil {

@@ -111,7 +111,12 @@ var accounts = entity[account]{
 	},
 	refers:   func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
 	noSecret: func(a *account) bool { return a.user.Credential.Scheme == aaa.SchemeNone },
-	removing: func(ctx context.Context, tx *writeTx, a *account) error { return tx.withoutLogin(ctx, a.user.ID) },
+	removing: func(ctx context.Context, tx *writeTx, a *account) error {
+		if err := tx.closeAccount(ctx, a.user.ID, a.user.Name); err != nil {
+			return err
+		}
+		return tx.withoutLogin(ctx, a.user.ID)
+	},
 }
 
 func usersFields(s *Store, u *aaa.User) []field {
@@ -193,7 +198,8 @@ func (s *Store) UpdateUser(ctx context.Context, name string, fn func(*aaa.User) 
 }
 
 // DeleteUser removes a user with its profile. Sessions and accounting records
-// stay: they are history.
+// stay: they are history. So do the books: subscriptions end today, and what is left to
+// bill is billed, by the settings of billing; it fails with ErrInUse if it cannot be.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
 	return accounts.remove(ctx, s, "username", name, nil)
 }

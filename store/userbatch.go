@@ -29,8 +29,9 @@ var userBatches = entity[madeBatch]{
 		u := aaa.User{PlanID: b.PlanID, Groups: b.memberships()}
 		return users.refers(ctx, q, &u)
 	},
-	users: "SELECT count(*) FROM users WHERE batch_id = $1 AND EXISTS (SELECT 1 FROM sessions WHERE sessions.username = users.username)",
-	inUse: "%d of its users have used the network",
+	users:    "SELECT count(*) FROM users WHERE batch_id = $1 AND EXISTS (SELECT 1 FROM sessions WHERE sessions.username = users.username)",
+	inUse:    "%d of its users have used the network",
+	removing: func(ctx context.Context, tx *writeTx, b *madeBatch) error { return tx.closeBatch(ctx, b.ID) },
 }
 
 func userBatchFields(b *aaa.UserBatch) []field {
@@ -127,7 +128,7 @@ func (s *Store) UserBatchByID(ctx context.Context, batchID uuid.UUID) (*aaa.User
 	return &b.UserBatch, nil
 }
 
-// RemoveUserBatch removes a batch with all its users. It fails with ErrInUse if one of
+// RemoveUserBatch removes a batch with all its users, each as DeleteUser does. It fails with ErrInUse if one of
 // them was ever seen in a session, and as check does, which sees the batch in the same
 // transaction; nil: nothing is checked.
 func (s *Store) RemoveUserBatch(ctx context.Context, batchID uuid.UUID, check func(*aaa.UserBatch) error) error {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -78,6 +80,30 @@ func wordFlag(c *cobra.Command, p *string, flag, usage string, words ...string) 
 func userNamed(ctx context.Context, s *store.Store, name string) (*aaa.User, error) {
 	user, err := s.UserByName(ctx, name)
 	return user, missing(err, name, func() []string { return nearUsers(ctx, s, name) })
+}
+
+// accountNamed is userNamed that also takes an id, by which those are named who were
+// deleted and are in the books still: of these it returns nothing but ID and Name.
+func accountNamed(ctx context.Context, s *store.Store, name string) (*aaa.User, error) {
+	user, err := userNamed(ctx, s, name)
+	if !errors.Is(err, aaa.ErrNotFound) {
+		return user, err
+	}
+	userID, badID := uuid.Parse(name)
+	if badID != nil {
+		return nil, fmt.Errorf("%w; one that was deleted is named by the user_id of an invoice (radiusd invoice show NUMBER)", err)
+	}
+	if found, _, err := s.UserByID(ctx, userID); !errors.Is(err, aaa.ErrNotFound) {
+		return found, err
+	}
+	balances, failed := s.Balances(ctx, userID)
+	if failed != nil {
+		return nil, failed
+	}
+	if len(balances) == 0 {
+		return nil, err
+	}
+	return &aaa.User{ID: userID, Name: name}, nil
 }
 
 // offeredRate returns what a plan, by its name, costs now.

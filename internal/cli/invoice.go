@@ -31,6 +31,7 @@ var invoiceColumns = []column[billing.Invoice]{
 	{name: "total", value: func(i *billing.Invoice) any { return i.Currency.Format(i.Total) }},
 	{name: "paid", value: func(i *billing.Invoice) any { return i.Currency.Format(i.Paid) }},
 	{name: "corrects", value: func(i *billing.Invoice) any { return i.CorrectsNumber }, detail: true},
+	{name: "user_id", value: func(i *billing.Invoice) any { return i.UserID }, detail: true},
 	{name: "note", value: func(i *billing.Invoice) any { return i.Note }, detail: true},
 	{name: "created_at", value: func(i *billing.Invoice) any { return i.CreatedAt }, detail: true},
 	{name: "id", value: func(i *billing.Invoice) any { return i.ID }, detail: true},
@@ -118,7 +119,7 @@ func userFlag(ctx context.Context, s *store.Store, name string) (uuid.UUID, erro
 	if name == "" {
 		return uuid.Nil, nil
 	}
-	user, err := userNamed(ctx, s, name)
+	user, err := accountNamed(ctx, s, name)
 	if err != nil {
 		return uuid.Nil, err
 	}

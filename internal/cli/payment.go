@@ -91,7 +91,8 @@ func (a *app) paymentAddCommand() *cobra.Command {
 		Use:   "add USER AMOUNT",
 		Short: "Book a payment",
 		Long: `Books money that came from a user. With --provider and --reference the same
-payment is booked once, however often it is reported.`,
+payment is booked once, however often it is reported. Who was deleted and owes
+something still is named by the id that stands on the invoice as user_id.`,
 		Example: `  radiusd payment add alice 29.90
   radiusd payment add alice 20 --expires-on 2027-06-30
   radiusd payment add alice 59.80 --invoice INV-000007 --invoice INV-000009 --method bank`,
@@ -100,7 +101,7 @@ payment is booked once, however often it is reported.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
 				ctx := c.Context()
-				user, err := userNamed(ctx, s, args[0])
+				user, err := accountNamed(ctx, s, args[0])
 				if err != nil {
 					return err
 				}
@@ -302,7 +303,7 @@ func (a *app) balanceCommand() *cobra.Command {
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
-				user, err := userNamed(c.Context(), s, args[0])
+				user, err := accountNamed(c.Context(), s, args[0])
 				if err != nil {
 					return err
 				}

@@ -278,7 +278,7 @@ to. What is too much is the user's credit.`,
 						allocations = []billing.Allocation{{InvoiceID: invoice.ID, Amount: part}}
 					}
 				case errors.Is(err, store.ErrNotFound):
-					user, err := userNamed(ctx, s, args[1])
+					user, err := accountNamed(ctx, s, args[1])
 					if err != nil {
 						return err
 					}

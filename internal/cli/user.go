@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -247,7 +248,9 @@ func (a *app) userDeleteCommand() *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete a user",
 		Long: `Deletes a user with its profile. Sessions and accounting records stay: they are
-history. To keep a user out for a while, rather set the status.`,
+history. Subscriptions end today, and what is left of them, of usage and of other
+charges is billed at once; what is owed can be paid still. If that cannot be
+billed, nothing is done. To keep a user out for a while, rather set the status.`,
 		Example: `  radiusd user delete alice
   radiusd user delete alice --yes`,
 		Args:              arguments("NAME"),
@@ -255,7 +258,8 @@ history. To keep a user out for a while, rather set the status.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(_ *config.Config, s *store.Store) error {
 				near := func() []string { return nearUsers(c.Context(), s, args[0]) }
-				if _, err := s.UserByName(c.Context(), args[0]); err != nil {
+				user, err := s.UserByName(c.Context(), args[0])
+				if err != nil {
 					return missing(err, args[0], near)
 				}
 				if err := a.confirm(yes, "Delete user %s?", printable(args[0])); err != nil {
@@ -265,7 +269,16 @@ history. To keep a user out for a while, rather set the status.`,
 					return missing(err, args[0], near)
 				}
 				fmt.Fprintf(a.stdout, "user %s deleted\n", printable(args[0]))
-				return nil
+				balances, err := s.Balances(c.Context(), user.ID)
+				for _, currency := range slices.Sorted(maps.Keys(balances)) {
+					switch owed := balances[currency]; {
+					case owed > 0:
+						fmt.Fprintf(a.stdout, "%s %s are owed still: payments are booked to %s\n", currency.Format(owed), currency, user.ID)
+					case owed < 0:
+						fmt.Fprintf(a.stdout, "%s %s of credit are left, of %s\n", currency.Format(-owed), currency, user.ID)
+					}
+				}
+				return err
 			})
 		},
 	}

@@ -238,7 +238,8 @@ func testSubscriptions(t *testing.T, database Database) {
 
 	// What others refer to stays, but for the user.
 	assert.ErrorIs(t, s.DeletePlan(ctx, "gold"), store.ErrInUse)
-	require.NoError(t, s.DeleteUser(ctx, "alice"))
+	require.NoError(t, s.SetTaxRate(ctx, &billing.TaxRate{Class: "standard", Name: "VAT", Percent: decimal("19"), Category: "S", From: civil("2020-01-01")}))
+	require.NoError(t, s.DeleteUser(ctx, "alice")) // with what is left billed
 	got, err = s.SubscriptionByID(ctx, a.ID)
 	require.NoError(t, err)
 	assert.Empty(t, got.Username)

@@ -117,6 +117,8 @@ func Run(t *testing.T, database Database) {
 		"Settled":        testSettled,
 		"PrepaidServed":  testPrepaidServed,
 		"Orders":         testOrders,
+		"DeletedOwes":    testDeletedOwes,
+		"DeletedBilled":  testDeletedBilled,
 		"BankEntries":    testBankEntries,
 		"Checkout":       testCheckout,
 		"BillingReports": testBillingReports,

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"radiusd/billing"
+)
+
+// closeAccount bills what is left of a user who is deleted: subscriptions end today. What
+// is owed stays owed, and can be paid. It fails with ErrInUse if that cannot be billed.
+func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name string) error {
+	var open bool
+	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM subscriptions WHERE user_id = $1)
+		OR EXISTS (SELECT 1 FROM charges WHERE user_id = $1 AND invoice_id IS NULL)`, userID.String()).Scan(flag{&open})
+	if err != nil || !open {
+		return err
+	}
+	settings, _, err := billingSetting.read(ctx, tx)
+	if err != nil {
+		return err
+	}
+	taxes, err := taxRates(ctx, tx)
+	if err != nil {
+		return err
+	}
+	o := settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp())
+	var unbilled error
+	err = tx.billAccount(ctx, userID, o, func(a *billing.Account, o billing.RunOptions) (bill *billing.Bill, err error) {
+		bill, unbilled = billing.Close(a, o)
+		return bill, unbilled
+	})
+	if unbilled != nil {
+		return fmt.Errorf("user %q: %w: what is left to bill cannot be billed: %v", name, ErrInUse, unbilled)
+	}
+	return err
+}
+
+// closeBatch is closeAccount of all users of a batch.
+func (tx *writeTx) closeBatch(ctx context.Context, batchID uuid.UUID) error {
+	type member struct {
+		id   uuid.UUID
+		name string
+	}
+	var one member
+	var members []member
+	err := eachRow(ctx, tx, `SELECT id, username FROM users WHERE batch_id = $1 AND (EXISTS (SELECT 1 FROM subscriptions WHERE user_id = users.id)
+		OR EXISTS (SELECT 1 FROM charges WHERE user_id = users.id AND invoice_id IS NULL)) ORDER BY id`, []any{batchID.String()}, []any{id{&one.id}, text{&one.name}}, func() error {
+		members = append(members, one)
+		return nil
+	})
+	for _, m := range members {
+		if err == nil {
+			err = tx.closeAccount(ctx, m.id, m.name)
+		}
+	}
+	return err
+}
