@@ -18,11 +18,12 @@ type billWriter struct {
 	o   billing.RunOptions
 	run *billing.Run
 
+	users         []uuid.UUID // whose bills they are
 	charges       []billing.Charge
 	waited        []chargePlace // charges that were pending and are on an invoice now
 	subscriptions []billing.Subscription
 	changed       []billing.Subscription // of these, those whose state or rate is another one
-	exhausted     []uuid.UUID            // users of whom one has run out of credit
+	turned        []uuid.UUID            // users of whom one has another state
 	invoices      []*invoiceRow
 	failures      []failureRow
 }
@@ -133,6 +134,7 @@ func (b *billWriter) add(a *billing.Account, bill *billing.Bill) {
 			}
 		}
 	}
+	b.users = append(b.users, a.UserID)
 	b.charges = append(b.charges, bill.Charges...)
 	b.subscriptions = append(b.subscriptions, bill.Subscriptions...)
 	for i := range bill.Subscriptions {
@@ -141,8 +143,8 @@ func (b *billWriter) add(a *billing.Account, bill *billing.Bill) {
 			if x.ID == old.ID && (x.State != old.State || x.Rate.ID != old.Rate.ID) {
 				b.changed = append(b.changed, *x)
 			}
-			if x.ID == old.ID && x.State != old.State && x.State == billing.SubscriptionSuspended {
-				b.exhausted = append(b.exhausted, x.UserID)
+			if x.ID == old.ID && x.State != old.State {
+				b.turned = append(b.turned, x.UserID)
 			}
 		}
 	}
@@ -195,14 +197,7 @@ func (b *billWriter) write(ctx context.Context) error {
 			return err
 		}
 	}
-	subscribers := make([]uuid.UUID, 0, len(b.subscriptions))
-	for i := range b.subscriptions {
-		subscribers = append(subscribers, b.subscriptions[i].UserID)
-	}
-	if err := tx.followSubscriptions(ctx, subscribers, false); err != nil {
-		return err
-	}
-	if err := tx.suspendExhausted(ctx, b.exhausted); err != nil {
+	if err := tx.followSubscriptions(ctx, b.users, b.turned); err != nil {
 		return err
 	}
 	b.run.Charges += len(b.charges)
@@ -329,11 +324,6 @@ func (tx *writeTx) writeBill(ctx context.Context, userID uuid.UUID, o billing.Ru
 		}
 		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(&x.Rate), before, subscriptionFields(x), event); err != nil {
 			return err
-		}
-		if lifted := !account.Subscriptions[n].End.IsZero() && x.End.IsZero(); lifted {
-			if err := tx.followSubscriptions(ctx, []uuid.UUID{userID}, true); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -321,13 +321,13 @@ func (d *dunner) serve(ctx context.Context, a *billing.DunningAccount, restrict,
 	}
 	switch {
 	case suspended:
-		return tx.endSessions(ctx, a.Username, nil)
+		return tx.endSessions(ctx, "dunning", a.Username, nil)
 	case joined && d.settings.RestrictLive != billing.LiveKeep:
 		items, err := d.change(ctx, group)
 		if err != nil {
 			return err
 		}
-		return tx.endSessions(ctx, a.Username, items)
+		return tx.endSessions(ctx, "dunning", a.Username, items)
 	}
 	return nil
 }
@@ -369,8 +369,9 @@ func (d *dunner) end(ctx context.Context, i *billing.Invoice) error {
 	return nil
 }
 
-// endSessions asks the NASes to end the open sessions of a user, or to change them.
-func (tx *writeTx) endSessions(ctx context.Context, username string, change []aaa.Item) error {
+// endSessions asks the NASes to end the open sessions of a user, or to change them. The
+// actor is the part of billing that does.
+func (tx *writeTx) endSessions(ctx context.Context, actor, username string, change []aaa.Item) error {
 	open, err := listSessions(ctx, tx, "WHERE username = $1 AND stopped_at IS NULL ORDER BY started_at LIMIT "+fmt.Sprint(pageSize), []any{username})
 	if err != nil || len(open) == 0 {
 		return err
@@ -379,7 +380,7 @@ func (tx *writeTx) endSessions(ctx context.Context, username string, change []aa
 	if len(change) > 0 {
 		kind = aaa.ActionCoA
 	}
-	batch := &aaa.ActionBatch{ID: uuid.Must(uuid.NewV7()), Kind: kind, Filter: "dunning: user " + username, Actor: "dunning", CreatedAt: tx.store.timestamp()}
+	batch := &aaa.ActionBatch{ID: uuid.Must(uuid.NewV7()), Kind: kind, Filter: actor + ": user " + username, Actor: actor, CreatedAt: tx.store.timestamp()}
 	actions := make([]aaa.SessionAction, len(open))
 	for i := range open {
 		a := aaa.NewSessionAction(&open[i], kind, change)

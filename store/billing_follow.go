@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,82 +11,105 @@ import (
 	"radiusd/billing"
 )
 
-// followSubscriptions gives users the plan that they are subscribed to on a day, and has
-// them expire when that ends: what is sold is what the network gives, from the same
-// transaction on. Of several subscriptions the one that began first counts. Users without
-// one on that day are left as they are; those whose last one has ended have expired. An
-// expiry that somebody has set stays while the subscription has no end, unless renewed
-// says that one was taken back or that it is a new one. Who was suspended for want of
-// credit is served again when the subscription is.
-func (tx *writeTx) followSubscriptions(ctx context.Context, userIDs []uuid.UUID, renewed bool) error {
-	today, loc := tx.store.today(), tx.store.location
-	type sold struct {
-		user, plan uuid.UUID
-		end        billing.Date
-		hasPlan    uuid.UUID
-		expires    time.Time
-		state      billing.SubscriptionState
-		suspension aaa.Suspension
-	}
-	var row sold
-	wanted := make(map[uuid.UUID]sold, len(userIDs))
-	texts := make([]string, 0, len(userIDs))
-	for _, userID := range userIDs {
-		texts = append(texts, userID.String())
-	}
-	slices.Sort(texts)
-	err := eachChunk(tx, "s.user_id", "uuid", slices.Compact(texts), func(which string, args []any) error {
-		n := len(args)
-		query := strings.NewReplacer("WHICH", which, "TODAY", "$"+strconv.Itoa(n+1)).Replace(`SELECT s.user_id, r.plan_id, s.end_day, u.plan_id, u.expires_at, s.state, u.suspension
-			FROM subscriptions s JOIN rates r ON r.id = s.rate_id JOIN users u ON u.id = s.user_id
-			WHERE WHICH AND s.state <> 'ended' AND s.start_day <= TODAY AND (s.end_day IS NULL OR s.end_day > TODAY)
-			ORDER BY s.user_id, s.start_day, s.created_at, s.id`)
-		return eachRow(ctx, tx, query, append(slices.Clip(args), civil{&today}),
-			[]any{id{&row.user}, id{&row.plan}, civil{&row.end}, nullID{&row.hasPlan}, moment{&row.expires}, term(&row.state), word[aaa.Suspension]{&row.suspension, aaa.ParseSuspension}}, func() error {
-				if _, known := wanted[row.user]; !known {
-					wanted[row.user] = row
-				}
-				return nil
-			})
-	})
+// followSubscriptions gives users what all their subscriptions together say: the plan of
+// the one that serves them today, an expiry when the service ends, and a suspension while
+// all that runs waits for credit. It is called whenever a subscription has changed, each
+// night, and when money comes, and nothing else of billing writes these: so what is charged
+// is what the network gives, from the same transaction on. What was set by hand beside a
+// subscription that runs lasts until then.
+//
+// turned are those of the users of whom a subscription has just got another state. They
+// alone lose something: who has none any more expires, and who has used up the credit is
+// suspended, with the sessions that are open. So what somebody gives by hand afterwards
+// stays.
+func (tx *writeTx) followSubscriptions(ctx context.Context, userIDs, turned []uuid.UUID) error {
+	today := tx.store.today()
+	followed, err := tx.followed(ctx, userIDs)
 	if err != nil {
 		return err
 	}
-	for _, userID := range userIDs {
-		w, found := wanted[userID]
-		delete(wanted, userID)
-		if !found {
-			continue
-		}
-		expires := w.expires
-		switch {
-		case !w.end.IsZero():
-			expires = w.end.Start(loc).UTC()
-		case renewed:
-			expires = time.Time{}
-		}
-		served := w.suspension == aaa.SuspendedBalance && w.state != billing.SubscriptionSuspended
-		if w.hasPlan == w.plan && w.expires.Equal(expires) && !served {
-			continue
-		}
-		overdue := false
-		if served {
-			if overdue, err = tx.stillOverdue(ctx, userID); err != nil {
-				return err
-			}
-		}
-		if _, err := users.changeIn(ctx, tx, "id", userID.String(), func(u *aaa.User) error {
-			u.PlanID, u.ExpiresAt = w.plan, expires
-			switch {
-			case served && overdue:
-				u.Suspension = aaa.SuspendedOverdue
-			case served:
-				u.Status = aaa.UserActive
-			}
-			return nil
-		}); err != nil {
+	for i := range followed {
+		f := &followed[i]
+		if err := tx.follow(ctx, f, billing.ServiceOf(f.subscriptions, today), slices.Contains(turned, f.user.ID)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// followedUser is a user with all subscriptions. Of the user it has ID, Name, Status,
+// Suspension, PlanID and ExpiresAt.
+type followedUser struct {
+	user          aaa.User
+	subscriptions []billing.Subscription
+}
+
+// followed reads users who are there and have subscriptions, in the order of their ids.
+func (tx *writeTx) followed(ctx context.Context, userIDs []uuid.UUID) (list []followedUser, err error) {
+	wanted := texts(userIDs)
+	slices.Sort(wanted)
+	var u aaa.User
+	var x billing.Subscription
+	err = eachChunk(tx, "s.user_id", "uuid", slices.Compact(wanted), func(which string, args []any) error {
+		return eachRow(ctx, tx, `SELECT u.id, u.username, u.status, u.suspension, u.plan_id, u.expires_at, s.id, r.plan_id, s.state, s.start_day, s.end_day, s.created_at
+			FROM subscriptions s JOIN rates r ON r.id = s.rate_id JOIN users u ON u.id = s.user_id WHERE `+which+" ORDER BY s.user_id", args,
+			[]any{id{&u.ID}, text{&u.Name}, word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}, word[aaa.Suspension]{&u.Suspension, aaa.ParseSuspension}, nullID{&u.PlanID}, moment{&u.ExpiresAt},
+				id{&x.ID}, id{&x.Rate.PlanID}, term(&x.State), civil{&x.Start}, civil{&x.End}, moment{&x.CreatedAt}}, func() error {
+				if n := len(list); n == 0 || list[n-1].user.ID != u.ID {
+					list = append(list, followedUser{user: u})
+				}
+				last := &list[len(list)-1]
+				last.subscriptions = append(last.subscriptions, x)
+				return nil
+			})
+	})
+	return list, err
+}
+
+// follow gives a user a service. turned is as for followSubscriptions.
+func (tx *writeTx) follow(ctx context.Context, f *followedUser, s billing.Service, turned bool) error {
+	runs := s.PlanID != uuid.Nil
+	ended := turned && !runs && !s.Until.IsZero()
+	var end time.Time
+	if !s.Until.IsZero() {
+		end = s.Until.Start(tx.store.location).UTC()
+	}
+	overdue := false
+	if f.user.Suspension == aaa.SuspendedBalance && !s.Suspended {
+		var err error
+		if overdue, err = tx.stillOverdue(ctx, f.user.ID); err != nil {
+			return err
+		}
+	}
+	serve := func(u *aaa.User) error {
+		switch {
+		case runs:
+			u.PlanID, u.ExpiresAt = s.PlanID, end
+		case ended && (u.ExpiresAt.IsZero() || u.ExpiresAt.After(end)):
+			u.ExpiresAt = end
+		}
+		switch {
+		case s.Suspended && turned && u.Status == aaa.UserActive:
+			u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedBalance
+		case s.Suspended || u.Suspension != aaa.SuspendedBalance:
+		case overdue:
+			u.Suspension = aaa.SuspendedOverdue
+		default:
+			u.Status, u.Suspension = aaa.UserActive, aaa.SuspendedByHand
+		}
+		return nil
+	}
+	u := f.user
+	if err := serve(&u); err != nil {
+		return err
+	}
+	if u.PlanID != f.user.PlanID || !u.ExpiresAt.Equal(f.user.ExpiresAt) || u.Status != f.user.Status || u.Suspension != f.user.Suspension {
+		if _, err := users.changeIn(ctx, tx, "id", u.ID.String(), serve); err != nil {
+			return err
+		}
+	}
+	if ended || turned && u.Suspension == aaa.SuspendedBalance {
+		return tx.endSessions(ctx, "billing", u.Name, nil)
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func (tx *writeTx) restore(ctx context.Context, userID uuid.UUID, suspended, res
 	if err != nil || settings.RestrictLive == billing.LiveKeep {
 		return err
 	}
-	return tx.endSessions(ctx, user.Name, nil) // the next login has all of the plan
+	return tx.endSessions(ctx, "dunning", user.Name, nil) // the next login has all of the plan
 }
 
 // exhausted reports whether all that runs of a user's subscriptions waits for credit.
@@ -130,46 +130,14 @@ func (tx *writeTx) exhausted(ctx context.Context, userID uuid.UUID) (bool, error
 	return waiting > 0 && waiting == running, err
 }
 
-// suspendExhausted suspends users of whom a subscription has just run out of credit, unless
-// another one goes on. Whom somebody else has suspended or disabled stays so.
-func (tx *writeTx) suspendExhausted(ctx context.Context, userIDs []uuid.UUID) error {
-	for _, userID := range userIDs {
-		exhausted, err := tx.exhausted(ctx, userID)
-		if err != nil {
-			return err
-		}
-		if !exhausted {
-			continue
-		}
-		suspended := false
-		user, err := users.changeIn(ctx, tx, "id", userID.String(), func(u *aaa.User) error {
-			if suspended = u.Status == aaa.UserActive; suspended {
-				u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedBalance
-			}
-			return nil
-		})
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err == nil && suspended {
-			err = tx.endSessions(ctx, user.Name, nil)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// serve has prepaid users whose credit was used up served again, if there is credit now for
-// the day, which is charged as the next run would, or if nothing that they have waits for
-// credit any more. Those of whom more was taken than they had are not served from now on.
-// Their accounts must be locked.
+// serve has prepaid subscriptions whose credit was used up go on, if there is credit now for
+// the day, which is charged as the next run would. Those of whom more was taken than they had
+// are not served from now on. Their accounts must be locked.
 func (tx *writeTx) serve(ctx context.Context, userIDs []uuid.UUID) error {
 	var waiting []uuid.UUID
 	var userID uuid.UUID
 	err := eachChunk(tx, "id", "uuid", texts(userIDs), func(which string, args []any) error {
-		return eachRow(ctx, tx, "SELECT id FROM users WHERE "+which+" AND suspension = 'balance' ORDER BY id", args, []any{id{&userID}}, func() error {
+		return eachRow(ctx, tx, "SELECT id FROM users WHERE "+which+" AND (suspension = 'balance' OR EXISTS (SELECT 1 FROM subscriptions WHERE user_id = users.id AND state = 'suspended')) ORDER BY id", args, []any{id{&userID}}, func() error {
 			waiting = append(waiting, userID)
 			return nil
 		})
@@ -192,9 +160,6 @@ func (tx *writeTx) serve(ctx context.Context, userIDs []uuid.UUID) error {
 	o := settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp())
 	for _, userID := range waiting {
 		if err := tx.writeBill(ctx, userID, o, billing.Compute); err != nil {
-			return err
-		}
-		if err := tx.liftBalance(ctx, userID); err != nil {
 			return err
 		}
 	}
@@ -235,30 +200,6 @@ func (tx *writeTx) overdrawn(ctx context.Context, userIDs []uuid.UUID) (list []u
 		})
 	})
 	return list, err
-}
-
-// liftBalance has a user served again who was suspended for want of credit that nothing
-// waits for any more.
-func (tx *writeTx) liftBalance(ctx context.Context, userID uuid.UUID) error {
-	exhausted, err := tx.exhausted(ctx, userID)
-	if err != nil || exhausted {
-		return err
-	}
-	overdue, err := tx.stillOverdue(ctx, userID)
-	if err != nil {
-		return err
-	}
-	_, err = users.changeIn(ctx, tx, "id", userID.String(), func(u *aaa.User) error {
-		switch {
-		case u.Suspension != aaa.SuspendedBalance:
-		case overdue:
-			u.Suspension = aaa.SuspendedOverdue
-		default:
-			u.Status = aaa.UserActive
-		}
-		return nil
-	})
-	return err
 }
 
 // stillOverdue reports whether a step of dunning that suspends a user is in force.

@@ -158,7 +158,7 @@ func (tx *writeTx) insertSubscription(ctx context.Context, x *billing.Subscripti
 	if err := tx.recordFields(ctx, "subscriptions.create", "subscription", x.ID, rateLabel(rate), nil, subscriptionFields(x), "subscription.created"); err != nil {
 		return err
 	}
-	return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, true)
+	return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, nil)
 }
 
 // UpdateSubscription lets fn change the subscription, by the rules of package billing,
@@ -174,7 +174,7 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if err != nil {
 			return err
 		}
-		updatedAt, ended, lifted := x.UpdatedAt, x.State == billing.SubscriptionEnded, !x.End.IsZero()
+		updatedAt, state := x.UpdatedAt, x.State
 		charges, err := fn(x)
 		if err != nil {
 			return err
@@ -197,7 +197,7 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 			return err
 		}
 		event := "subscription.changed"
-		if !ended && x.State == billing.SubscriptionEnded {
+		if state != x.State && x.State == billing.SubscriptionEnded {
 			event = "subscription.ended"
 		}
 		rate, err := findRate(ctx, tx, x.Rate.ID, "")
@@ -207,7 +207,11 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(rate), before, subscriptionFields(x), event); err != nil {
 			return err
 		}
-		return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, lifted && x.End.IsZero())
+		var turned []uuid.UUID
+		if x.State != state {
+			turned = []uuid.UUID{x.UserID}
+		}
+		return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, turned)
 	})
 	return s.failed(fmt.Sprintf("change subscription %s", subscriptionID), err)
 }

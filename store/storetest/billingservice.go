@@ -1,0 +1,251 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+	"radiusd/store"
+)
+
+// serviceWorld has plans of all manners, and users whose service is looked at.
+type serviceWorld struct {
+	*billed
+	t     *testing.T
+	plans map[string]uuid.UUID
+	rates map[string]uuid.UUID
+	names map[uuid.UUID]string
+}
+
+func newServiceWorld(t *testing.T, database Database) *serviceWorld {
+	w := &serviceWorld{billed: newBilled(t, database, 0), t: t, plans: map[string]uuid.UUID{}, rates: map[string]uuid.UUID{}, names: map[uuid.UUID]string{}}
+	for name, change := range map[string]func(*billing.Terms){
+		"home": nil, "fibre": nil,
+		"arrears": func(x *billing.Terms) { x.Timing = billing.InArrears },
+		"trial":   func(x *billing.Terms) { x.TrialDays = 10 },
+		"daily":   func(x *billing.Terms) { x.Prepaid, x.TaxIncluded, x.Price = billing.PrepaidDaily, true, 3100 },
+		"dear":    func(x *billing.Terms) { x.Prepaid, x.TaxIncluded, x.Price = billing.PrepaidDaily, true, 31000 },
+	} {
+		terms := monthly(1999)
+		terms.Usage, terms.Setup = nil, 0
+		if change != nil {
+			change(&terms)
+		}
+		r := newRate(t, w.Store, name, terms)
+		w.plans[name], w.rates[name], w.names[r.PlanID] = r.PlanID, r.ID, name
+	}
+	return w
+}
+
+func (w *serviceWorld) user(name string) uuid.UUID {
+	u := newUser(name)
+	u.Status = aaa.UserActive
+	require.NoError(w.t, w.CreateUser(w.t.Context(), u))
+	return u.ID
+}
+
+// night is the run of a day.
+func (w *serviceWorld) night(day string) {
+	w.t.Helper()
+	w.setNow(at(day + "T04:00:00Z"))
+	run, err := w.run(w.t.Context(), day, 500)
+	require.NoError(w.t, err)
+	require.Zero(w.t, run.Failed)
+}
+
+// amend changes a subscription today, by a rule of package billing.
+func (w *serviceWorld) amend(x *billing.Subscription, rule func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error)) {
+	w.t.Helper()
+	o := w.runOptions()
+	o.AsOf = billing.DateOf(*w.now.Load(), o.Location)
+	require.NoError(w.t, w.BillAccount(w.t.Context(), x.UserID, o, rule))
+}
+
+func (w *serviceWorld) cancel(x *billing.Subscription, on string) {
+	w.t.Helper()
+	w.amend(x, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Cancel(a, x.ID, civil(on), o)
+	})
+}
+
+func (w *serviceWorld) state(x *billing.Subscription) billing.SubscriptionState {
+	w.t.Helper()
+	found, err := w.SubscriptionByID(w.t.Context(), x.ID)
+	require.NoError(w.t, err)
+	return found.State
+}
+
+// served is what policy sees of a user.
+type served struct {
+	plan    string
+	expires string // day, at 00:00; empty: never
+	status  aaa.UserStatus
+	why     aaa.Suspension
+}
+
+func (w *serviceWorld) require(userID uuid.UUID, want served, message string) {
+	w.t.Helper()
+	u, _, err := w.UserByID(w.t.Context(), userID)
+	require.NoError(w.t, err)
+	got := served{plan: w.names[u.PlanID], status: u.Status, why: u.Suspension}
+	if !u.ExpiresAt.IsZero() {
+		got.expires = u.ExpiresAt.UTC().Format("2006-01-02")
+		assert.Equal(w.t, at(got.expires+"T00:00:00Z"), u.ExpiresAt.UTC(), message)
+	}
+	assert.Equal(w.t, want, got, message)
+}
+
+// testService: whatever is sold is what the network gives, on each day of it and on no
+// other one.
+func testService(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	const yes = aaa.UserActive
+
+	// Ended today, after an end in the future was planned.
+	ended := w.user("ended")
+	x := subscribe(t, w.Store, ended, w.rates["home"], "2030-01-01")
+	w.require(ended, served{plan: "home", status: yes}, "goes on")
+	w.night("2030-01-01")
+	w.cancel(x, "2030-02-01")
+	w.require(ended, served{plan: "home", expires: "2030-02-01", status: yes}, "until its end")
+	w.setNow(at("2030-01-10T10:00:00Z"))
+	online := record("live", aaa.AcctStart, 0, 0)
+	online.Username = "ended"
+	require.NoError(t, write(ctx, sinkOf(t, w.Store), 1, online))
+	w.cancel(x, "2030-01-10")
+	w.require(ended, served{plan: "home", expires: "2030-01-10", status: yes}, "ended today")
+	actions, _, err := w.ListActionsPage(ctx, aaa.ActionFilter{}, aaa.Page{})
+	require.NoError(t, err)
+	if assert.Len(t, actions, 1, "who is served no more is disconnected") {
+		assert.Equal(t, aaa.ActionDisconnect, actions[0].Kind)
+	}
+	never := w.user("never")
+	x = subscribe(t, w.Store, never, w.rates["home"], "2030-01-10")
+	w.cancel(x, "2030-01-10")
+	w.require(never, served{plan: "home", expires: "2030-01-10", status: yes}, "begun and ended today")
+
+	// What is given by hand after the end stays.
+	require.NoError(t, w.UpdateUser(ctx, "ended", func(u *aaa.User) error { u.ExpiresAt = at("2030-06-01T00:00:00Z"); return nil }))
+	w.night("2030-01-11")
+	w.require(ended, served{plan: "home", expires: "2030-06-01", status: yes}, "by hand")
+
+	// One that begins later, or follows another one.
+	later, next := w.user("later"), w.user("next")
+	future := map[string]uuid.UUID{}
+	for _, rate := range []string{"arrears", "trial", "home"} {
+		future[rate] = w.user("from-february-" + rate)
+		subscribe(t, w.Store, future[rate], w.rates[rate], "2030-02-01")
+		w.require(future[rate], served{status: yes}, "not yet")
+	}
+	x = subscribe(t, w.Store, later, w.rates["home"], "2030-01-11")
+	w.cancel(x, "2030-01-20")
+	subscribe(t, w.Store, later, w.rates["fibre"], "2030-02-01")
+	w.require(later, served{plan: "home", expires: "2030-01-20", status: yes}, "a gap")
+	x = subscribe(t, w.Store, next, w.rates["home"], "2030-01-11")
+	w.cancel(x, "2030-02-01")
+	w.require(next, served{plan: "home", expires: "2030-02-01", status: yes}, "nothing follows")
+	subscribe(t, w.Store, next, w.rates["fibre"], "2030-02-01")
+	w.require(next, served{plan: "home", status: yes}, "another one follows")
+	w.night("2030-01-20")
+	w.require(later, served{plan: "home", expires: "2030-01-20", status: yes}, "in the gap")
+	w.night("2030-01-31")
+	w.require(later, served{plan: "home", expires: "2030-01-20", status: yes}, "the last day of the gap")
+	w.night("2030-02-01")
+	for rate, userID := range future {
+		w.require(userID, served{plan: rate, status: yes}, "has begun")
+	}
+	w.require(later, served{plan: "fibre", status: yes}, "the second one has begun")
+	w.require(next, served{plan: "fibre", status: yes}, "the second one has taken over")
+
+	// Two at once: the first one gives the plan until it ends.
+	both := w.user("both")
+	first := subscribe(t, w.Store, both, w.rates["home"], "2030-02-01")
+	subscribe(t, w.Store, both, w.rates["fibre"], "2030-02-01")
+	w.cancel(first, "2030-02-03")
+	w.require(both, served{plan: "home", status: yes}, "the second one goes on")
+	w.night("2030-02-03")
+	w.require(both, served{plan: "fibre", status: yes}, "the first one has ended")
+	w.amend(first, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return &billing.Bill{}, nil
+	})
+	w.require(both, served{plan: "fibre", status: yes}, "nothing changed")
+
+	// A plan that was changed by hand is again what is sold, from the next night on.
+	require.NoError(t, w.UpdateUser(ctx, "both", func(u *aaa.User) error {
+		u.PlanID, u.ExpiresAt = w.plans["home"], at("2030-02-02T00:00:00Z")
+		return nil
+	}))
+	w.night("2030-02-04")
+	w.require(both, served{plan: "fibre", status: yes}, "what is paid is served")
+}
+
+// testPrepaidService: of several prepaid subscriptions those serve that the credit is
+// enough for.
+func testPrepaidService(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	const yes, no = aaa.UserActive, aaa.UserSuspended
+	alice := w.user("alice")
+	pay := func(amount billing.Amount) {
+		t.Helper()
+		_, err := w.RecordPayment(context.Background(), &billing.Payment{UserID: alice, Method: billing.PaidCash, Currency: "EUR", Amount: amount, ReceivedOn: civil("2030-01-01")})
+		require.NoError(t, err)
+	}
+	pay(200)
+	dear := subscribe(t, w.Store, alice, w.rates["dear"], "2030-01-01") // 10.00 a day
+	cheap := subscribe(t, w.Store, alice, w.rates["daily"], "2030-01-01")
+	w.night("2030-01-01")
+	assert.Equal(t, billing.SubscriptionSuspended, w.state(dear))
+	assert.Equal(t, billing.SubscriptionActive, w.state(cheap))
+	w.require(alice, served{plan: "daily", status: yes}, "what is charged is served")
+	w.night("2030-01-02")
+	w.require(alice, served{plan: "daily", status: yes}, "the last day of the credit")
+	w.night("2030-01-03")
+	w.require(alice, served{plan: "dear", status: no, why: aaa.SuspendedBalance}, "nothing is left")
+	pay(100)
+	w.require(alice, served{plan: "daily", status: yes}, "enough for one of them")
+	assert.Equal(t, billing.SubscriptionActive, w.state(cheap))
+	pay(1000)
+	assert.Equal(t, billing.SubscriptionActive, w.state(dear))
+	w.require(alice, served{plan: "dear", status: yes}, "and for the other one, at once")
+
+	// The one that is paid ends: what is left waits for credit.
+	w.night("2030-01-04")
+	w.require(alice, served{plan: "dear", status: no, why: aaa.SuspendedBalance}, "nothing is left")
+	pay(100)
+	w.require(alice, served{plan: "daily", status: yes}, "one of them")
+	w.cancel(cheap, "2030-01-04")
+	w.require(alice, served{plan: "dear", status: no, why: aaa.SuspendedBalance}, "the other one waits")
+	w.cancel(dear, "2030-01-04")
+	w.require(alice, served{plan: "dear", expires: "2030-01-04", status: yes}, "has expired rather than waits for credit")
+	requireSound(t, w.Store)
+}
+
+// testDunningEnds: the step that ends a subscription ends the service.
+func testDunningEnds(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice := w.user("alice")
+	x := subscribe(t, w.Store, alice, w.rates["home"], "2030-01-01")
+	w.night("2030-01-01")
+	_, _, err := w.UpdateDunningSettings(ctx, func(d *billing.Dunning, _ time.Time) error {
+		d.Steps = []billing.DunningStep{{AfterDays: 1, Action: billing.DunningRemind}, {AfterDays: 2, Action: billing.DunningEnd}}
+		return nil
+	})
+	require.NoError(t, err)
+	for _, day := range []string{"2030-01-16", "2030-01-17"} {
+		w.setNow(at(day + "T04:30:00Z"))
+		o := w.runOptions()
+		o.AsOf = civil(day)
+		_, err := w.DunAccounts(ctx, store.DunningRun{}, store.DunningOptions{Day: o.AsOf, Bill: o}, 10)
+		require.NoError(t, err)
+	}
+	assert.Equal(t, billing.SubscriptionEnded, w.state(x))
+	w.require(alice, served{plan: "home", expires: "2030-01-17", status: aaa.UserActive}, "ended by dunning")
+}
