@@ -12,6 +12,9 @@ type Account struct {
 	Username      string
 	Buyer         Party
 	Subscriptions []Subscription // those that have not ended, and those with something to charge still
+	// Former are the others that have ended, by their last states: what was used on their
+	// days was theirs to charge for.
+	Former []Subscription
 	// Rates are by their ids those that the subscriptions change to (NextRateID), had
 	// before (Past), and that the charges in Rated were made at. It may have more, and may
 	// be shared: it is not written.

@@ -53,9 +53,11 @@ func (b *biller) rate(id uuid.UUID) (*Rate, error) {
 	if r, ok := b.account.Rates[id]; ok {
 		return &r, nil
 	}
-	for i := range b.account.Subscriptions { // which it had until now
-		if r := &b.account.Subscriptions[i].Rate; r.ID == id {
-			return r, nil
+	for _, list := range [][]Subscription{b.account.Subscriptions, b.account.Former} { // which it had until now, or another one has
+		for i := range list {
+			if r := &list[i].Rate; r.ID == id {
+				return r, nil
+			}
 		}
 	}
 	return nil, fmt.Errorf("rate %s is unknown", id)

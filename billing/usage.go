@@ -105,7 +105,9 @@ func (r *usageRater) ratePiece(p piece) error {
 		if r.until.Before(days.To) {
 			break
 		}
-		inputs.Usage = slices.Clone(days.in(usage))
+		if inputs.Usage, err = r.ownOf(days.in(usage)); err != nil {
+			return err
+		}
 		used, err := sumOf(inputs.Usage, inputs.Metric)
 		if err != nil {
 			return err
@@ -119,6 +121,47 @@ func (r *usageRater) ratePiece(p piece) error {
 		inputs.Prior += used
 	}
 	return nil
+}
+
+// ownOf returns what of the usage is the subscription's. What is used on a day is charged for
+// once: by that of the user's subscriptions which goes first, as it does for the service,
+// among those with terms for usage on that day.
+func (b *biller) ownOf(usage []DayUsage) ([]DayUsage, error) {
+	var own []DayUsage
+	others := slices.Concat(b.account.Subscriptions, b.account.Former)
+	others = slices.DeleteFunc(others, func(x Subscription) bool { return x.ID == b.s.ID || compareSubscriptions(x, *b.s) > 0 })
+	for _, d := range usage {
+		taken := false
+		for i := range others {
+			metered, err := b.meters(&others[i], d.Day)
+			if err != nil {
+				return nil, err
+			}
+			taken = taken || metered
+		}
+		if !taken {
+			own = append(own, d)
+		}
+	}
+	return own, nil
+}
+
+// meters reports whether a subscription has terms for usage on a day.
+func (b *biller) meters(s *Subscription, day Date) (bool, error) {
+	if !s.covers(day) {
+		return false, nil
+	}
+	rateID := s.Rate.ID
+	if past := slices.IndexFunc(s.Past, func(p PastRate) bool { return day.Before(p.Until) }); past >= 0 {
+		rateID = s.Past[past].RateID
+	} else if s.changesBy(day) {
+		rateID = s.NextRateID
+	}
+	rate, err := b.rate(rateID)
+	if err != nil {
+		return false, err
+	}
+	return len(rate.Terms.Usage) > 0, nil
 }
 
 // rateSlice charges a slice of a piece, or what it costs more or less than was charged

@@ -364,3 +364,31 @@ func TestInputsAsJSON(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"days":10,"of":30,"metric":"octets","usage":[{"day":"2026-11-05","upload":10,"download":30}],"allowance":5,"carried":[{"quantity":2,"periods":1}]}`, string(b))
 }
+
+func TestUsageIsChargedOnce(t *testing.T) {
+	a, b := subscribe(traffic(), "2026-11-01"), subscribe(traffic(), "2026-11-01")
+	b.ID, b.CreatedAt = uuid.New(), a.CreatedAt.Add(1)
+	usage := func(s ...Subscription) map[uuid.UUID]Amount {
+		x := account(s...)
+		x.Usage = []DayUsage{octets("2026-11-05", 110), octets("2026-11-20", 120)}
+		sums := map[uuid.UUID]Amount{}
+		for _, c := range usageOf(run(t, x, "2026-12-05")) {
+			if c.Amount != 0 {
+				sums[c.SubscriptionID] += c.Amount
+			}
+		}
+		return sums
+	}
+	require.Equal(t, map[uuid.UUID]Amount{a.ID: 1300}, usage(a, b), "230 less 100: the one that was made first")
+	require.Equal(t, map[uuid.UUID]Amount{a.ID: 1300}, usage(b, a), "in any order")
+	ended := a
+	ended.End = day("2026-11-10")
+	require.Equal(t, usage(ended, b)[b.ID], Amount(200), "from its end on the other one's: 120 less 100")
+	flat := subscribe(monthly(0), "2026-11-01")
+	flat.ID = uuid.New()
+	require.Equal(t, map[uuid.UUID]Amount{a.ID: 1300}, usage(flat, a), "without terms for usage it takes none")
+	x := account(b)
+	x.Former = []Subscription{ended}
+	x.Usage = []DayUsage{octets("2026-11-05", 110), octets("2026-11-20", 120)}
+	require.Equal(t, Amount(200), usageOf(run(t, x, "2026-12-05"))[0].Amount, "also when the first one is done with")
+}

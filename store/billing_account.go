@@ -85,9 +85,10 @@ func (r *billingReader) readSubscriptions(ctx context.Context) error {
 	err := r.each(ctx, "subscriptions", fields, nil, " ORDER BY user_id, created_at, id"+r.tx.forUpdate(), func() error {
 		account := r.accounts[x.UserID]
 		if x.State == billing.SubscriptionEnded && !r.unfinished(&x) {
-			return nil
+			account.Former = append(account.Former, x)
+		} else {
+			account.Subscriptions = append(account.Subscriptions, x)
 		}
-		account.Subscriptions = append(account.Subscriptions, x)
 		want(x.Rate.ID)
 		want(x.NextRateID)
 		for _, past := range x.Past {
@@ -103,8 +104,10 @@ func (r *billingReader) readSubscriptions(ctx context.Context) error {
 	}
 	for _, account := range r.accounts {
 		account.Rates = r.rates
-		for i := range account.Subscriptions {
-			account.Subscriptions[i].Rate = r.rates[account.Subscriptions[i].Rate.ID]
+		for _, list := range [][]billing.Subscription{account.Subscriptions, account.Former} {
+			for i := range list {
+				list[i].Rate = r.rates[list[i].Rate.ID]
+			}
 		}
 		if since := billing.UsageSince(account.Subscriptions, r.rates, r.o); !since.IsZero() {
 			r.since[account.UserID] = since
