@@ -51,8 +51,8 @@ type SubscriptionState string
 const (
 	SubscriptionTrial     SubscriptionState = "trial"
 	SubscriptionActive    SubscriptionState = "active"
-	SubscriptionGrace     SubscriptionState = "grace"     // overdue, and still served
-	SubscriptionSuspended SubscriptionState = "suspended" // by dunning, or for want of credit
+	SubscriptionGrace     SubscriptionState = "grace"     // active, and an invoice that it is on is overdue
+	SubscriptionSuspended SubscriptionState = "suspended" // for want of credit
 	SubscriptionEnded     SubscriptionState = "ended"
 )
 

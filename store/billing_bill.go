@@ -202,7 +202,10 @@ func (b *billWriter) write(ctx context.Context) error {
 	}
 	b.run.Charges += len(b.charges)
 	b.run.Invoices += len(b.invoices)
-	return tx.allocator().settleInvoices(ctx, users)
+	if err := tx.allocator().settleInvoices(ctx, users); err != nil {
+		return err
+	}
+	return tx.followInvoices(ctx, b.users)
 }
 
 // postInvoices posts invoices that were issued, and tells of them.

@@ -145,7 +145,10 @@ func (s *Store) dun(ctx context.Context, run DunningRun, settings *billing.Dunni
 			return err
 		}
 		next.Mails += len(d.mails)
-		return tx.addMails(ctx, d.mails)
+		if err := tx.addMails(ctx, d.mails); err != nil {
+			return err
+		}
+		return tx.followInvoices(ctx, users)
 	})
 	return next, err
 }

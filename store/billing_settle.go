@@ -103,7 +103,10 @@ func (a *allocator) settle(ctx context.Context, users []uuid.UUID) error {
 	if err := a.settleInvoices(ctx, users); err != nil {
 		return err
 	}
-	return a.tx.serve(ctx, users)
+	if err := a.tx.serve(ctx, users); err != nil {
+		return err
+	}
+	return a.tx.followInvoices(ctx, users)
 }
 
 // settleInvoices is settle but for prepaid subscriptions, which a bill itself has looked at.

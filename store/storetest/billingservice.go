@@ -249,3 +249,83 @@ func testDunningEnds(t *testing.T, database Database) {
 	assert.Equal(t, billing.SubscriptionEnded, w.state(x))
 	w.require(alice, served{plan: "home", expires: "2030-01-17", status: aaa.UserActive}, "ended by dunning")
 }
+
+// testGrace: a subscription is in grace from the day after an invoice that it is on was due
+// until the payment.
+func testGrace(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice := w.user("alice")
+	x := subscribe(t, w.Store, alice, w.rates["home"], "2030-01-01")
+	w.night("2030-01-01") // due on the 15th
+	other := subscribe(t, w.Store, alice, w.rates["fibre"], "2030-01-10")
+	w.night("2030-01-10")
+	w.night("2030-01-15")
+	assert.Equal(t, billing.SubscriptionActive, w.state(x), "due today")
+	w.night("2030-01-16")
+	assert.Equal(t, billing.SubscriptionGrace, w.state(x), "overdue")
+	assert.Equal(t, billing.SubscriptionActive, w.state(other), "which is not on that invoice")
+	w.require(alice, served{plan: "home", status: aaa.UserActive}, "still served")
+	w.night("2030-01-17")
+	assert.Equal(t, billing.SubscriptionGrace, w.state(x), "as long as it is open")
+	list, _, err := w.ListSubscriptionsPage(ctx, billing.SubscriptionFilter{State: billing.SubscriptionGrace}, aaa.Page{})
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	w.pay(t, alice, 100, "")
+	assert.Equal(t, billing.SubscriptionGrace, w.state(x), "a part is not enough")
+	payment := w.pay(t, alice, 2279, "") // 19.99 and 19 % are 23.79
+	assert.Equal(t, billing.SubscriptionActive, w.state(x), "paid")
+	refund := &billing.Payment{Refunds: payment.ID, Amount: 2279, Currency: "EUR", ReceivedOn: civil("2030-01-17")}
+	_, err = w.RefundPayment(ctx, refund)
+	require.NoError(t, err)
+	assert.Equal(t, billing.SubscriptionGrace, w.state(x), "the payment was given back")
+	w.cancel(x, "2030-01-17")
+	assert.Equal(t, billing.SubscriptionEnded, w.state(x), "ended for good, whatever is open")
+	w.night("2030-01-25")
+	assert.Equal(t, billing.SubscriptionGrace, w.state(other), "its own invoice")
+	requireSound(t, w.Store)
+}
+
+// testUsageOnce: what is used on a day is charged once, however many subscriptions have terms
+// for it; also after one of them has ended and is not looked back at any more.
+func testUsageOnce(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice := w.user("alice")
+	terms := monthly(0)
+	terms.Setup, terms.Usage[0].Allowance = 0, 0
+	first := newRate(t, w.Store, "metered", terms)
+	terms.Every = billing.Interval{Unit: billing.Year, Count: 1}
+	second := newRate(t, w.Store, "yearly", terms)
+	day := billing.DateOf(noon, time.UTC)
+	x := subscribe(t, w.Store, alice, first.ID, day.AddDays(-3).String())
+	subscribe(t, w.Store, alice, second.ID, day.AddDays(-2).String())
+	used := record("x", aaa.AcctStop, time.Hour, 1<<30)
+	used.Username = "alice"
+	require.NoError(t, write(ctx, sinkOf(t, w.Store), 1, used))
+
+	night := func(after int) {
+		t.Helper()
+		w.setNow(noon.AddDate(0, 0, after))
+		run, err := w.run(ctx, day.AddDays(after).String(), 500)
+		require.NoError(t, err)
+		require.Zero(t, run.Failed)
+	}
+	w.setNow(noon.AddDate(0, 0, 1))
+	w.cancel(x, day.AddDays(1).String())
+	night(10)
+	charges := func() (list []billing.Charge) {
+		all, _, err := w.ListChargesPage(ctx, billing.ChargeFilter{UserID: alice}, aaa.Page{})
+		require.NoError(t, err)
+		for _, c := range all {
+			if c.Amount != 0 {
+				list = append(list, c)
+			}
+		}
+		return list
+	}
+	require.Len(t, charges(), 1)
+	assert.Equal(t, x.ID, charges()[0].SubscriptionID, "the one that goes first")
+	night(400) // the year is over
+	require.Len(t, charges(), 1, "that year had none of the usage")
+}

@@ -137,6 +137,8 @@ func Run(t *testing.T, database Database) {
 		"Service":        testService,
 		"PrepaidService": testPrepaidService,
 		"DunningEnds":    testDunningEnds,
+		"Grace":          testGrace,
+		"UsageOnce":      testUsageOnce,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
 		"Pseudonymise":   testPseudonymiseSessions,
