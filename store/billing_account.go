@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -22,7 +19,7 @@ type billingReader struct {
 	accounts map[uuid.UUID]*billing.Account
 	rates    map[uuid.UUID]billing.Rate
 	since    map[uuid.UUID]billing.Date // whose usage is needed, and from when
-	byName   map[string]*billing.Account
+	renamed  map[uuid.UUID]bool         // of these, see writeTx.renamed
 }
 
 // billable returns the next users, at most limit, that may have something to charge: with
@@ -43,7 +40,7 @@ func (tx *writeTx) billable(ctx context.Context, after uuid.UUID, o billing.RunO
 // from changing what is read until it ends.
 func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billing.RunOptions) ([]*billing.Account, error) {
 	r := billingReader{tx: tx, o: o, users: users, accounts: make(map[uuid.UUID]*billing.Account, len(users)),
-		since: map[uuid.UUID]billing.Date{}, byName: make(map[string]*billing.Account, len(users))}
+		since: map[uuid.UUID]billing.Date{}}
 	for _, userID := range users {
 		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}}
 	}
@@ -172,7 +169,6 @@ func (r *billingReader) readBuyers(ctx context.Context) error {
 			[]any{id{&userID}, &username, &p.FullName, &p.Email, &p.Phone, &p.Address}, func() error {
 				account := r.accounts[userID]
 				account.Username, account.Buyer = username, buyerOf(username, p, r.o.Seller)
-				r.byName[username] = account
 				return nil
 			})
 	})
@@ -239,157 +235,45 @@ func (r *billingReader) readRates(ctx context.Context) error {
 }
 
 func (r *billingReader) readUsage(ctx context.Context) error {
-	if len(r.since) == 0 {
-		return nil
-	}
-	var usernames []string
+	names := make(map[uuid.UUID]string, len(r.since))
 	for userID := range r.since {
-		usernames = append(usernames, r.accounts[userID].Username)
+		names[userID] = r.accounts[userID].Username
 	}
-	slices.Sort(usernames)
-	earliest := r.earliest()
-	err := eachChunk(r.tx, "username", "text", usernames, func(which string, args []any) error {
-		c := conditions{terms: []string{which}, args: slices.Clone(args)}
-		c.add("day >= $%d", civil{&earliest})
-		var username string
-		var d billing.DayUsage
-		return eachRow(ctx, r.tx, "SELECT username, day, session_seconds, input_octets, output_octets FROM usage_daily"+c.where()+" ORDER BY username, day", c.args,
-			[]any{&username, civil{&d.Day}, whole[uint64]{&d.Seconds}, whole[uint64]{&d.Upload}, whole[uint64]{&d.Download}}, func() error {
-				account := r.byName[username]
-				if !d.Day.Before(r.since[account.UserID]) {
-					account.Usage = append(account.Usage, d)
-				}
-				return nil
-			})
-	})
-	if err != nil {
+	var err error
+	if r.renamed, err = r.tx.renamed(ctx, names); err != nil {
 		return err
 	}
-	// What those who were renamed, or have a name that somebody else had, used is read by itself.
-	var others []uuid.UUID
-	var userID uuid.UUID
-	add := func() error {
-		if _, wanted := r.since[userID]; wanted && !slices.Contains(others, userID) {
-			others = append(others, userID)
-		}
-		return nil
+	usage, err := r.tx.usageOfMany(ctx, names, r.since, r.renamed)
+	for userID, days := range usage {
+		r.accounts[userID].Usage = days
 	}
-	err = r.each(ctx, "former_usernames", []field{{"user_id", id{&userID}}}, nil, "", add)
-	if err == nil {
-		err = eachChunk(r.tx, "former_usernames.username", "text", usernames, func(which string, args []any) error {
-			return eachRow(ctx, r.tx, "SELECT users.id FROM former_usernames JOIN users ON users.username = former_usernames.username WHERE "+which, args, []any{id{&userID}}, add)
-		})
-	}
-	if err != nil {
-		return err
-	}
-	for _, userID := range others {
-		if r.accounts[userID].Usage, err = r.tx.store.usageOf(ctx, r.tx, userID, billing.Span{From: r.since[userID]}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // readHours cuts the usage of those who pay by the hour of the day out of the records of
 // their sessions.
 func (r *billingReader) readHours(ctx context.Context) error {
+	cuts := map[uuid.UUID]*hourCut{}
 	for userID, since := range r.since {
 		account := r.accounts[userID]
-		list := billing.HoursOf(account.Subscriptions, r.rates)
-		if len(list) == 0 {
-			continue
-		}
-		hours := make([]*aaa.LoginHours, len(list))
-		for i, text := range list {
-			var err error
-			if hours[i], err = aaa.ParseLoginHours(text); err != nil {
+		cut := &hourCut{username: account.Username, since: since, loc: r.o.Location}
+		for _, text := range billing.HoursOf(account.Subscriptions, r.rates) {
+			if err := cut.add(text); err != nil {
 				return err
 			}
 		}
-		sums, err := r.tx.usageAt(ctx, userID, since, hours, r.o.Location)
-		if errors.Is(err, errRecordsGone) {
-			account.HoursErr = err // which keeps nobody else from being billed
-			continue
+		if len(cut.hours) > 0 {
+			cuts[userID] = cut
 		}
-		if err != nil {
-			return err
-		}
-		account.Hours = make(map[string][]billing.DayUsage, len(list))
-		for i, text := range list {
-			account.Hours[text] = sums[i]
+	}
+	if err := r.tx.cutHours(ctx, cuts, r.renamed); err != nil {
+		return err
+	}
+	for userID, cut := range cuts {
+		account := r.accounts[userID]
+		if account.HoursErr = cut.err; cut.err == nil { // which keeps nobody else from being billed
+			account.Hours = cut.usage()
 		}
 	}
 	return nil
-}
-
-// errRecordsGone says that usage at hours of the day cannot be told: to rate it without
-// the records would give back what was charged for it.
-var errRecordsGone = errors.New("its accounting records are not all there any more, by which usage at certain hours is charged: keep them for longer, or set look_back_days to less")
-
-// usageAt returns what a user used at certain hours of each day from a day on, for each
-// of the hours: by the records of the sessions, of which each counts from the one before
-// it.
-func (tx *writeTx) usageAt(ctx context.Context, userID uuid.UUID, since billing.Date, hours []*aaa.LoginHours, loc *time.Location) ([][]billing.DayUsage, error) {
-	sums := make([]map[billing.Date]billing.DayUsage, len(hours))
-	for i := range sums {
-		sums[i] = map[billing.Date]billing.DayUsage{}
-	}
-	began := since.Start(loc)
-	var session aaa.Session
-	var sessions []aaa.Session
-	held, err := recordNames(ctx, tx, userID)
-	if err != nil {
-		return nil, err
-	}
-	for _, n := range held {
-		c := n.rows("started_at")
-		c.add("(stopped_at IS NULL OR stopped_at >= $%d)", moment{&began})
-		err := eachRow(ctx, tx, "SELECT id, acct_session_id, session_seconds, input_octets, output_octets FROM sessions"+c.where()+" ORDER BY id", c.args,
-			[]any{id{&session.ID}, text{&session.AcctSessionID}, whole[uint64]{&session.SessionSeconds}, whole[uint64]{&session.InputOctets}, whole[uint64]{&session.OutputOctets}}, func() error {
-				sessions = append(sessions, session)
-				return nil
-			})
-		if err != nil {
-			return nil, err
-		}
-	}
-	var r aaa.Record
-	fields := recordFields(&r)
-	for _, stored := range sessions {
-		var x aaa.Session
-		err := eachRow(ctx, tx, "SELECT "+names(fields)+" FROM accounting_records WHERE session_id = $1 ORDER BY event_time, received_at, record_id",
-			[]any{stored.ID.String()}, targets(fields), func() error {
-				record := r
-				step := aaa.StepOf(&x, &record)
-				for i, h := range hours {
-					step.Spread(
-						func(at time.Time) time.Time { start, _, _ := h.Piece(at.In(loc)); return start },
-						func(at time.Time) time.Time { _, end, _ := h.Piece(at.In(loc)); return end },
-						func(start time.Time, u aaa.Usage) {
-							day := billing.DateOf(start, loc)
-							if _, _, within := h.Piece(start.In(loc)); !within || day.Before(since) {
-								return
-							}
-							d := sums[i][day]
-							sums[i][day] = billing.DayUsage{Day: day, Seconds: d.Seconds + u.Seconds, Upload: d.Upload + u.InputOctets, Download: d.Download + u.OutputOctets}
-						})
-				}
-				return nil
-			})
-		if err != nil {
-			return nil, err
-		}
-		if x.SessionSeconds < stored.SessionSeconds || x.InputOctets < stored.InputOctets || x.OutputOctets < stored.OutputOctets {
-			return nil, fmt.Errorf("session %s: %w", stored.AcctSessionID, errRecordsGone)
-		}
-	}
-	lists := make([][]billing.DayUsage, len(hours))
-	for i := range sums {
-		for _, d := range sums[i] {
-			lists[i] = append(lists[i], d)
-		}
-		slices.SortFunc(lists[i], func(a, b billing.DayUsage) int { return a.Day.Compare(b.Day) })
-	}
-	return lists, nil
 }

@@ -395,9 +395,9 @@ var ledgerChecks = []struct{ query, complaint string }{
 		OR state = 'paid' AND paid <> total OR state = 'issued' AND paid = total OR state IN ('draft', 'void') AND paid <> 0`,
 		"invoice %s cannot be %s"},
 	{`SELECT CAST(i.id AS text), coalesce(i.number, '') FROM invoices i
-		WHERE i.net <> coalesce((SELECT sum(net) FROM invoice_lines l WHERE l.invoice_id = i.id), 0)
-			OR i.net <> coalesce((SELECT sum(net) FROM invoice_taxes x WHERE x.invoice_id = i.id), 0)
-			OR i.tax <> coalesce((SELECT sum(tax) FROM invoice_taxes x WHERE x.invoice_id = i.id), 0)`,
+		LEFT JOIN (SELECT invoice_id, sum(net) AS net FROM invoice_lines GROUP BY invoice_id) l ON l.invoice_id = i.id
+		LEFT JOIN (SELECT invoice_id, sum(net) AS net, sum(tax) AS tax FROM invoice_taxes GROUP BY invoice_id) x ON x.invoice_id = i.id
+		WHERE i.net <> coalesce(l.net, 0) OR i.net <> coalesce(x.net, 0) OR i.tax <> coalesce(x.tax, 0)`,
 		"the lines or taxes of invoice %s (%s) do not add up"},
 	{`SELECT s.series, CAST(s.last AS text) || ', there are ' || CAST(coalesce(i.n, 0) AS text) || ' up to ' || CAST(coalesce(i.last, 0) AS text)
 		FROM invoice_series s LEFT JOIN (SELECT series, count(*) AS n, max(sequence) AS last FROM invoices WHERE sequence IS NOT NULL GROUP BY series) i ON i.series = s.series

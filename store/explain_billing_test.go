@@ -80,3 +80,29 @@ func TestBillingPagesUseIndexes(t *testing.T) {
 		}
 	})
 }
+
+// TestBooksAreReadAtOnce: what goes through all of the books joins tables, and asks nothing
+// for each row. (SQLite calls each NOT EXISTS a subquery, which Postgres joins.)
+func TestBooksAreReadAtOnce(t *testing.T) {
+	engines(t, func(t *testing.T, options Options) {
+		options.AutoMigrate = true
+		s, err := Open(t.Context(), options)
+		require.NoError(t, err)
+		defer s.Close()
+		check := func(query string, args ...any) {
+			t.Helper()
+			plan := s.plan(t, query, args, true)
+			if s.pool != nil || !strings.Contains(query, "NOT EXISTS") {
+				assert.NotContains(t, plan, "SubPlan", query)
+				assert.NotContains(t, plan, "CORRELATED", query)
+			}
+		}
+		for _, c := range ledgerChecks {
+			check(c.query)
+		}
+		for _, user := range []string{"", "alice"} {
+			query, args := s.openInvoices(billing.Date{Year: 2030, Month: 1, Day: 1}, user)
+			check(query, args...)
+		}
+	})
+}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -92,25 +91,26 @@ func (s *Store) documentParts(q report.DocumentQuery, p *report.DocumentPart) (c
 
 // OpenInvoices implements report.BillingSource.
 func (s *Store) OpenInvoices(ctx context.Context, on billing.Date, user string, fn func(report.OpenInvoice) error) error {
-	next := on.AddDays(1)
-	end := next.Start(s.location)
-	c := conditions{args: []any{moment{&end}}} // allocated until then, and voided later
-	c.terms = []string{"i.kind = 'invoice'", "i.number IS NOT NULL"}
-	c.add("i.issued_on < $%d", civil{&next})
-	c.terms = append(c.terms, `NOT EXISTS (SELECT 1 FROM ledger_transactions t WHERE t.subject_id = i.id AND t.kind = 'void' AND t.at < $1)`)
-	usernameIn(&c, "i.user_id", user)
-	open := "i.total - coalesce((SELECT CAST(sum(a.amount) AS bigint) FROM payment_allocations a WHERE a.invoice_id = i.id AND a.at < $1), 0)"
+	query, args := s.openInvoices(on, user)
 	var i report.OpenInvoice
 	err := s.read(ctx, func(tx *sql.Tx) error {
-		return eachRow(ctx, tx, "SELECT "+usernameOf("i")+", i.currency, i.due_on, "+open+" FROM invoices i"+c.where(), c.args,
-			[]any{text{&i.Username}, term(&i.Currency), civil{&i.DueOn}, money(&i.Open)}, func() error {
-				if i.Open == 0 {
-					return nil
-				}
-				return fn(i)
-			})
+		return eachRow(ctx, tx, query, args, []any{text{&i.Username}, term(&i.Currency), civil{&i.DueOn}, money(&i.Open)}, func() error { return fn(i) })
 	})
 	return s.failed("read open invoices for a report", err)
+}
+
+// openInvoices asks what was open of invoices at the end of a day: of those issued until
+// then and not void by then, less what was allocated to them until then.
+func (s *Store) openInvoices(on billing.Date, user string) (query string, args []any) {
+	next := on.AddDays(1)
+	end := next.Start(s.location)
+	c := conditions{args: []any{moment{&end}}}
+	c.terms = []string{"i.kind = 'invoice'", "i.number IS NOT NULL", "v.subject_id IS NULL", "i.total <> coalesce(a.amount, 0)"}
+	c.add("i.issued_on < $%d", civil{&next})
+	usernameIn(&c, "i.user_id", user)
+	return `SELECT coalesce(u.username, ''), i.currency, i.due_on, i.total - coalesce(a.amount, 0) FROM invoices i LEFT JOIN users u ON u.id = i.user_id
+		LEFT JOIN (SELECT invoice_id, CAST(sum(amount) AS bigint) AS amount FROM payment_allocations WHERE at < $1 GROUP BY invoice_id) a ON a.invoice_id = i.id
+		LEFT JOIN (SELECT DISTINCT subject_id FROM ledger_transactions WHERE kind = 'void' AND at < $1) v ON v.subject_id = i.id` + c.where(), c.args
 }
 
 // CustomerBalances implements report.BillingSource.
@@ -178,7 +178,7 @@ func (s *Store) allowancesAfter(ctx context.Context, after *uuid.UUID, on billin
 	}
 	var x subscribed
 	var rows []subscribed
-	err = s.read(ctx, func(tx *sql.Tx) error {
+	err = s.look(ctx, func(tx *writeTx) error {
 		err := eachRow(ctx, tx, "SELECT x.id, x.user_id, "+usernameOf("x")+", p.name, x.anchor_day, r.terms FROM subscriptions x JOIN rates r ON r.id = x.rate_id JOIN plans p ON p.id = r.plan_id"+
 			c.where()+" ORDER BY x.id LIMIT "+fmt.Sprint(allowanceBatch), c.args,
 			[]any{id{&x.id}, id{&x.userID}, text{&x.username}, text{&x.plan}, civil{&x.anchor}, structured[billing.Terms]{&x.terms}}, func() error {
@@ -192,22 +192,36 @@ func (s *Store) allowancesAfter(ctx context.Context, after *uuid.UUID, on billin
 		if len(rows) == allowanceBatch {
 			*after = rows[len(rows)-1].id
 		}
+		names, since := map[uuid.UUID]string{}, map[uuid.UUID]billing.Date{}
 		for _, x := range rows {
-			period := x.terms.PeriodAt(x.anchor, on)
-			usage, err := s.usageOf(ctx, tx, x.userID, billing.Span{From: period.From, To: next})
-			if errors.Is(err, ErrNotFound) {
+			if x.username == "" {
 				continue // the user has gone
 			}
-			if err != nil {
-				return err
+			names[x.userID] = x.username
+			from := x.terms.PeriodAt(x.anchor, on).From
+			if day, known := since[x.userID]; !known || from.Before(day) {
+				since[x.userID] = from
 			}
+		}
+		renamed, err := tx.renamed(ctx, names)
+		if err != nil {
+			return err
+		}
+		usage, err := tx.usageOfMany(ctx, names, since, renamed)
+		if err != nil {
+			return err
+		}
+		for _, x := range rows {
+			period := x.terms.PeriodAt(x.anchor, on)
 			for _, u := range x.terms.Usage {
-				if u.Allowance == 0 || u.Hours != "" {
+				if x.username == "" || u.Allowance == 0 || u.Hours != "" {
 					continue
 				}
 				used := uint64(0)
-				for _, d := range usage {
-					used += d.Of(u.Metric)
+				for _, d := range usage[x.userID] {
+					if !d.Day.Before(period.From) && d.Day.Before(next) {
+						used += d.Of(u.Metric)
+					}
 				}
 				list = append(list, report.Allowance{Username: x.username, Plan: x.plan, Period: period, Metric: u.Metric, Used: used, Allowance: u.Allowance})
 			}

@@ -2,6 +2,8 @@ package storetest
 
 import (
 	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +13,8 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/journal"
+	"radiusd/report"
 )
 
 // testPrepaidUsage: who has used up the credit by usage is refused from the run on, and
@@ -80,4 +84,67 @@ func testPreviewsWaitForNobody(t *testing.T, database Database) {
 	})
 	require.NoError(t, err)
 	requireSound(t, b.Store)
+}
+
+// askedContext counts how often it was asked whether it is done: each statement does.
+type askedContext struct {
+	context.Context
+	asked atomic.Int64
+}
+
+// Done implements context.Context.
+func (c *askedContext) Done() <-chan struct{} {
+	c.asked.Add(1)
+	return c.Context.Done()
+}
+
+// testBillingStatements: what is read of more users, of more sessions, takes no more
+// statements.
+func testBillingStatements(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	ctx := t.Context()
+	day := billing.DateOf(noon, time.UTC)
+	terms := monthly(0)
+	terms.Usage = append(terms.Usage, terms.Usage[0])
+	terms.Usage[0].Hours = "Al1210-1220"
+	rate := newRate(t, s, "gold", terms)
+	subscribers := 0
+	add := func(n int) {
+		for range n {
+			name := fmt.Sprintf("%02d", subscribers)
+			user := newUser("user of " + name)
+			require.NoError(t, s.CreateUser(ctx, user))
+			subscribe(t, s, user.ID, rate.ID, day.String())
+			subscribers++
+			require.NoError(t, write(ctx, sinkOf(t, s), journal.Position(subscribers), record(name, aaa.AcctStart, 0, 0), record(name, aaa.AcctStop, 30*time.Minute, 2700)))
+		}
+	}
+	measure := func() (preview, allowances int64) {
+		counted := &askedContext{Context: ctx}
+		accounts, err := s.PreviewBills(counted, uuid.Nil, billing.RunOptions{AsOf: day.AddDays(1), LookBack: 10}, 100)
+		require.NoError(t, err)
+		require.Len(t, accounts, subscribers)
+		for _, a := range accounts {
+			require.NoError(t, a.HoursErr)
+			assert.Equal(t, []billing.DayUsage{{Day: day, Seconds: 600, Upload: 900, Download: 9000}}, a.Hours["Al1210-1220"])
+		}
+		preview = counted.asked.Swap(0)
+		rows := 0
+		require.NoError(t, s.Allowances(counted, day, "", func(x report.Allowance) error {
+			rows++
+			assert.Equal(t, uint64(29700), x.Used)
+			return nil
+		}))
+		require.Equal(t, subscribers, rows)
+		return preview, counted.asked.Load()
+	}
+	add(2)
+	measure() // statements are prepared
+	preview, allowances := measure()
+	add(10)
+	morePreview, moreAllowances := measure()
+	if options.URL != "" { // SQLite asks for each row
+		assert.Equal(t, preview, morePreview)
+		assert.Equal(t, allowances, moreAllowances)
+	}
 }

@@ -111,6 +111,7 @@ func Run(t *testing.T, database Database) {
 		"RunKilled":      testBillingRunKilled,
 		"PrepaidUsage":   testPrepaidUsage,
 		"Previews":       testPreviewsWaitForNobody,
+		"Statements":     testBillingStatements,
 		"Payments":       testPayments,
 		"PaymentsAtOnce": testPaymentsAtOnce,
 		"LedgerProperty": testLedgerProperty,
