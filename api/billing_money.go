@@ -18,10 +18,6 @@ import (
 
 // What the resources of billing have in common: money, days, and the rules of a day.
 
-// maxAmount bounds amounts that are sent, far beyond what is sold, so that sums stay in
-// 64 bits.
-const maxAmount = billing.Amount(1e14)
-
 // moneyOf is an amount as the API shows it.
 func moneyOf(c billing.Currency, a billing.Amount) Money {
 	return Money{Amount: c.Format(a), Currency: string(c)}
@@ -37,8 +33,8 @@ func moneyIn(field string, m Money) (billing.Amount, billing.Currency, error) {
 	if err != nil {
 		return 0, "", invalidField(field+".amount", "%v", err)
 	}
-	if amount > maxAmount || amount < -maxAmount {
-		return 0, "", invalidField(field+".amount", "it must be at most %s", currency.Format(maxAmount))
+	if amount > billing.MaxAmount || amount < -billing.MaxAmount {
+		return 0, "", invalidField(field+".amount", "it must be at most %s", currency.Format(billing.MaxAmount))
 	}
 	return amount, currency, nil
 }

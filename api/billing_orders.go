@@ -16,6 +16,7 @@ type OrderStore interface {
 	OrderByID(ctx context.Context, orderID uuid.UUID) (*billing.Order, error)
 	CreateOrder(ctx context.Context, order *billing.Order, o billing.RunOptions) error
 	PayOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions) (*billing.Order, error)
+	CompleteOrder(ctx context.Context, orderID uuid.UUID, o billing.RunOptions) (*billing.Order, error)
 	CancelOrder(ctx context.Context, orderID uuid.UUID, note string) error
 }
 
@@ -138,6 +139,21 @@ func (h *orders) PayOrder(ctx context.Context, r PayOrderRequestObject) (PayOrde
 		return nil, err
 	}
 	return PayOrder200JSONResponse(orderOf(order)), nil
+}
+
+func (h *orders) CompleteOrder(ctx context.Context, r CompleteOrderRequestObject) (CompleteOrderResponseObject, error) {
+	o, err := h.options(ctx, h.today())
+	if err != nil {
+		return nil, err
+	}
+	order, err := h.store.CompleteOrder(ctx, r.OrderID, o)
+	if _, again := repeated(err); again {
+		order, err = h.store.OrderByID(ctx, r.OrderID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return CompleteOrder200JSONResponse(orderOf(order)), nil
 }
 
 func (h *orders) CancelOrder(ctx context.Context, r CancelOrderRequestObject) (CancelOrderResponseObject, error) {

@@ -9,6 +9,8 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/checkout"
+	"radiusd/operator"
 )
 
 // PaymentStore keeps what was paid and given back.
@@ -17,7 +19,7 @@ type PaymentStore interface {
 	CountPayments(ctx context.Context, filter billing.PaymentFilter) (aaa.Count, error)
 	PaymentByID(ctx context.Context, paymentID uuid.UUID) (*billing.Payment, error)
 	RecordPayment(ctx context.Context, payment *billing.Payment) (booked bool, err error)
-	RefundPayment(ctx context.Context, refund *billing.Payment) (booked bool, err error)
+	checkout.RefundBook
 	AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error
 }
 
@@ -25,6 +27,7 @@ type PaymentStore interface {
 type payments struct {
 	*billingRules
 	store PaymentStore
+	desk  *checkout.Desk // nil: cards are not taken
 }
 
 func (h *payments) ListPayments(ctx context.Context, r ListPaymentsRequestObject) (ListPaymentsResponseObject, error) {
@@ -101,7 +104,16 @@ func (h *payments) RefundPayment(ctx context.Context, r RefundPaymentRequestObje
 		return nil, invalidField("amount.currency", "the payment was in %s", paidBy.Currency)
 	}
 	refund.Refunds = r.PaymentID
-	booked, err := h.store.RefundPayment(ctx, refund)
+	var provider checkout.Provider
+	if h.desk != nil {
+		provider = h.desk.Provider
+	}
+	name := ""
+	if key, ok := operator.IdempotencyOf(ctx); ok {
+		actor := operator.ActorOf(ctx)
+		name = fmt.Sprintf("%q %s %q", key.Key, actor.Kind, actor.Name)
+	}
+	booked, err := checkout.GiveBack(ctx, provider, h.store, refund, name)
 	if id, again := repeated(err); again {
 		booked = true
 		refund, err = h.store.PaymentByID(ctx, id)

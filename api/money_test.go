@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +236,22 @@ func TestCheckouts(t *testing.T) {
 		assert.Equal(t, []any{api.InvoiceState("paid"), money("0.00")}, []any{paid.State, paid.Open})
 		problem := owner.post(path, nil).code(http.StatusConflict, "nothing_owed").problem()
 		assert.Contains(t, problem.Detail, invoice.Number.MustGet())
+
+		// A refund is the provider's to make: it is booked once it was, and once.
+		request, err := w.store.CheckoutByID(t.Context(), page.ID)
+		require.NoError(t, err)
+		refund := "/payments/" + request.PaymentID.String() + "/refund"
+		provider.Fail(slices.Repeat([]checkouttest.Fault{{Status: http.StatusServiceUnavailable}}, 4)...)
+		problem = owner.post(refund, object{"amount": eur("6")}).code(http.StatusBadGateway, "checkout_provider").problem()
+		assert.Contains(t, problem.Detail, "has not given the money back: the payment provider answered 503")
+		assert.Empty(t, into[api.PaymentList](owner.get("/payments?refunds=true").is(http.StatusOK)).Items)
+		back := into[api.Payment](owner.post(refund, object{"amount": eur("6")}, "Idempotency-Key", "back").is(http.StatusCreated))
+		assert.Equal(t, back, into[api.Payment](owner.post(refund, object{"amount": eur("6")}, "Idempotency-Key", "back").is(http.StatusCreated)))
+		assert.Equal(t, []any{"stripe", api.PaymentMethod("card")}, []any{back.Provider, back.Method})
+		session, _ := provider.Session(request.SessionID)
+		assert.EqualValues(t, 600, session.Refunded)
+		owner.post(refund, object{"amount": eur("30.01")}).field("amount")
+		owner.post("/orders/"+order.ID.String()+"/complete", nil).code(http.StatusConflict, "order_state")
 
 		path = "/orders/" + order.ID.String()
 		page = into[api.CheckoutPage](owner.post(path+"/checkout", nil).is(http.StatusOK))

@@ -134,7 +134,9 @@ func problemOf(err error) *problem {
 	case errors.Is(err, operator.ErrProvider):
 		return &problem{status: http.StatusBadGateway, code: "oidc_provider", detail: operator.ErrProvider.Error() + ": try again later, or sign in with a password", err: err}
 	case errors.Is(err, checkout.ErrProvider):
-		return &problem{status: http.StatusBadGateway, code: "checkout_provider", detail: checkoutDetail(err), err: err}
+		return &problem{status: http.StatusBadGateway, code: "checkout_provider", detail: checkoutDetail(checkout.ErrProvider, err), err: err}
+	case errors.Is(err, checkout.ErrRefund):
+		return &problem{status: http.StatusBadGateway, code: "checkout_provider", detail: checkoutDetail(checkout.ErrRefund, err), err: err}
 	case errors.Is(err, operator.ErrUnauthenticated):
 		return problemf(http.StatusUnauthorized, "unauthenticated", "sign in first: the token is missing, has expired or was revoked")
 	case errors.Is(err, aaa.ErrUnreachable), errors.Is(err, operator.ErrUnavailable):
@@ -148,12 +150,12 @@ func problemOf(err error) *problem {
 }
 
 // checkoutDetail says what a payment provider has answered, if it did.
-func checkoutDetail(err error) string {
+func checkoutDetail(what, err error) string {
 	var refused *checkout.Error
 	if errors.As(err, &refused) {
-		return checkout.ErrProvider.Error() + ": " + refused.Error()
+		return what.Error() + ": " + refused.Error()
 	}
-	return checkout.ErrProvider.Error() + ": try again later"
+	return what.Error() + ": try again later"
 }
 
 // operatorFields are the field errors of package operator that err joins.

@@ -5508,6 +5508,12 @@ type CancelOrderParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// CompleteOrderParams defines parameters for CompleteOrder.
+type CompleteOrderParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // PayOrderParams defines parameters for PayOrder.
 type PayOrderParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
@@ -6575,12 +6581,15 @@ type ServerInterface interface {
 	// GetOrder An order with its history
 	// (GET /orders/{order_id})
 	GetOrder(w http.ResponseWriter, r *http.Request, orderID OrderID)
-	// CancelOrder Give up an open order
+	// CancelOrder Give up an order that is not completed
 	// (POST /orders/{order_id}/cancel)
 	CancelOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CancelOrderParams)
 	// CheckoutOrder Make a page on which an order is paid by card
 	// (POST /orders/{order_id}/checkout)
 	CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID)
+	// CompleteOrder Do what was ordered and paid
+	// (POST /orders/{order_id}/complete)
+	CompleteOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CompleteOrderParams)
 	// PayOrder Book the payment of an order, which completes it
 	// (POST /orders/{order_id}/pay)
 	PayOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params PayOrderParams)
@@ -6596,7 +6605,7 @@ type ServerInterface interface {
 	// AllocatePayment Put what is left of a payment on invoices
 	// (POST /payments/{payment_id}/allocate)
 	AllocatePayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params AllocatePaymentParams)
-	// RefundPayment Book that a payment was given back
+	// RefundPayment Give a payment back, or book that it was
 	// (POST /payments/{payment_id}/refund)
 	RefundPayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params RefundPaymentParams)
 	// ListPermissions The permissions roles and API tokens are made of
@@ -11890,6 +11899,56 @@ func (siw *ServerInterfaceWrapper) CheckoutOrder(w http.ResponseWriter, r *http.
 	handler.ServeHTTP(w, r)
 }
 
+// CompleteOrder operation middleware
+func (siw *ServerInterfaceWrapper) CompleteOrder(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", r.PathValue("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "order_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CompleteOrderParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CompleteOrder(w, r, orderID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // PayOrder operation middleware
 func (siw *ServerInterfaceWrapper) PayOrder(w http.ResponseWriter, r *http.Request) {
 
@@ -16213,6 +16272,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/orders", wrapper.CreateOrder)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/orders/{order_id}", wrapper.GetOrder)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/orders/{order_id}/pay", wrapper.PayOrder)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/orders/{order_id}/complete", wrapper.CompleteOrder)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/orders/{order_id}/cancel", wrapper.CancelOrder)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/invoices", wrapper.ListInvoices)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices", wrapper.CreateInvoice)
@@ -20710,6 +20770,46 @@ func (response CheckoutOrderdefaultApplicationProblemPlusJSONResponse) VisitChec
 	return err
 }
 
+type CompleteOrderRequestObject struct {
+	OrderID OrderID `json:"order_id"`
+	Params  CompleteOrderParams
+}
+
+type CompleteOrderResponseObject interface {
+	VisitCompleteOrderResponse(w http.ResponseWriter) error
+}
+
+type CompleteOrder200JSONResponse Order
+
+func (response CompleteOrder200JSONResponse) VisitCompleteOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteOrderdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CompleteOrderdefaultApplicationProblemPlusJSONResponse) VisitCompleteOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type PayOrderRequestObject struct {
 	OrderID OrderID `json:"order_id"`
 	Params  PayOrderParams
@@ -24606,12 +24706,15 @@ type StrictServerInterface interface {
 	// GetOrder An order with its history
 	// (GET /orders/{order_id})
 	GetOrder(ctx context.Context, request GetOrderRequestObject) (GetOrderResponseObject, error)
-	// CancelOrder Give up an open order
+	// CancelOrder Give up an order that is not completed
 	// (POST /orders/{order_id}/cancel)
 	CancelOrder(ctx context.Context, request CancelOrderRequestObject) (CancelOrderResponseObject, error)
 	// CheckoutOrder Make a page on which an order is paid by card
 	// (POST /orders/{order_id}/checkout)
 	CheckoutOrder(ctx context.Context, request CheckoutOrderRequestObject) (CheckoutOrderResponseObject, error)
+	// CompleteOrder Do what was ordered and paid
+	// (POST /orders/{order_id}/complete)
+	CompleteOrder(ctx context.Context, request CompleteOrderRequestObject) (CompleteOrderResponseObject, error)
 	// PayOrder Book the payment of an order, which completes it
 	// (POST /orders/{order_id}/pay)
 	PayOrder(ctx context.Context, request PayOrderRequestObject) (PayOrderResponseObject, error)
@@ -24627,7 +24730,7 @@ type StrictServerInterface interface {
 	// AllocatePayment Put what is left of a payment on invoices
 	// (POST /payments/{payment_id}/allocate)
 	AllocatePayment(ctx context.Context, request AllocatePaymentRequestObject) (AllocatePaymentResponseObject, error)
-	// RefundPayment Book that a payment was given back
+	// RefundPayment Give a payment back, or book that it was
 	// (POST /payments/{payment_id}/refund)
 	RefundPayment(ctx context.Context, request RefundPaymentRequestObject) (RefundPaymentResponseObject, error)
 	// ListPermissions The permissions roles and API tokens are made of
@@ -27944,6 +28047,33 @@ func (sh *strictHandler) CheckoutOrder(w http.ResponseWriter, r *http.Request, o
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(CheckoutOrderResponseObject); ok {
 		if err := validResponse.VisitCheckoutOrderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CompleteOrder operation middleware
+func (sh *strictHandler) CompleteOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CompleteOrderParams) {
+	var request CompleteOrderRequestObject
+
+	request.OrderID = orderID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteOrder(ctx, request.(CompleteOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteOrder")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CompleteOrderResponseObject); ok {
+		if err := validResponse.VisitCompleteOrderResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -194,7 +194,7 @@ func New(o Options) (http.Handler, error) {
 	s.charges = charges{store: o.Store, prices: o.Store}
 	s.orders = orders{billingRules: s.billingRules, store: o.Store, subscriptions: &s.subscriptions}
 	s.invoices = invoices{billingRules: s.billingRules, store: o.Store}
-	s.payments = payments{billingRules: s.billingRules, store: o.Store}
+	s.payments = payments{billingRules: s.billingRules, store: o.Store, desk: o.Checkout}
 	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, audit: o.Store, start: o.StartBilling}
 	s.dunning = dunning{billingRules: s.billingRules, store: o.Store, audit: o.Store, start: o.StartDunning}
 	s.mails = mails{store: o.Store}

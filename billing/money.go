@@ -8,6 +8,10 @@ import (
 	"strings"
 )
 
+// MaxAmount bounds amounts that people enter, far beyond what is sold, so that sums stay in
+// 64 bits.
+const MaxAmount = Amount(1e14)
+
 // Amount is money in minor units of a currency that is known from where it stands:
 // 1999 is 19.99 EUR, 1999 JPY and 1.999 KWD.
 type Amount int64

@@ -82,6 +82,9 @@ func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error 
 	if c.Amount == 0 {
 		return &billing.FieldError{Field: "amount", Message: "a charge is of an amount other than 0"}
 	}
+	if err := checkAmount(c.Amount, c.Currency); err != nil {
+		return err
+	}
 	if c.Description == "" {
 		return &billing.FieldError{Field: "description", Message: "a charge needs a description, which stands on the invoice"}
 	}

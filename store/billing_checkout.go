@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -141,9 +142,10 @@ func checkoutEventFields(e *eventRow) []field {
 }
 
 // TakeCheckoutEvent implements checkout.Book. An order that cannot be completed does not
-// keep its money out of the books: then it is the user's credit.
+// keep its money out of the books: then it is the user's credit, and the order is paid, and
+// waits for CompleteOrder. What may pass by itself is left to the provider, who tells again.
 func (s *Store) TakeCheckoutEvent(ctx context.Context, provider string, event *checkout.Event, o billing.RunOptions) (outcome string, err error) {
-	for _, complete := range []bool{true, false} {
+	for incomplete := ""; ; {
 		err = s.write(ctx, func(tx *writeTx) error {
 			e := &eventRow{Event: *event, provider: provider, subject: event.RefundID + event.DisputeID, receivedAt: s.timestamp()}
 			fields := checkoutEventFields(e)
@@ -155,18 +157,21 @@ func (s *Store) TakeCheckoutEvent(ctx context.Context, provider string, event *c
 				outcome = "known"
 				return err
 			}
-			taker := eventTaker{tx: tx, o: o, complete: complete}
+			taker := eventTaker{tx: tx, o: o, incomplete: incomplete}
 			if err := taker.take(ctx, e); err != nil {
 				return err
 			}
 			outcome = e.outcome
 			return tx.dropOldEvents(ctx)
 		})
-		if err == nil || event.Kind != checkout.Paid || ctx.Err() != nil {
-			break
+		if err == nil || incomplete != "" || event.Kind != checkout.Paid || ctx.Err() != nil || MayPass(err) || shouldRetry(err) {
+			return outcome, s.failed("take an event of a payment provider", err)
+		}
+		incomplete = "the order could not be completed: " + err.Error()
+		if len(incomplete) > maxFailure {
+			incomplete = strings.ToValidUTF8(incomplete[:maxFailure], "")
 		}
 	}
-	return outcome, s.failed("take an event of a payment provider", err)
 }
 
 // eventLife is how long events are kept: longer than a provider sends them again.
@@ -180,9 +185,9 @@ func (tx *writeTx) dropOldEvents(ctx context.Context) error {
 
 // eventTaker acts on events.
 type eventTaker struct {
-	tx       *writeTx
-	o        billing.RunOptions
-	complete bool // orders that are paid
+	tx         *writeTx
+	o          billing.RunOptions
+	incomplete string // why an order that is paid is not completed now; empty: it is
 }
 
 func (t *eventTaker) take(ctx context.Context, e *eventRow) (err error) {
@@ -246,10 +251,9 @@ func (t *eventTaker) paid(ctx context.Context, e *eventRow) error {
 		switch {
 		case x.State != billing.OrderOpen:
 			r.Reason = fmt.Sprintf("the order is %s: the money is the customer's credit", x.State)
-		case !t.complete:
-			r.Reason = "the order could not be completed: the money is the customer's credit"
 		default:
-			if err := t.tx.payOrder(ctx, r.OrderID, &p, t.o); err != nil {
+			r.Reason = t.incomplete
+			if err := t.tx.payOrder(ctx, r.OrderID, &p, t.o, t.incomplete); err != nil {
 				return err
 			}
 			if x, err = findOrder(ctx, t.tx, r.OrderID, ""); err != nil {

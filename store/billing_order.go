@@ -113,7 +113,7 @@ func checkOrder(x *billing.Order) error {
 	case x.Kind != billing.OrderPlan && x.Kind != billing.OrderChange && x.Kind != billing.OrderTopUp && x.Kind != billing.OrderVoucher:
 		return &billing.FieldError{Field: "kind", Message: fmt.Sprintf("%q is no kind of order: want plan, change, top_up or voucher", x.Kind)}
 	}
-	return nil
+	return checkAmount(x.Amount, x.Currency)
 }
 
 // enterOrder gives an order a state, and notes it in its history.
@@ -187,7 +187,7 @@ func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billin
 // it is.
 func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions) (*billing.Order, error) {
 	err := s.write(ctx, func(tx *writeTx) error {
-		return tx.payOrder(ctx, orderID, payment, o)
+		return tx.payOrder(ctx, orderID, payment, o, "")
 	})
 	if err != nil {
 		return nil, s.failed("pay order "+orderID.String(), err)
@@ -195,7 +195,9 @@ func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billin
 	return s.OrderByID(ctx, orderID)
 }
 
-func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions) error {
+// payOrder books the payment of an order and completes it, unless incomplete says why that
+// cannot be done now.
+func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions, incomplete string) error {
 	x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
 	if err != nil {
 		return err
@@ -225,13 +227,37 @@ func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *bil
 		return billing.Refuse(billing.CodeOrderState, "payment %s of %s was booked before, for something else", row.Reference, row.Provider)
 	}
 	x.PaymentID = row.ID
-	if err := tx.enterOrder(ctx, x, billing.OrderPaid, ""); err != nil {
+	if err := tx.enterOrder(ctx, x, billing.OrderPaid, incomplete); err != nil || incomplete != "" {
 		return err
 	}
 	return tx.completeOrder(ctx, x, o)
 }
 
-// CancelOrder gives up an open order.
+// CompleteOrder does what was ordered and paid, where that could not be done when the
+// payment came; o is as for PayOrder. It fails with billing.CodeOrderState for other orders,
+// and as long as it cannot be done.
+func (s *Store) CompleteOrder(ctx context.Context, orderID uuid.UUID, o billing.RunOptions) (*billing.Order, error) {
+	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, orderID); err != nil {
+			return err
+		}
+		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+		if err != nil {
+			return err
+		}
+		if x.State != billing.OrderPaid {
+			return billing.Refuse(billing.CodeOrderState, "the order is %s: only one that is paid is completed", x.State)
+		}
+		return tx.completeOrder(ctx, x, o)
+	})
+	if err != nil {
+		return nil, s.failed("complete order "+orderID.String(), err)
+	}
+	return s.OrderByID(ctx, orderID)
+}
+
+// CancelOrder gives up an order that is open, or that was paid and could not be completed:
+// then the money stays the user's credit.
 func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string) error {
 	err := s.write(ctx, func(tx *writeTx) error {
 		if err := tx.claimKey(ctx, orderID); err != nil {
@@ -241,8 +267,8 @@ func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string)
 		if err != nil || x.State == billing.OrderCancelled {
 			return err
 		}
-		if x.State != billing.OrderOpen {
-			return billing.Refuse(billing.CodeOrderState, "the order is %s: only an open one is cancelled", x.State)
+		if x.State != billing.OrderOpen && x.State != billing.OrderPaid {
+			return billing.Refuse(billing.CodeOrderState, "the order is %s: only one that is not completed is cancelled", x.State)
 		}
 		if err := tx.enterOrder(ctx, x, billing.OrderCancelled, note); err != nil {
 			return err

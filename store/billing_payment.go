@@ -12,6 +12,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/checkout"
 )
 
 // paymentRow is a payment as it is written.
@@ -99,6 +100,14 @@ func (s *Store) RecordPayment(ctx context.Context, payment *billing.Payment) (bo
 	return booked, err
 }
 
+// checkAmount refuses amounts that nobody pays or charges.
+func checkAmount(a billing.Amount, c billing.Currency) error {
+	if a > billing.MaxAmount || a < -billing.MaxAmount {
+		return &billing.FieldError{Field: "amount", Message: "it must be at most " + amountOf(c, billing.MaxAmount)}
+	}
+	return nil
+}
+
 func checkPayment(p *billing.Payment) error {
 	if _, err := billing.ParseCurrency(string(p.Currency)); err != nil {
 		return &billing.FieldError{Field: "currency", Message: err.Error()}
@@ -108,6 +117,9 @@ func checkPayment(p *billing.Payment) error {
 	}
 	if !p.ExpiresOn.IsZero() && (p.ExpiresOn.Before(p.ReceivedOn) || p.Refunds != uuid.Nil) {
 		return &billing.FieldError{Field: "expires_on", Message: "credit ends on the day that it came or later, and a refund does not"}
+	}
+	if err := checkAmount(p.Amount, p.Currency); err != nil {
+		return err
 	}
 	if _, err := billing.PostPayment(p, time.Time{}); err != nil {
 		return &billing.FieldError{Field: "amount", Message: err.Error()}
@@ -300,6 +312,37 @@ func (s *Store) RefundPayment(ctx context.Context, refund *billing.Payment) (boo
 		*refund = *stored
 	}
 	return booked, err
+}
+
+// errChecked rolls back what was only to be checked.
+var errChecked = errors.New("it was only checked")
+
+// CheckRefund implements checkout.RefundBook.
+func (s *Store) CheckRefund(ctx context.Context, refund *billing.Payment) (from checkout.Source, err error) {
+	err = s.write(ctx, func(tx *writeTx) error {
+		from = checkout.Source{}
+		p, err := findPayment(ctx, tx, "id = $1", "", refund.Refunds.String())
+		if err != nil {
+			return err
+		}
+		var pages int
+		err = tx.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM checkouts WHERE payment_id = $1), (SELECT coalesce(CAST(sum(amount) AS bigint), 0) FROM payments WHERE refunds = $1)", p.ID.String()).
+			Scan(whole[int]{&pages}, money(&from.Refunded))
+		if err != nil {
+			return err
+		}
+		if from.Amount, from.Currency = p.Amount, p.Currency; pages > 0 {
+			from.Provider, from.PaymentID = p.Provider, p.Reference
+		}
+		if _, _, err := tx.refundPayment(ctx, refund); err != nil {
+			return err
+		}
+		return errChecked
+	})
+	if errors.Is(err, errChecked) {
+		err = nil
+	}
+	return from, s.failed("refund payment "+refund.Refunds.String(), err)
 }
 
 func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (made uuid.UUID, booked bool, err error) {

@@ -93,5 +93,29 @@ func TestInvoiceCheckout(t *testing.T) {
 		assert.Equal(t, page["url"], s.object("invoice", "checkout", "INV-000001")["url"])
 		order := s.object("order", "add", "alice", "top_up", "--amount", "20")
 		assert.Equal(t, "20.00", s.object("order", "checkout", order["id"].(string))["amount"])
+		assert.Contains(t, s.fails(exitFailed, "order", "complete", order["id"].(string)), "the order is open: only one that is paid is completed")
+
+		// What was paid there is given back there.
+		db := s.open()
+		pageID, err := uuid.Parse(page["id"].(string))
+		require.NoError(t, err)
+		request, err := db.CheckoutByID(t.Context(), pageID)
+		require.NoError(t, err)
+		provider.Pay(request.SessionID)
+		stripe, err := checkout.NewStripe(checkout.StripeOptions{SecretKey: checkouttest.SecretKey, WebhookSecrets: []string{checkouttest.WebhookSecret}, URL: provider.URL})
+		require.NoError(t, err)
+		desk := &checkout.Desk{Provider: stripe, Book: db, Zone: time.UTC, Now: time.Now,
+			Rules: func(context.Context, billing.Date) (billing.RunOptions, error) { return billing.RunOptions{}, nil }}
+		_, err = desk.Take(t.Context(), provider.Header(provider.Last()), provider.Last().Body)
+		require.NoError(t, err)
+		payment := s.rows("payment", "list")[0]["id"].(string)
+		back := s.object("payment", "refund", payment, "9.90")
+		assert.Equal(t, []any{"card", "stripe", "-9.90"}, []any{back["method"], back["provider"], back["amount"]})
+		assert.Contains(t, back["reference"], "re_")
+		session, _ := provider.Session(request.SessionID)
+		assert.EqualValues(t, 990, session.Refunded)
+		require.NoError(t, os.WriteFile(filepath.Join(s.dir, "radiusd.yaml"), nil, 0o600))
+		assert.Contains(t, s.fails(exitFailed, "payment", "refund", payment, "1"), "the payment came by stripe, which is not configured here")
+		assert.Contains(t, s.fails(exitFailed, "payment", "add", "alice", "1000000000000.01"), "it must be at most 1000000000000.00 EUR")
 	})
 }

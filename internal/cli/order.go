@@ -51,7 +51,7 @@ completes it; one that costs nothing is completed at once.`,
   radiusd order add alice plan --plan fibre --amount 29.90
   radiusd order list --state open`,
 	}
-	c.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderAddCommand(), a.orderPayCommand(), a.orderCheckoutCommand(), a.orderCancelCommand())
+	c.AddCommand(a.orderListCommand(), a.orderShowCommand(), a.orderAddCommand(), a.orderPayCommand(), a.orderCheckoutCommand(), a.orderCompleteCommand(), a.orderCancelCommand())
 	return c
 }
 
@@ -239,11 +239,38 @@ func (a *app) orderPayCommand() *cobra.Command {
 	return c
 }
 
+func (a *app) orderCompleteCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "complete ID",
+		Short: "Do what was ordered and paid",
+		Long: `Completes an order that was paid by card and could not be completed then; why
+stands in its history (radiusd order show). To keep the money as credit instead,
+cancel it.`,
+		Example:           "  radiusd order complete 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa",
+		Args:              arguments("ID"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withOrder(c, args[0], func(cfg *config.Config, s *store.Store, x *billing.Order) error {
+				o, err := runOptions(c.Context(), s, a.today(cfg), cfg.Location(), a.now())
+				if err != nil {
+					return err
+				}
+				if x, err = s.CompleteOrder(c.Context(), x.ID, o); err != nil {
+					return err
+				}
+				return a.writeOrder(x)
+			})
+		},
+	}
+	a.outputFlag(c)
+	return c
+}
+
 func (a *app) orderCancelCommand() *cobra.Command {
 	var note string
 	c := &cobra.Command{
 		Use:               "cancel ID",
-		Short:             "Cancel an open order",
+		Short:             "Cancel an order that is not completed",
 		Example:           "  radiusd order cancel 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa --note 'Moved away'",
 		Args:              arguments("ID"),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -10,6 +10,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/checkout"
 	"radiusd/config"
 	"radiusd/store"
 )
@@ -247,9 +248,11 @@ func (a *app) paymentRefundCommand() *cobra.Command {
 	f := &paymentFlags{}
 	c := &cobra.Command{
 		Use:   "refund ID AMOUNT",
-		Short: "Book that some of a payment was given back",
+		Short: "Give some of a payment back, or book that it was",
 		Long: `Books a refund. What is on no invoice goes back first, and then what is on the
-invoices that were paid last, which are open again.`,
+invoices that were paid last, which are open again. What came by a page of the card
+provider is given back by that (--method card), and booked once it was; with
+--reference it was given back there already, by that name.`,
 		Example:           "  radiusd payment refund 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa 10.00",
 		Args:              arguments("ID", "AMOUNT"),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -268,10 +271,17 @@ invoices that were paid last, which are open again.`,
 					return err
 				}
 				refund.Refunds = payment.ID
+				if !c.Flags().Changed("method") {
+					refund.Method = payment.Method
+				}
 				if refund.Amount, err = payment.Currency.Parse(args[1]); err != nil {
 					return usagef("%v", err)
 				}
-				if _, err := s.RefundPayment(c.Context(), &refund); err != nil {
+				provider, err := cardProvider(cfg)
+				if err != nil {
+					return err
+				}
+				if _, err := checkout.GiveBack(c.Context(), provider, s, &refund, ""); err != nil {
 					return err
 				}
 				made, err := s.PaymentByID(c.Context(), refund.ID)
@@ -283,6 +293,7 @@ invoices that were paid last, which are open again.`,
 		},
 	}
 	f.register(c)
+	c.Flags().Lookup("method").DefValue = "as it came"
 	a.outputFlag(c)
 	return c
 }

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -178,7 +179,156 @@ func testCheckout(t *testing.T, database Database) {
 	assert.Contains(t, c.tell(t, c.provider.Last())[0], "could not be completed")
 	assert.Equal(t, -third.Total-2200, owed(third.UserID))
 	requireSound(t, b.Store)
+
+	// It is paid, says why it is not done, and is completed when it can be; or given up.
+	x, err = b.OrderByID(ctx, wrong.ID)
+	require.NoError(t, err)
+	request, err = b.CheckoutByID(ctx, page.ID)
+	require.NoError(t, err)
+	assert.Equal(t, []any{billing.OrderPaid, request.PaymentID}, []any{x.State, x.PaymentID})
+	require.NotEmpty(t, x.History)
+	assert.Contains(t, x.History[len(x.History)-1].Note, "no such subscription")
+	o := b.runOptions()
+	o.AsOf = civil("2030-01-01")
+	_, err = b.CompleteOrder(ctx, wrong.ID, o)
+	requireRefused(t, err, billing.CodeSubscriptionState)
+	require.NoError(t, b.CancelOrder(ctx, wrong.ID, "as asked"))
+	_, err = b.CompleteOrder(ctx, wrong.ID, o)
+	requireRefused(t, err, billing.CodeOrderState)
+	subscriptions, err := b.SubscriptionsOf(ctx, third.UserID)
+	require.NoError(t, err)
+	same := &billing.Order{UserID: third.UserID, Kind: billing.OrderChange, Currency: "EUR", Amount: 100, Details: billing.OrderDetails{RateID: b.gold.ID, SubscriptionID: subscriptions[0].ID}}
+	if subscriptions[0].Rate.ID != b.gold.ID {
+		same.Details.SubscriptionID = subscriptions[1].ID
+	}
+	require.NoError(t, b.CreateOrder(ctx, same, b.runOptions()))
+	page, err = c.Ask(ctx, uuid.Nil, same.ID)
+	require.NoError(t, err)
+	c.provider.Pay(page.SessionID)
+	assert.Contains(t, c.tell(t, c.provider.Last())[0], "it has that rate already")
+	bronze := newRate(t, b.Store, "bronze", monthly(499))
+	require.NoError(t, b.BillAccount(ctx, third.UserID, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Change(a, same.Details.SubscriptionID, *bronze, o.AsOf, o)
+	}))
+	x, err = b.CompleteOrder(ctx, same.ID, o)
+	require.NoError(t, err)
+	assert.Equal(t, []any{billing.OrderCompleted, same.Details.SubscriptionID}, []any{x.State, x.SubscriptionID})
+	changed, err := b.SubscriptionByID(ctx, same.Details.SubscriptionID)
+	require.NoError(t, err)
+	assert.Equal(t, b.gold.ID, changed.Rate.ID)
+	requireSound(t, b.Store)
 	payments, _, err := b.ListPaymentsPage(ctx, billing.PaymentFilter{Provider: "stripe"}, aaa.Page{Limit: 1000})
 	require.NoError(t, err)
-	assert.Len(t, payments, 6+2, "six payments, and two refunds")
+	assert.Len(t, payments, 7+2, "seven payments, and two refunds")
+}
+
+// interrupted is a provider after whose refunds something comes in between.
+type interrupted struct {
+	checkout.Provider
+	then func()
+}
+
+func (p interrupted) Refund(ctx context.Context, r checkout.Refund) (checkout.Refunded, error) {
+	done, err := p.Provider.Refund(ctx, r)
+	p.then()
+	return done, err
+}
+
+// testCardRefunds: what is given back is given back once by the provider, and booked once,
+// wherever it was begun and whatever is told of it when.
+func testCardRefunds(t *testing.T, database Database) {
+	b := newBilled(t, database, 1)
+	ctx := t.Context()
+	_, err := b.run(ctx, "2030-01-01", 100)
+	require.NoError(t, err)
+	c := newCounter(t, b)
+	invoice := b.invoicesOf(t, b.users[0])[0]
+	page, err := c.Ask(ctx, invoice.ID, uuid.Nil)
+	require.NoError(t, err)
+	c.provider.Pay(page.SessionID)
+	c.tell(t, c.provider.Last())
+	request, err := b.CheckoutByID(ctx, page.ID)
+	require.NoError(t, err)
+	refund := func(provider checkout.Provider, amount billing.Amount, key string, change ...func(*billing.Payment)) (*billing.Payment, bool, error) {
+		p := &billing.Payment{Refunds: request.PaymentID, Amount: amount, Method: billing.PaidCard, ReceivedOn: civil("2030-01-03")}
+		for _, f := range change {
+			f(p)
+		}
+		booked, err := checkout.GiveBack(ctx, provider, b.Store, p, key)
+		return p, booked, err
+	}
+	requireGone := func(atProvider int64, booked billing.Amount, message string) {
+		t.Helper()
+		session, _ := c.provider.Session(page.SessionID)
+		assert.Equal(t, atProvider, session.Refunded, message)
+		balance, err := b.Balance(ctx, invoice.UserID, "EUR")
+		require.NoError(t, err)
+		assert.Equal(t, booked, balance, message)
+		requireSound(t, b.Store)
+	}
+
+	// Given back there, booked here, and the webhook finds it.
+	n := len(c.provider.Events())
+	c.provider.Fail(checkouttest.Fault{Lose: true})
+	made, booked, err := refund(c.Provider, 500, "")
+	require.NoError(t, err)
+	assert.True(t, booked)
+	assert.Equal(t, []any{"stripe", billing.PaidCard}, []any{made.Provider, made.Method})
+	assert.Contains(t, made.Reference, "re_")
+	requireGone(500, 500, "the lost answer is not a second refund")
+	c.tell(t, c.since(n)...)
+	requireGone(500, 500, "the webhook finds it booked")
+
+	// The webhook is faster.
+	n = len(c.provider.Events())
+	made, booked, err = refund(interrupted{c.Provider, func() { c.tell(t, c.since(n)...) }}, 500, "")
+	require.NoError(t, err)
+	assert.False(t, booked)
+	assert.NotZero(t, made.ID)
+	requireGone(1000, 1000, "another one of the same amount, booked by its webhook")
+
+	// Begun in the provider's pages.
+	n = len(c.provider.Events())
+	c.provider.RefundByHand(page.SessionID, 100)
+	c.tell(t, c.since(n)...)
+	requireGone(1100, 1100, "by hand")
+	_, booked, err = refund(c.Provider, 100, "", func(p *billing.Payment) { p.Reference = "re_by_hand" })
+	require.NoError(t, err)
+	assert.True(t, booked)
+	requireGone(1100, 1200, "what was given back there already is booked only")
+
+	// The provider is down, or there is none: nothing is booked. What is too much is not asked for.
+	c.provider.Fail(slices.Repeat([]checkouttest.Fault{{Status: 503}}, 4)...)
+	_, _, err = refund(c.Provider, 50, "")
+	require.ErrorIs(t, err, checkout.ErrRefund)
+	_, _, err = refund(nil, 50, "")
+	requireRefused(t, err, billing.CodePaymentState)
+	requests := c.provider.Requests()
+	var field *billing.FieldError
+	_, _, err = refund(c.Provider, invoice.Total, "")
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, requests, c.provider.Requests())
+	requireGone(1100, 1200, "nothing was booked")
+
+	// A request that comes again with its key, and its booking had failed, is one refund.
+	n = len(c.provider.Events())
+	_, _, err = refund(interrupted{c.Provider, func() { c.tell(t, c.since(n)...) }}, 60, "key")
+	require.NoError(t, err)
+	_, booked, err = refund(c.Provider, 60, "key")
+	require.NoError(t, err)
+	assert.False(t, booked)
+	requireGone(1160, 1260, "once")
+
+	// At the desk, in cash.
+	_, booked, err = refund(c.Provider, 40, "", func(p *billing.Payment) { p.Method = billing.PaidCash })
+	require.NoError(t, err)
+	assert.True(t, booked)
+	requireGone(1160, 1300, "in cash")
+
+	// Amounts that nobody pays.
+	_, err = b.RecordPayment(ctx, &billing.Payment{UserID: invoice.UserID, Method: billing.PaidCash, Currency: "EUR", Amount: billing.MaxAmount + 1, ReceivedOn: civil("2030-01-01")})
+	require.ErrorAs(t, err, &field)
+	assert.Equal(t, "amount", field.Field)
+	assert.ErrorAs(t, b.CreateCharge(ctx, &billing.Charge{UserID: invoice.UserID, Description: "x", Currency: "EUR", Amount: -billing.MaxAmount - 1}), &field)
+	assert.ErrorAs(t, b.CreateOrder(ctx, &billing.Order{UserID: invoice.UserID, Kind: billing.OrderTopUp, Currency: "EUR", Amount: billing.MaxAmount + 1}, b.runOptions()), &field)
 }

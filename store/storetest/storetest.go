@@ -122,6 +122,7 @@ func Run(t *testing.T, database Database) {
 		"DeletedBilled":  testDeletedBilled,
 		"BankEntries":    testBankEntries,
 		"Checkout":       testCheckout,
+		"CardRefunds":    testCardRefunds,
 		"BillingReports": testBillingReports,
 		"BankCutOff":     testBankImportCutOff,
 		"Vouchers":       testVouchers,
