@@ -160,6 +160,11 @@ func TestWhoHasNoCreditIsSuspendedUntilToppedUp(t *testing.T) {
 		require.Eventually(t, func() bool { return f.login("anna", "looking-glass") }, patience, 5*time.Millisecond)
 		t.Logf("accepted %s after the top-up's command", time.Since(paid).Round(time.Millisecond))
 		require.Equal(t, int64(3), number(t, f.database(), `SELECT count(*) FROM charges`), "the day was charged, once")
+		// Ended today, and sold again.
+		f.do("subscription", "cancel", f.rows("subscription", "list", "--user", "anna")[0]["id"].(string))
+		require.Eventually(t, func() bool { return !f.login("anna", "looking-glass") }, patience, 20*time.Millisecond)
+		f.do("subscription", "add", "anna", "daily")
+		require.Eventually(t, func() bool { return f.login("anna", "looking-glass") }, patience, 20*time.Millisecond)
 		require.Equal(t, "the books balance\n", f.do("billing", "check"))
 	})
 }
