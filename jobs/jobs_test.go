@@ -74,7 +74,7 @@ func newQueue(t testing.TB, s *store.Store, change func(*jobs.Options)) *jobs.Qu
 	handles := s.Handles()
 	options := jobs.Options{
 		Postgres: handles.Pool, Writer: handles.Writer, Reader: handles.Reader, Workers: 4,
-		Heartbeat: 50 * time.Millisecond, Lease: 2 * time.Second, Poll: 100 * time.Millisecond, Grace: 100 * time.Millisecond,
+		Heartbeat: 50 * time.Millisecond, Lease: patience, Poll: 100 * time.Millisecond, Grace: patience,
 	}
 	if change != nil {
 		change(&options)
@@ -126,7 +126,8 @@ func register(t *testing.T, q *jobs.Queue, handler func(context.Context, mail) e
 func TestJobRuns(t *testing.T) {
 	engines(t, func(t *testing.T, e *engine) {
 		registry := prometheus.NewRegistry()
-		q := e.queue(func(o *jobs.Options) { o.Registerer = registry })
+		// The last progress of a job is kept if the database takes it within a heartbeat.
+		q := e.queue(func(o *jobs.Options) { o.Registerer, o.Heartbeat = registry, patience })
 		got := make(chan mail, 1)
 		k := register(t, q, func(ctx context.Context, m mail) error {
 			jobs.Progress(ctx, 3, 4)
@@ -362,7 +363,8 @@ func TestCancel(t *testing.T) {
 // TestStopPutsBack ends a process in the middle of a job that needs longer.
 func TestStopPutsBack(t *testing.T) {
 	engines(t, func(t *testing.T, e *engine) {
-		q := e.queue(nil)
+		// The first half is waited for in vain, in the second one the job is put back.
+		q := e.queue(func(o *jobs.Options) { o.Grace = 5 * time.Second })
 		running := make(chan struct{}, 1)
 		k := register(t, q, func(ctx context.Context, _ mail) error {
 			running <- struct{}{}
@@ -390,7 +392,7 @@ func TestStopPutsBack(t *testing.T) {
 // TestStopWaits lets a job end that needs less than the grace.
 func TestStopWaits(t *testing.T) {
 	engines(t, func(t *testing.T, e *engine) {
-		q := e.queue(func(o *jobs.Options) { o.Grace = patience })
+		q := e.queue(nil)
 		running, finish := make(chan struct{}), make(chan struct{})
 		k := register(t, q, func(ctx context.Context, _ mail) error {
 			close(running)
@@ -473,7 +475,8 @@ func workUntilKilled() int {
 // and not before its lease is over.
 func TestKill(t *testing.T) {
 	engines(t, func(t *testing.T, e *engine) {
-		q := e.queue(nil)
+		const lease = 10 * time.Second
+		q := e.queue(func(o *jobs.Options) { o.Lease = lease })
 		k := register(t, q, func(context.Context, mail) error { return nil }, jobs.Policy{})
 		id, _, err := k.Insert(t.Context(), mail{})
 		require.NoError(t, err)
@@ -498,12 +501,12 @@ func TestKill(t *testing.T) {
 		require.Never(t, func() bool {
 			job, err := q.Get(t.Context(), id)
 			return err != nil || job.State != jobs.Running || job.Attempt != 1
-		}, 2500*time.Millisecond, 100*time.Millisecond, "it began %v ago", time.Since(began))
+		}, lease+time.Second, 100*time.Millisecond, "it began %v ago", time.Since(began))
 		stop()
 
 		require.NoError(t, process.Process.Kill()) // SIGKILL
 		_ = process.Wait()
-		again := e.queue(nil)
+		again := e.queue(func(o *jobs.Options) { o.Lease = time.Second })
 		register(t, again, func(context.Context, mail) error { return nil }, jobs.Policy{})
 		start(t, again)
 		job := state(t, again, id, jobs.Completed)

@@ -62,7 +62,7 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[envelope[T]]) error
 	defer cancel(nil)
 	r := &run{kind: job.Kind, attempt: job.Attempt, cancel: cancel}
 	if err := q.begin(ctx, job.ID, r); err != nil {
-		return fmt.Errorf("begin: %w", err)
+		return q.settle(ctx, job.JobRow, r, fmt.Errorf("begin: %w", err))
 	}
 	began := q.now()
 	err := w.handle(context.WithValue(ctx, runKey{}, r), job.Args.Args)
