@@ -25,6 +25,7 @@ func (q *Queue) begin(ctx context.Context, id int64, r *run) error {
 		q.forget(id, r)
 		return err
 	}
+	r.begun.Store(true)
 	return nil
 }
 
@@ -77,6 +78,9 @@ func (q *Queue) beatOnce(ctx context.Context) {
 		}
 	}
 	for id, r := range q.here() {
+		if !r.begun.Load() {
+			continue // there is no row to be found yet: it was not taken over
+		}
 		result, err := q.options.Writer.ExecContext(ctx, beatRun, id, r.attempt, r.done.Load(), r.total.Load())
 		if err != nil {
 			report(err)

@@ -19,6 +19,7 @@ type run struct {
 	kind        string
 	attempt     int
 	cancel      context.CancelCauseFunc
+	begun       atomic.Bool // the database knows of the attempt
 	cancelled   atomic.Bool // by an operator
 	done, total atomic.Int64
 }
