@@ -34,7 +34,7 @@ func TestBatches(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, failed)
 
-	require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, to.SetReadDeadline(time.Now().Add(time.Minute)))
 	r := newBatchReader(to)
 	in := make([]datagram, batchSize)
 	got := 0
@@ -62,7 +62,7 @@ func TestBatchWithFailures(t *testing.T) {
 	require.ErrorIs(t, err, unix.EINVAL)
 	require.Equal(t, 4, failed)
 	in := make([]datagram, batchSize)
-	require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, to.SetReadDeadline(time.Now().Add(time.Minute)))
 	r := newBatchReader(to)
 	for got := 0; got < 3; {
 		n, err := r.read(in)
@@ -132,7 +132,7 @@ func TestTrains(t *testing.T) {
 			require.Zero(t, w.apart, "a train was refused")
 			require.Equal(t, 6, w.end, "messages")
 
-			require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
+			require.NoError(t, to.SetReadDeadline(time.Now().Add(time.Minute)))
 			r, in, got := newBatchReader(to), make([]datagram, batchSize), make(map[int]int)
 			for len(got) < len(lengths) {
 				n, err := r.read(in)
@@ -194,7 +194,7 @@ func TestTrainRefused(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, failed)
 	require.Equal(t, apartAfterRefusal-1, w.apart)
-	require.NoError(t, to.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, to.SetReadDeadline(time.Now().Add(time.Minute)))
 	r, in := newBatchReader(to), make([]datagram, batchSize)
 	for got := 0; got < 6; {
 		n, err := r.read(in)
@@ -228,7 +228,7 @@ func TestNoTrainsWhereTheKernelKnowsNone(t *testing.T) {
 	failed, err := newBatchWriter(c).write(out)
 	require.NoError(t, err)
 	require.Zero(t, failed)
-	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(time.Minute)))
 	r, in := newBatchReader(c), make([]datagram, batchSize)
 	for got := 0; got < len(out); {
 		n, err := r.read(in)

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -187,7 +186,7 @@ func TestShutdownEmptiesTheBacklog(t *testing.T) {
 		}
 		if o.handled == overloadLength-1 {
 			go func() {
-				ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 				defer cancel()
 				stopped <- o.Shutdown(ctx)
 			}()

@@ -43,9 +43,9 @@ func TestRadclient(t *testing.T) {
 		})
 	})
 	run := func(t *testing.T, host, port, command, input string) (string, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
-		args := []string{"-x", "-r", "1", "-t", "5"}
+		args := []string{"-x", "-r", "6", "-t", "5"}
 		if strings.HasPrefix(host, "[") {
 			args = append(args, "-6")
 		}

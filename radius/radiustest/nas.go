@@ -12,7 +12,7 @@ import (
 )
 
 // NAS is a NAS for tests: one socket that sends what it is given, octet for octet,
-// and reads what comes back. It does not retransmit. It is for one goroutine.
+// and reads what comes back. It is for one goroutine.
 type NAS struct {
 	// Secret signs, encrypts and verifies; a test may change it between calls.
 	Secret []byte
@@ -20,6 +20,9 @@ type NAS struct {
 	Name string
 	// Timeout is how long it waits for an answer.
 	Timeout time.Duration
+	// Repeat is after how long without an answer Ask sends its packet again, as it is;
+	// zero: it does not. Beside other traffic a socket may have no room for the first.
+	Repeat time.Duration
 
 	t          testing.TB
 	conn       *net.UDPConn
@@ -30,7 +33,7 @@ type NAS struct {
 // or ::1, with [Secret], until the test ends.
 func NewNAS(t testing.TB, address string) *NAS {
 	t.Helper()
-	n := &NAS{Secret: []byte(Secret), Name: "test-nas", Timeout: 10 * time.Second, t: t, conn: listen(t, address)}
+	n := &NAS{Secret: []byte(Secret), Name: "test-nas", Timeout: time.Minute, t: t, conn: listen(t, address)}
 	t.Cleanup(func() { n.conn.Close() })
 	return n
 }
@@ -143,7 +146,15 @@ func (n *NAS) Ask(server string, request radius.Packet) radius.Packet {
 	n.Send(server, request)
 	deadline := time.Now().Add(n.Timeout)
 	for {
-		datagram := n.Receive(time.Until(deadline))
+		wait := time.Until(deadline)
+		if n.Repeat > 0 {
+			wait = min(wait, n.Repeat)
+		}
+		datagram := n.Receive(wait)
+		if datagram == nil && time.Now().Before(deadline) {
+			n.Send(server, request)
+			continue
+		}
 		if datagram == nil {
 			n.t.Fatalf("%v: no answer from %s in %v", request.Code(), server, n.Timeout)
 		}

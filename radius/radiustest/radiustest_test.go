@@ -83,7 +83,7 @@ func TestSpoiledGetsSilence(t *testing.T) {
 		// The listener answers in order, so the first answer is that to the last request.
 		last := nas.Sign(message)
 		nas.Send(address, last)
-		answer := nas.Receive(10 * time.Second)
+		answer := nas.Receive(time.Minute)
 		require.NotNil(t, answer)
 		assert.Equal(t, last.Identifier(), radius.Packet(answer).Identifier())
 	}
@@ -225,20 +225,20 @@ func TestDynamicAnswers(t *testing.T) {
 	h := radius.NewHasher([]byte(radiustest.Secret))
 
 	request := ask(radiustest.ACK().Unsigned())
-	p, discard := radius.Parse(client.Receive(10 * time.Second))
+	p, discard := radius.Parse(client.Receive(time.Minute))
 	require.Zero(t, discard)
 	assert.True(t, h.VerifyResponse(p, request.Authenticator()))
 	assert.Equal(t, radius.MessageAuthenticatorAbsent, h.VerifyMessageAuthenticator(p, request.Authenticator()))
 
 	request = ask(radiustest.NAK(503).Forged())
-	p, discard = radius.Parse(client.Receive(10 * time.Second))
+	p, discard = radius.Parse(client.Receive(time.Minute))
 	require.Zero(t, discard)
 	assert.False(t, h.VerifyResponse(p, request.Authenticator()))
 
 	ask(radiustest.ACK().Twice())
-	first := client.Receive(10 * time.Second)
+	first := client.Receive(time.Minute)
 	require.NotNil(t, first)
-	assert.Equal(t, first, client.Receive(10*time.Second))
+	assert.Equal(t, first, client.Receive(time.Minute))
 
 	const delay = 50 * time.Millisecond
 	start := time.Now()
@@ -247,7 +247,7 @@ func TestDynamicAnswers(t *testing.T) {
 	assert.GreaterOrEqual(t, <-done, delay)
 	start = time.Now()
 	ask(radiustest.ACK().After(delay))
-	require.NotNil(t, client.Receive(10*time.Second))
+	require.NotNil(t, client.Receive(time.Minute))
 	assert.GreaterOrEqual(t, time.Since(start), delay)
 	ask(radiustest.ACK().After(time.Hour)) // ends with the test
 }
