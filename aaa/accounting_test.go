@@ -251,7 +251,7 @@ func exchanges(t testing.TB) func(n int) {
 	sent := 0
 	return func(n int) {
 		for n > 0 {
-			if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 				t.Fatal(err)
 			}
 			now := min(n, underWay)

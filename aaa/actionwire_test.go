@@ -315,7 +315,7 @@ server coa {
 	case <-ready:
 	case <-ended:
 		require.FailNow(t, "FreeRADIUS ended")
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		require.FailNow(t, "FreeRADIUS is not ready")
 	}
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
@@ -326,13 +326,13 @@ func TestActionsAgainstFreeRADIUS(t *testing.T) {
 	address := coaListener(t)
 	templates, err := LoadTemplates(dictionary.Embedded())
 	require.NoError(t, err)
-	client := &radius.Client{MaxDuration: 10 * time.Second}
+	client := &radius.Client{MaxDuration: time.Minute}
 	defer client.Close()
 	ask := func(kind ActionKind, user, secret string, attributes ...Item) (ActionState, radius.ErrorCause, string) {
 		session := wireSession()
 		session.Username, session.NASAddr = user, address.Addr()
 		a := Actions{options: ActionsOptions{
-			Client: client, Templates: templates, Dictionary: dictionary.Embedded(), Now: time.Now, Timeout: 10 * time.Second,
+			Client: client, Templates: templates, Dictionary: dictionary.Embedded(), Now: time.Now, Timeout: time.Minute,
 			NASes: NASList{{Prefix: netip.MustParsePrefix("127.0.0.1/32"), Secret: []byte(secret), CoAPort: address.Port()}},
 		}}
 		a.metrics, err = newActionMetrics(nil)

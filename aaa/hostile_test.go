@@ -76,7 +76,10 @@ func TestHostileRequestsCostLittle(t *testing.T) {
 			}
 			decide()
 			fastest, least := time.Hour, uint64(1<<62)
-			for range 5 {
+			for range 50 { // the fastest is not held up by others
+				if fastest < raceFactor*10*time.Millisecond && least < uint64(raceFactor<<20) {
+					break
+				}
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
 				began := time.Now()

@@ -454,36 +454,46 @@ func TestRebootOfAHundredThousand(t *testing.T) {
 	}
 	l := aaa.NewLiveSessions(aaa.LiveOptions{Registerer: prometheus.NewPedanticRegistry()})
 	const n = 100_000
-	fill(l, n)
-	require.Equal(t, n, l.OpenCount())
 
 	// Access-Requests go on meanwhile, and do not wait until the whole is done.
-	var answered atomic.Int64
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				l.Reserve(aaa.Reservation{Username: "user77", Limit: 1, At: time.Now()})
-				answered.Add(1)
+	apply := func(on *aaa.Record) (meanwhile int64) {
+		var answered atomic.Int64
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					l.Reserve(aaa.Reservation{Username: "user77", Limit: 1, At: time.Now()})
+					answered.Add(1)
+				}
 			}
+		}()
+		for answered.Load() == 0 {
+			runtime.Gosched()
 		}
-	}()
-	for answered.Load() == 0 {
-		runtime.Gosched()
+		began, before := time.Now(), answered.Load()
+		l.Apply(on)
+		took, meanwhile := time.Since(began), answered.Load()-before
+		close(stop)
+		<-stopped
+		t.Logf("the boot took %v, %d Access-Requests were answered meanwhile", took, meanwhile)
+		return meanwhile
 	}
-	on := liveRecord(0)
-	on.Status, on.AcctSessionID, on.Username, on.EventTime = aaa.AcctOn, "", "", on.EventTime.Add(time.Hour)
-	began, before := time.Now(), answered.Load()
-	l.Apply(&on)
-	took, meanwhile := time.Since(began), answered.Load()-before
-	close(stop)
-	<-stopped
-	require.Zero(t, l.OpenCount())
-	t.Logf("the boot took %v, %d Access-Requests were answered meanwhile", took, meanwhile)
+	meanwhile := int64(0)
+	for round := 0; round < 5 && meanwhile <= 10; round++ { // on a busy machine others may take the time
+		hours := time.Duration(2*round) * time.Hour
+		fill(l, n, func(r *aaa.Record) {
+			r.EventTime, r.AcctSessionID, r.Class = r.EventTime.Add(hours), r.AcctSessionID+strconv.Itoa(round), nil
+		})
+		require.Equal(t, n, l.OpenCount())
+		on := liveRecord(0)
+		on.Status, on.AcctSessionID, on.Username, on.EventTime = aaa.AcctOn, "", "", on.EventTime.Add(hours+time.Hour)
+		meanwhile = apply(&on)
+		require.Zero(t, l.OpenCount())
+	}
 	require.Greater(t, meanwhile, int64(10), "an Access-Request waited for the whole of it")
 }
 
@@ -500,9 +510,12 @@ func liveRecord(n int) aaa.Record {
 	}
 }
 
-func fill(l *aaa.LiveSessions, n int) {
+func fill(l *aaa.LiveSessions, n int, change ...func(*aaa.Record)) {
 	for i := range n {
 		r := liveRecord(i)
+		for _, c := range change {
+			c(&r)
+		}
 		l.Apply(&r)
 		r.Status, r.EventTime = aaa.AcctInterim, r.EventTime.Add(5*time.Minute)
 		counters(300, 1e9, 1e10)(&r)

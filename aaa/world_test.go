@@ -411,7 +411,7 @@ func (w *world) ask(add func(m *radius.Message)) answer {
 	w.t.Helper()
 	m := &radius.Message{Code: radius.AccessRequest}
 	add(m)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	packet, err := w.client.Exchange(ctx, w.server.Auth, []byte(testSecret), m)
 	require.NoError(w.t, err)
