@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"radiusd/internal/testserver"
 	"radiusd/internal/teststore"
@@ -23,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) {
 	code := testserver.Main(m)
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := testserver.Leaked(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -6,8 +6,6 @@ import (
 	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"radiusd/internal/testserver"
 	"radiusd/internal/teststore"
 	"radiusd/store"
@@ -20,7 +18,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	code := testserver.Main(m)
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := testserver.Leaked(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

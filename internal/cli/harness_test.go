@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"radiusd/internal/testserver"
 	"radiusd/internal/teststore"
@@ -19,7 +18,7 @@ import (
 func TestMain(m *testing.M) {
 	code := testserver.Main(m)
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := testserver.Leaked(); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 			code = 1
 		}

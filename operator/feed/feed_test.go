@@ -88,7 +88,7 @@ func TestKafka(t *testing.T) {
 		"InitProducerIDRequest": sarama.NewMockInitProducerIDResponse(t),
 		"ProduceRequest":        sarama.NewMockProduceResponse(t).SetVersion(7),
 	})
-	f, err := New(Options{URL: "kafka://" + broker.Addr(), Topic: "events", Timeout: time.Second})
+	f, err := New(Options{URL: "kafka://" + broker.Addr(), Topic: "events", Timeout: time.Minute})
 	require.NoError(t, err)
 	require.NoError(t, f.Publish(t.Context(), someEvents(3)))
 	require.NoError(t, f.Close())
@@ -114,7 +114,7 @@ func TestBrokerAway(t *testing.T) {
 		err = f.Publish(t.Context(), someEvents(1))
 		require.Error(t, err, scheme)
 		assert.NotContains(t, err.Error(), "canary", scheme)
-		assert.Less(t, time.Since(began), 20*time.Second, scheme)
+		assert.Less(t, time.Since(began), time.Minute, scheme)
 		require.NoError(t, f.Close())
 	}
 }

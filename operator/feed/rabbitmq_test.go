@@ -48,7 +48,7 @@ func rabbitMQ(t *testing.T) string {
 			connection.Close()
 		}
 		return err == nil
-	}, time.Minute, 200*time.Millisecond, "%s", &output)
+	}, 3*time.Minute, 200*time.Millisecond, "%s", &output)
 	return address
 }
 

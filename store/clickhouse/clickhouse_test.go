@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"radiusd/aaa"
 	"radiusd/ingest"
@@ -16,7 +15,7 @@ import (
 func TestMain(m *testing.M) {
 	code := testserver.Main(m)
 	if code == 0 {
-		if err := goleak.Find(); err != nil {
+		if err := testserver.Leaked(); err != nil {
 			os.Stderr.WriteString(err.Error() + "\n")
 			code = 1
 		}

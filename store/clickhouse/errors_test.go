@@ -52,7 +52,7 @@ func TestOpenErrors(t *testing.T) {
 			require.ErrorContains(t, err, test.says)
 			require.NotContains(t, err.Error(), password)
 			require.NotContains(t, err.Error(), url.PathEscape(password))
-			require.Less(t, time.Since(began), 20*time.Second)
+			require.Less(t, time.Since(began), time.Minute)
 		})
 	}
 }
@@ -107,7 +107,7 @@ func TestErrorsStayTheSame(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer silent.Close()
-	options := Options{URL: "clickhouse://" + silent.Addr().String() + "/db?read_timeout=50ms"}
+	options := Options{URL: "clickhouse://" + silent.Addr().String() + "/db?read_timeout=500ms"}
 	_, first := Open(t.Context(), options)
 	require.ErrorIs(t, first, ErrUnreachable)
 	_, second := Open(t.Context(), options)
@@ -133,7 +133,7 @@ func TestFrozenServer(t *testing.T) {
 		time.AfterFunc(100*time.Millisecond, cancel)
 		began := time.Now()
 		require.Error(t, call(ctx), name)
-		require.Less(t, time.Since(began), 20*time.Second, name)
+		require.Less(t, time.Since(began), time.Minute, name)
 	}
 	server.Thaw()
 	take(t, sink, []aaa.Record{fullRecord()})
