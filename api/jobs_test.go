@@ -27,7 +27,7 @@ func (letter) Kind() string { return "test.letter" }
 func newJobs(t *testing.T, w *world, workers int) *jobs.Queue {
 	t.Helper()
 	h := w.store.Handles()
-	q, err := jobs.New(jobs.Options{Postgres: h.Pool, Writer: h.Writer, Reader: h.Reader, Workers: workers, Poll: 50 * time.Millisecond})
+	q, err := jobs.New(jobs.Options{Postgres: h.Pool, Writer: h.Writer, Reader: h.Reader, Workers: workers, Poll: 50 * time.Millisecond, Grace: time.Minute})
 	require.NoError(t, err)
 	return q
 }
@@ -90,7 +90,7 @@ func TestJobs(t *testing.T) {
 				require.Eventually(t, func() bool {
 					job, err := q.Get(ctx, ids[2])
 					return err == nil && job.State == jobs.Failed && len(job.Failures) == attempt
-				}, 20*time.Second, 50*time.Millisecond)
+				}, time.Minute, 50*time.Millisecond)
 				job := into[api.Job](owner.in(t).get(path).is(http.StatusOK))
 				assert.Equal(t, api.JobStateFailed, job.State)
 				assert.Equal(t, "no such street", job.Failures[0].Error)

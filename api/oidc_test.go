@@ -100,7 +100,7 @@ func (w *world) provide(t *testing.T, p *provider, redirect string) {
 	t.Helper()
 	o, err := w.operators.NewOIDC(operator.OIDCOptions{
 		Issuer: p.URL, ClientID: "radiusd", ClientSecret: clientSecret, RedirectURL: redirect,
-		Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second},
+		Client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute},
 	})
 	require.NoError(t, err)
 	w.api.OIDC, w.api.OIDCName = o, "Example ID"

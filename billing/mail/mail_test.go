@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"radiusd/billing/mail"
+	"radiusd/internal/freeport"
 )
 
 var noon = time.Date(2026, 2, 3, 12, 0, 0, 0, time.UTC)
@@ -210,10 +211,8 @@ func TestQuitFailsAfterDelivery(t *testing.T) {
 }
 
 func TestServerIsAway(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freeport.Reserve() // nobody else takes it meanwhile
 	require.NoError(t, err)
-	port := listener.Addr().(*net.TCPAddr).Port
-	require.NoError(t, listener.Close())
 	err = send(t, mail.Options{Host: "127.0.0.1", Port: port, Security: mail.None, From: "billing@isp.example"}, message())
 	var e *mail.Error
 	require.ErrorAs(t, err, &e)

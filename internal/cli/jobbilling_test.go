@@ -68,7 +68,7 @@ func TestBillingRunsByItself(t *testing.T) {
 		completed := func(n int) {
 			require.EventuallyWithT(t, func(c *assert.CollectT) {
 				assert.Len(c, s.rows("job", "list", "--kind", "billing.run", "--state", "completed"), n)
-			}, 20*time.Second, 100*time.Millisecond)
+			}, time.Minute, 100*time.Millisecond)
 		}
 		now := time.Now().UTC()
 		logged, stop := s.works("RADIUSD_BILLING_RUN_AT=" + now.Add(-2*time.Minute).Format("15:04"))

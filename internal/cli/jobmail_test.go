@@ -53,7 +53,7 @@ func newPostOffice(t *testing.T, address string) *postOffice {
 
 func (p *postOffice) serve(conn net.Conn) {
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	in := textproto.NewReader(bufio.NewReader(conn))
 	say := func(line string) { fmt.Fprint(conn, line+"\r\n") }
 	say("220 post office")
@@ -132,13 +132,13 @@ func TestMails(t *testing.T) {
 				}
 			}
 			assert.Equal(c, 2, failed, "the server is away")
-		}, 20*time.Second, 100*time.Millisecond)
+		}, time.Minute, 100*time.Millisecond)
 		office := newPostOffice(t, address)
 		want := map[string]string{
 			"anna invoice": "sent", "gone invoice": "refused", "paper invoice": "no_address",
 			"anna overdue_7": "sent", "gone overdue_7": "refused", "paper overdue_7": "no_address",
 		}
-		require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, want, states()) }, 60*time.Second, 200*time.Millisecond)
+		require.EventuallyWithT(t, func(c *assert.CollectT) { assert.Equal(c, want, states()) }, 5*time.Minute, 200*time.Millisecond)
 		stop()
 		require.Len(t, office.taken(), 2)
 		subjects := map[string]bool{}

