@@ -22,6 +22,9 @@ import (
 	"radiusd/internal/testserver"
 )
 
+// patience is for what must happen by itself, on a machine that is busy.
+const patience = time.Minute
+
 // adminapi and radiusd are the programs as an operator gets them, built once.
 var adminapi, radiusd string
 
@@ -105,7 +108,7 @@ func (s *site) start(program string, args ...string) *process {
 	case <-ready:
 	case <-p.exited:
 		require.FailNow(s.t, "it ended", p.logged())
-	case <-time.After(30 * time.Second):
+	case <-time.After(patience):
 		require.FailNow(s.t, "it is not ready", p.logged())
 	}
 	return p
@@ -136,7 +139,7 @@ func (p *process) logged() string {
 // awaitLog waits until the log has the text.
 func (p *process) awaitLog(text string) {
 	p.t.Helper()
-	require.Eventually(p.t, func() bool { return strings.Contains(p.logged(), text) }, 20*time.Second, 20*time.Millisecond, text)
+	require.Eventually(p.t, func() bool { return strings.Contains(p.logged(), text) }, patience, 20*time.Millisecond, text)
 }
 
 // awaitReady waits until requests are answered.
@@ -149,7 +152,7 @@ func (p *process) awaitReady(client *http.Client) {
 		}
 		answer.Body.Close()
 		return answer.StatusCode == http.StatusOK
-	}, 20*time.Second, 20*time.Millisecond, "it is not ready")
+	}, patience, 20*time.Millisecond, "it is not ready")
 }
 
 var passwordLine = regexp.MustCompile(`(?m)^ +password: +(\S+)$`)
@@ -168,7 +171,7 @@ func (p *process) terminate() int {
 	require.NoError(p.t, p.cmd.Process.Signal(syscall.SIGTERM))
 	select {
 	case <-p.exited:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		require.FailNow(p.t, "it does not end on SIGTERM", p.logged())
 	}
 	return p.cmd.ProcessState.ExitCode()

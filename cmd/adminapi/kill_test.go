@@ -222,7 +222,7 @@ func TestErasureIsKilled(t *testing.T) {
 					require.Zero(t, left(t, db, name)+left(t, db, former), "it is said to be done")
 				}
 				return status == http.StatusOK && now.State == "done"
-			}, 60*time.Second, 100*time.Millisecond, "the next start finishes it: %s", p.logged())
+			}, 2*time.Minute, 100*time.Millisecond, "the next start finishes it: %s", p.logged())
 		}
 		t.Logf("%d of 4 erasures were killed before they were done", halves)
 		status, errs, code := s.run(adminapi, "audit", "verify")
@@ -309,7 +309,7 @@ func TestOutboxIsKilled(t *testing.T) {
 			}
 			return list
 		}
-		require.Eventually(t, func() bool { return len(missing()) == 0 }, 90*time.Second, 200*time.Millisecond, "events are lost")
+		require.Eventually(t, func() bool { return len(missing()) == 0 }, 3*time.Minute, 200*time.Millisecond, "events are lost")
 		require.Zero(t, p.terminate(), p.logged())
 
 		r.mu.Lock()

@@ -174,11 +174,11 @@ func TestTLSIsReloaded(t *testing.T) {
 	}
 	require.Equal(t, "first", name())
 	writePair(t, dir, "second")
-	require.Eventually(t, func() bool { return name() == "second" }, 20*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool { return name() == "second" }, patience, 100*time.Millisecond)
 	require.NoError(t, os.WriteFile(certFile, []byte("nonsense"), 0o600))
 	require.Eventually(t, func() bool {
 		return name() == "second" && strings.Contains(p.logged(), "the old one stays")
-	}, 20*time.Second, 100*time.Millisecond)
+	}, patience, 100*time.Millisecond)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	defer client.CloseIdleConnections()
 	p.awaitReady(client)
@@ -229,7 +229,7 @@ func TestSlowlorisIsCutOff(t *testing.T) {
 	status, _ := p.send(http.DefaultClient, "GET", "/api/v1/plans", "")
 	require.Equal(t, http.StatusUnauthorized, status)
 	for _, c := range slow {
-		require.NoError(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+		require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
 		_, err := io.Copy(io.Discard, c)
 		require.NoError(t, err, "the server closes it")
 	}

@@ -127,7 +127,7 @@ func TestClickHouseGoesAwayUnderLoadAndComesBack(t *testing.T) {
 			f := newFaultSite(t, "", clickhouseSetting(server))
 			f.addUser("alice", "looking-glass")
 			radiusd := f.start()
-			load := f.accounting("--rate", "1000", "--duration", "5s")
+			load := f.accounting("--rate", "500", "--duration", "10s")
 			db := history(t, server.URL())
 			require.Eventually(t, func() bool { return count(t, db, "SELECT count() FROM accounting_records") > 100 },
 				patience, 20*time.Millisecond)

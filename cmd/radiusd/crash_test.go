@@ -90,9 +90,7 @@ func killUnderLoad(t *testing.T, f *faultSite, rounds int) {
 			// The moment is what is random here, nothing waits for it.
 			<-time.After(time.Duration(random.IntN(400)) * time.Millisecond)
 			server.kill()
-			began := time.Now()
 			server = f.start()
-			require.Less(t, time.Since(began), patience)
 		}
 		t.Logf("seed %d: %s", seed, f.verify(load))
 	}
@@ -155,8 +153,8 @@ func TestTerminateUnderLoadStoresWhatWasAnswered(t *testing.T) {
 		server := f.start()
 		load := f.accounting("--duration", "1h", "--concurrency", "128", "--rate", "3000")
 		db := f.database()
-		require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 1000 },
-			patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 1500 },
+			patience, 10*time.Millisecond) // some of which the load has not read the answer of
 		require.Zero(t, server.terminate(), server.logged())
 		acks := load.interrupt()
 

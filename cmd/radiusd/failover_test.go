@@ -30,7 +30,7 @@ func TestFailoverToAPromotedStandby(t *testing.T) {
 	f.do("user", "set", "mallory", "--status", "disabled")
 	require.Eventually(t, func() bool { return !f.login("mallory", "looking-glass") }, patience, 20*time.Millisecond)
 
-	load := f.accounting("--rate", "800", "--duration", "8s")
+	load := f.accounting("--rate", "800", "--duration", "20s")
 	f.storeURL = primary.URL()
 	db := f.database()
 	stored := func() int64 { return number(t, db, "SELECT count(*) FROM accounting_records") }

@@ -22,7 +22,7 @@ import (
 const (
 	faultSecret = "fault-secret"
 	// patience is for what must happen by itself, on a machine that is busy.
-	patience = 30 * time.Second
+	patience = time.Minute
 )
 
 // faultSite is a site for tests that stop the server: it comes back on the same

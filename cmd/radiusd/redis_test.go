@@ -29,22 +29,27 @@ func redisNodes(t *testing.T, redis string) (a, b *faultSite) {
 
 func redisAt(url string) string { return fmt.Sprintf("redis: {url: %q}", url) }
 
+// value returns the value of a metric of the server; -1 if there is none.
+func (v *server) value(name string) float64 {
+	v.t.Helper()
+	_, body := v.get("/metrics")
+	for line := range strings.Lines(body) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			got, err := strconv.ParseFloat(text, 64)
+			require.NoError(v.t, err)
+			return got
+		}
+	}
+	return -1
+}
+
 // metric waits until a metric of the server has the value.
 func (v *server) metric(name string, value float64) {
 	v.t.Helper()
-	var body string
-	is := func() bool {
-		_, body = v.get("/metrics")
-		for line := range strings.Lines(body) {
-			if text, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
-				got, err := strconv.ParseFloat(text, 64)
-				return err == nil && got == value
-			}
-		}
-		return false
-	}
+	is := func() bool { return v.value(name) == value }
 	if !assert.Eventually(v.t, is, patience, 20*time.Millisecond) {
 		var found []string
+		_, body := v.get("/metrics")
 		for line := range strings.Lines(body) {
 			if strings.Contains(line, "redis") || strings.Contains(line, "sessions_open") {
 				found = append(found, line)
@@ -73,8 +78,8 @@ func TestFiftyAtOnceThroughTwoNodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, b := redisNodes(t, redis(t))
-			const rounds = 4
-			for i := range rounds {
+			const rounds, users = 4, 12
+			for i := range users {
 				a.addUser(fmt.Sprintf("alice%d", i), "looking-glass", "--simultaneous-use", "1")
 			}
 			nodes := []*server{a.start(), b.start()}
@@ -84,7 +89,18 @@ func TestFiftyAtOnceThroughTwoNodes(t *testing.T) {
 			client := radius.Client{}
 			defer client.Close()
 			nas := faultNAS(t)
-			for i := range rounds {
+			// A node decides by its own view when Redis takes longer than 300 ms, as it may on a
+			// machine that is busy: what came of that round then tells nothing.
+			alone := func() (n float64) {
+				for _, node := range nodes {
+					n += node.value(`radiusd_redis_fallbacks_total{reason="away"}`) + node.value(`radiusd_redis_fallbacks_total{reason="failed"}`)
+				}
+				return n
+			}
+			told := 0
+			for i := 0; told < rounds; i++ {
+				require.Less(t, i, users, "rounds in which Redis answers")
+				before := alone()
 				var all sync.WaitGroup
 				var accepted, rejected atomic.Int32
 				for n := range 50 {
@@ -102,10 +118,13 @@ func TestFiftyAtOnceThroughTwoNodes(t *testing.T) {
 					})
 				}
 				all.Wait()
+				if alone() > before {
+					continue
+				}
+				told++
 				require.Equal(t, []int32{1, 49}, []int32{accepted.Load(), rejected.Load()})
 			}
 			for _, node := range nodes {
-				node.metric(`radiusd_redis_fallbacks_total{reason="failed"}`, 0)
 				require.Zero(t, node.terminate(), node.logged())
 			}
 		})
@@ -254,11 +273,11 @@ func TestRedisHangs(t *testing.T) {
 	require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
 	redis.Pause()
 	server.metric("radiusd_redis_up", 0)
-	began := time.Now()
+	failed := server.value(`radiusd_redis_fallbacks_total{reason="failed"}`)
 	for range 100 {
 		require.True(t, accepts(nas, f.auth, "alice", "looking-glass"))
 	}
-	require.Less(t, time.Since(began), 20*time.Second, "300 ms each if everybody had to find out")
+	require.Equal(t, failed, server.value(`radiusd_redis_fallbacks_total{reason="failed"}`), "300 ms each if everybody had to find out")
 	require.Zero(t, server.terminate(), server.logged())
 	server = f.start()
 	require.Contains(t, server.logged(), "Redis is away")

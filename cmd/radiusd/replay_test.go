@@ -27,13 +27,13 @@ func TestClickHouseTakesBatchesAgainWithOtherBoundaries(t *testing.T) {
 	through.Host = link.address
 	f := newFaultSite(t, "", fmt.Sprintf("clickhouse: {url: %q}", through.String()))
 	radiusd := f.start()
-	link.latency.Store(int64(40 * time.Millisecond))
+	link.latency.Store(int64(100 * time.Millisecond))
 	load := f.accounting("--rate", "2000", "--duration", "1h", "--open", "500", "--nas", "3")
 	db := history(t, server.URL())
 
 	between := 0
 	for round := 0; between < 4; round++ {
-		require.Less(t, round, 20, "a kill between a batch and its cursor")
+		require.Less(t, round, 40, "a kill between a batch and its cursor")
 		if round == 2 { // and a ClickHouse that is away for a while
 			server.Stop()
 			radiusd.logs("accounting is held up")

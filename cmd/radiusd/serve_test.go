@@ -136,7 +136,7 @@ func TestChangesAreInForceWithoutARestart(t *testing.T) {
 			t.Helper()
 			changed := time.Now()
 			for !strings.Contains(answer(), want) {
-				require.Less(t, time.Since(changed), 20*time.Second, "no %s", want)
+				require.Less(t, time.Since(changed), patience, "no %s", want)
 			}
 		}
 		s.furnish()

@@ -69,7 +69,7 @@ func TestSessionsAreDisconnected(t *testing.T) {
 		mu.Unlock() // from here on the sessions are the NAS's, too
 		require.Eventually(t, func() bool { return len(site.rows("session", "list", "--online")) == 6 }, patience, 50*time.Millisecond)
 
-		rows := actedOn(t, site.do("session", "disconnect", "0000", "--stop-wait", "20s", "-o", "json"))
+		rows := actedOn(t, site.do("session", "disconnect", "0000", "--stop-wait", patience.String(), "-o", "json"))
 		require.Len(t, rows, 1)
 		assert.Equal(t, "acknowledged", rows[0]["state"])
 		assert.NotNil(t, rows[0]["stopped_at"], "the Stop came")
@@ -80,7 +80,7 @@ func TestSessionsAreDisconnected(t *testing.T) {
 		assert.Equal(t, "acknowledged", rows[0]["state"])
 		assert.Nil(t, rows[0]["stopped_at"])
 
-		rows = actedOn(t, site.do("session", "disconnect", "--user", "alice", "--yes", "--rate", "20", "--stop-wait", "20s", "-o", "json"))
+		rows = actedOn(t, site.do("session", "disconnect", "--user", "alice", "--yes", "--rate", "20", "--stop-wait", patience.String(), "-o", "json"))
 		states := map[any]int{}
 		for _, row := range rows {
 			states[row["state"]]++
@@ -135,7 +135,7 @@ func TestBatchGoesOnWithoutItsCommand(t *testing.T) {
 		require.Eventually(t, func() bool { return len(site.rows("session", "list", "--online")) == count }, patience, 50*time.Millisecond)
 		require.Zero(t, server.terminate())
 
-		command := exec.Command(binary, "session", "disconnect", "--all-online", "--yes", "--rate", "10", "--config", site.config)
+		command := exec.Command(binary, "session", "disconnect", "--all-online", "--yes", "--rate", "4", "--config", site.config)
 		require.NoError(t, command.Start())
 		require.Eventually(t, func() bool { return seen() >= 3 }, patience, 5*time.Millisecond)
 		require.NoError(t, command.Process.Kill())

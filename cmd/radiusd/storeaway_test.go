@@ -49,7 +49,7 @@ func TestPostgresGoesAwayUnderLoadAndComesBack(t *testing.T) {
 			f := newFaultSite(t, postgres.URL(), "")
 			f.addUser("alice", "looking-glass")
 			server := f.start()
-			load := f.accounting("--rate", "500", "--duration", (5*time.Second + test.away).String())
+			load := f.accounting("--rate", "500", "--duration", (10*time.Second + test.away).String())
 			db := f.database()
 			require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
 				patience, 20*time.Millisecond)
@@ -60,8 +60,7 @@ func TestPostgresGoesAwayUnderLoadAndComesBack(t *testing.T) {
 			require.True(t, f.login("alice", "looking-glass"), "authentication goes on without the store")
 			require.False(t, f.login("alice", "wrong"))
 			require.False(t, f.login("nobody", "looking-glass"))
-			nas := radiustest.NewNAS(t, "127.0.0.1")
-			nas.Secret = []byte(faultSecret)
+			nas := faultNAS(t)
 			require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, nas.Session("alice", "away").Start()).Code(),
 				"accounting is answered without the store")
 			status, checks := server.ready()
@@ -95,8 +94,7 @@ func TestServerStartsWhilePostgresIsAway(t *testing.T) {
 	require.Contains(t, server.logged(), "serving the last snapshot of the directory", "an operator is told")
 	require.True(t, f.login("alice", "looking-glass"))
 	require.False(t, f.login("bob", "brick-by-brick"), "who was disabled before stays so")
-	nas := radiustest.NewNAS(t, "127.0.0.1")
-	nas.Secret = []byte(faultSecret)
+	nas := faultNAS(t)
 	session := nas.Session("alice", "away")
 	require.Equal(t, radius.AccountingResponse, nas.Exchange(f.acct, session.Start()).Code())
 	_, checks := server.ready()
@@ -259,7 +257,7 @@ func TestPostgresIsSlow(t *testing.T) {
 	require.Eventually(t, func() bool { return number(t, db, "SELECT count(*) FROM accounting_records") > 100 },
 		patience, 20*time.Millisecond)
 
-	link.latency.Store(int64(200 * time.Millisecond)) // seconds for a transaction
+	link.latency.Store(int64(500 * time.Millisecond)) // seconds for a transaction
 	nas := faultNAS(t)
 	answered := make(chan struct{})
 	for n := range 40 {
