@@ -9,8 +9,11 @@ import (
 // Wrong voucher codes are throttled by Calling-Station-Id and NAS: from the fifth on,
 // each doubles the time in which no code from that station is looked at. A station can
 // call itself anything, so a NAS has a rate of its own, which is far beyond what people
-// mistype and far below what finds a code of 60 bits.
+// mistype. What is beyond it keeps nobody from using a code that is safe: at a thousand
+// guesses a second, one of 100,000 codes of 60 bits is found once in centuries. Shorter
+// codes would be, so they are not looked at meanwhile.
 const (
+	safeCodeLength  = 12 // characters of five bits
 	freeGuesses     = 5
 	firstGuessLock  = 10 * time.Second
 	longestLock     = 15 * time.Minute
@@ -56,8 +59,8 @@ func (g *guesses) keys(x *exchange) (station, nas uint64) {
 	return station, nas
 }
 
-// throttled reports whether no code is to be looked at.
-func (a *Access) throttled(x *exchange) bool {
+// throttled reports whether the code is not to be looked at.
+func (a *Access) throttled(x *exchange, code []byte) bool {
 	if x.trace != nil {
 		return false
 	}
@@ -65,7 +68,20 @@ func (a *Access) throttled(x *exchange) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	station, nas := g.keys(x)
-	return g.stations[station].until.After(x.now) || g.nases[nas].Sub(x.now) > nasGuessesBurst*nasGuessEvery
+	if g.stations[station].until.After(x.now) {
+		return true
+	}
+	return g.nases[nas].Sub(x.now) > nasGuessesBurst*nasGuessEvery && codeLength(code) < safeCodeLength
+}
+
+// codeLength is how many characters a code has in normal form.
+func codeLength(typed []byte) (n int) {
+	for _, c := range typed {
+		if '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' {
+			n++
+		}
+	}
+	return n
 }
 
 // guessed counts a wrong code.
@@ -82,9 +98,12 @@ func (a *Access) guessed(x *exchange) {
 	if forgiven.Before(x.now) {
 		forgiven = x.now
 	}
-	g.nases[nas] = forgiven.Add(nasGuessEvery)
+	if forgiven.Sub(x.now) <= nasGuessesBurst*nasGuessEvery { // a flood is over as soon as it ends
+		forgiven = forgiven.Add(nasGuessEvery)
+	}
+	g.nases[nas] = forgiven
 	if station == 0 {
-		return // all that do not name themselves share the NAS's rate
+		return // those that do not name themselves have the NAS's rate only
 	}
 	old := func(one guesser) bool { return x.now.Sub(one.last) >= guessesForget && !one.until.After(x.now) }
 	makeRoom(g.stations, old)

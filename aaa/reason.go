@@ -64,7 +64,7 @@ var reasonTexts = [reasonCount]string{
 	"The amount of data of this period is used up.",
 	"The request is malformed: its attributes contradict each other, or have a wrong length.",
 	"No decision could be made; the server's log says why.",
-	"Too many wrong codes of vouchers came from this station or NAS; none is looked at for a while.",
+	"Too many wrong codes of vouchers came from this station, or from this NAS and the code is a short one; it is not looked at for a while.",
 }
 
 // Sentence says the reason to a person.

@@ -93,15 +93,15 @@ func (x *exchange) name() []byte {
 // name of a user is still told apart.
 const shownOfCode = 4
 
-// identifyVoucher looks for the voucher whose code is the User-Name. A code is not looked
-// at while there were too many wrong ones.
+// identifyVoucher looks for the voucher whose code is the User-Name. A code may not be
+// looked at while there were too many wrong ones.
 func (a *Access) identifyVoucher(x *exchange, users *userTable) (found bool, d Decision) {
 	hash, ok := a.hashCode(x.username)
 	if !ok || sameStation(x.username, x.sent.callingStationID) {
 		return false, x.goOn() // a device that is looked for by its address is no guess
 	}
 	x.shown = append(append([]byte{}, x.username[:shownOfCode]...), "…"...)
-	if a.throttled(x) {
+	if a.throttled(x, x.username) {
 		return false, x.refuseAt(stepIdentify, ReasonThrottled, "")
 	}
 	if !users.getCode(&hash, &x.found) {
@@ -133,7 +133,7 @@ func (a *Access) authenticateVoucher(x *exchange) Decision {
 		if x.byCode && len(password) == 0 {
 			return x.checked(true)
 		}
-		if !x.byCode && a.throttled(x) {
+		if !x.byCode && a.throttled(x, password) {
 			return x.refuse(ReasonThrottled, "")
 		}
 		hash, ok := a.hashCode(password)

@@ -18,10 +18,10 @@ import (
 	"radiusd/radius"
 )
 
-// testCodeHash takes twelve or more letters and digits for a code.
+// testCodeHash takes ten or more letters and digits for a code.
 func testCodeHash(typed []byte) (hash [32]byte, ok bool) {
 	code := strings.ToUpper(strings.ReplaceAll(string(typed), "-", ""))
-	if len(code) < 12 || strings.Trim(code, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
+	if len(code) < 10 || strings.Trim(code, "0123456789ABCDEFGHJKMNPQRSTVWXYZ") != "" {
 		return hash, false
 	}
 	return sha256.Sum256([]byte(code)), true
@@ -241,16 +241,41 @@ func TestVoucherThrottle(t *testing.T) {
 		w.pap("020000000003", "020000000003", `Calling-Station-Id = "02-00-00-00-00-03"`).rejected()
 		assert.Equal(t, ReasonUnknownUser, w.record().Reason)
 	}
-	// One that calls itself something else each time is stopped by the NAS's rate.
-	for i := range 2 * nasGuessesBurst {
-		if guess(i, fmt.Sprintf(`Calling-Station-Id = "station %d"`, i)) == ReasonThrottled {
-			assert.Greater(t, i, nasGuessesBurst/2)
-			w.clock.set(w.clock.now().Add(time.Minute))
-			w.pap(testCode, "").accepted()
-			return
+}
+
+// TestVoucherFlood: somebody who calls himself something else each time keeps nobody at
+// that NAS from using a voucher, unless its code could be found so.
+func TestVoucherFlood(t *testing.T) {
+	const short = "7K3M-9QXW-2R" // 50 bits
+	w, _ := newVoucherWorld(t)
+	w.addUser(voucherUser("v1-00001", testCode, 0))
+	w.addUser(voucherUser("v2-00001", short, 0))
+	flood := func(code string) (last Reason) {
+		for i := range 2 * nasGuessesBurst {
+			w.pap(fmt.Sprintf(code, i), "", fmt.Sprintf(`Calling-Station-Id = "station %d"`, i)).rejected()
+			last = w.record().Reason
 		}
+		return last
 	}
-	t.Fatal("not throttled")
+	honest := `Calling-Station-Id = "02-00-00-00-00-01"`
+	assert.Equal(t, ReasonUnknownUser, flood("GGGG-GGGG-%04d"))
+	w.pap(testCode, "", honest).accepted()
+	_ = w.record()
+	w.pap("v1-00001", testCode, honest).accepted()
+	_ = w.record()
+	w.pap(testCode, "").accepted()
+	assert.Equal(t, ReasonAccepted, w.record().Reason, "who does not name himself")
+
+	assert.Equal(t, ReasonThrottled, flood("GGGG-GG%04d"), "these are counted too")
+	for _, login := range [][2]string{{short, ""}, {"v2-00001", short}} {
+		w.pap(login[0], login[1], honest).rejected()
+		assert.Equal(t, ReasonThrottled, w.record().Reason, "right or not: 50 bits could be found")
+	}
+	w.pap(testCode, "", honest).accepted()
+	_ = w.record()
+	w.clock.set(w.clock.now().Add(nasGuessEvery))
+	w.pap(short, "", honest).accepted()
+	assert.Equal(t, ReasonAccepted, w.record().Reason)
 }
 
 func TestVoucherFirstUse(t *testing.T) {
