@@ -3901,6 +3901,9 @@ type Redemption struct {
 
 // RedemptionInput defines model for RedemptionInput.
 type RedemptionInput struct {
+	// ClientAddress The IP address of who typed the code, told by a portal that redeems for many: unknown codes are counted by it too.
+	ClientAddress string `json:"client_address,omitempty"`
+
 	// Code As it was typed: case, spaces and dashes do not matter.
 	Code   string             `json:"code"`
 	UserID openapi_types.UUID `json:"user_id"`

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +25,7 @@ type VoucherStore interface {
 	CountVouchers(ctx context.Context, filter billing.VoucherFilter) (aaa.Count, error)
 	VoucherByID(ctx context.Context, id uuid.UUID) (*billing.Voucher, error)
 	RevokeVoucher(ctx context.Context, id uuid.UUID, check func(*billing.Voucher) error) error
-	RedeemVoucher(ctx context.Context, userID uuid.UUID, code string) (*billing.Redemption, error)
+	RedeemVoucher(ctx context.Context, userID uuid.UUID, code string, from netip.Addr) (*billing.Redemption, error)
 	// VoucherHash is as in aaa.DirectoryOptions.
 	VoucherHash(typed []byte) (hash [32]byte, ok bool)
 }
@@ -159,7 +160,14 @@ func (h *vouchers) RevokeVoucher(ctx context.Context, r RevokeVoucherRequestObje
 }
 
 func (h *vouchers) RedeemVoucher(ctx context.Context, r RedeemVoucherRequestObject) (RedeemVoucherResponseObject, error) {
-	redeemed, err := h.store.RedeemVoucher(ctx, r.Body.UserID, r.Body.Code)
+	var from netip.Addr
+	if r.Body.ClientAddress != "" {
+		var err error
+		if from, err = netip.ParseAddr(r.Body.ClientAddress); err != nil || from.Zone() != "" {
+			return nil, invalidField("client_address", "want an IP address")
+		}
+	}
+	redeemed, err := h.store.RedeemVoucher(ctx, r.Body.UserID, r.Body.Code, from)
 	if id, again := repeated(err); again {
 		redeemed, err = h.redeemedBefore(ctx, id)
 	}

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -153,6 +154,22 @@ func TestVouchers(t *testing.T) {
 			}
 			answer := owner.post("/vouchers/redeem", object{"user_id": alice, "code": gift.Vouchers[1].Code}).code(http.StatusTooManyRequests, "throttled")
 			assert.Equal(t, "1", answer.header.Get("Retry-After"))
+			portal := w.token(t, operator.VouchersRedeem).in(t)
+			for i := range 30 {
+				carol := into[api.User](w.as(t, "admin").in(t).post("/users", object{"username": fmt.Sprintf("carol%d", i)}).is(http.StatusCreated)).ID
+				body := object{"user_id": carol, "code": "AAAA-BBBB-CCCC", "client_address": "192.0.2.7"}
+				portal.post("/vouchers/redeem", body).code(http.StatusNotFound, "unknown_voucher")
+				if i == 29 {
+					body["code"] = gift.Vouchers[1].Code
+					portal.post("/vouchers/redeem", body).code(http.StatusTooManyRequests, "throttled")
+					for _, wrong := range []string{"192.0.2", "fe80::1%eth0", "portal.example"} {
+						body["client_address"] = wrong
+						portal.post("/vouchers/redeem", body).field("client_address")
+					}
+					body["client_address"] = "2001:db8::7"
+					portal.post("/vouchers/redeem", body).is(http.StatusOK)
+				}
+			}
 		})
 	})
 }

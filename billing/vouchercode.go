@@ -118,10 +118,16 @@ type MadeVoucher struct {
 	Code   string
 }
 
-// RedemptionLock is how long no code of a principal, or for a user, is looked at after so
-// many wrong ones: from the fifth on, each doubles it, to a quarter of an hour.
-func RedemptionLock(failures int) time.Duration {
-	const free, first, longest = 5, time.Second, 15 * time.Minute
+// How many wrong codes may be tried before some time has to pass.
+const (
+	FreeGuesses       = 5  // for a user, or by a person
+	FreeSharedGuesses = 30 // from an address, which many may share
+)
+
+// RedemptionLock is how long no code is looked at after so many wrong ones, of which some
+// are free: each one from the last of these on doubles it, to a quarter of an hour.
+func RedemptionLock(failures, free int) time.Duration {
+	const first, longest = time.Second, 15 * time.Minute
 	if failures < free {
 		return 0
 	}

@@ -41,8 +41,9 @@ func accountKey(name string) string {
 // factorKey stands for the second factor of an operator.
 func factorKey(id uuid.UUID) string { return "factor:" + id.String() }
 
-// addressKey stands for an address; of IPv6 for a /64, which one machine has.
-func addressKey(addr netip.Addr) string {
+// AddressKey stands for an address whose failures are counted together; of IPv6 for a /64,
+// which one machine has.
+func AddressKey(addr netip.Addr) string {
 	addr = addr.Unmap().WithZone("")
 	if addr.Is6() {
 		p, _ := addr.Prefix(64)
@@ -72,7 +73,7 @@ func (a *attempt) keys() []string {
 func (s *Service) attempt(ctx context.Context, account string, addr netip.Addr) (*attempt, error) {
 	a := &attempt{s: s, account: account}
 	if addr.IsValid() {
-		a.address = addressKey(addr)
+		a.address = AddressKey(addr)
 	}
 	// Who is locked out must not make the database write.
 	until, err := s.store.LockedUntil(ctx, a.keys())

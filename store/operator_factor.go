@@ -138,43 +138,47 @@ func (s *Store) LockedUntil(ctx context.Context, keys []string) (until time.Time
 
 // ChangeAttempts implements operator.AttemptStore.
 func (s *Store) ChangeAttempts(ctx context.Context, keys []string, fn func([]operator.Attempts) error) error {
-	sorted := slices.Clone(keys) // all lock in one order
-	slices.Sort(sorted)
-	err := s.write(ctx, func(tx *writeTx) error {
-		known := make([]operator.Attempts, len(keys))
-		never := time.Time{}.AddDate(1, 0, 0)
-		for _, key := range sorted {
-			if _, err := tx.ExecContext(ctx, "INSERT INTO sign_in_attempts (key, failures, last_at) VALUES ($1, 0, $2) ON CONFLICT (key) DO NOTHING",
-				key, moment{&never}); err != nil {
-				return err
-			}
-			a := &known[slices.Index(keys, key)]
-			fields := attemptFields(a)
-			err := tx.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM sign_in_attempts WHERE key = $1"+tx.forUpdate(), key).
-				Scan(targets(fields)...)
-			if errors.Is(err, sql.ErrNoRows) { // deleted since
-				return errRetry{err}
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if err := fn(known); err != nil {
-			return err
-		}
-		for i := range known {
-			if known[i].Failures == 0 {
-				if _, err := tx.ExecContext(ctx, "DELETE FROM sign_in_attempts WHERE key = $1", known[i].Key); err != nil {
-					return err
-				}
-			} else if err := update(ctx, tx.Tx, "sign_in_attempts", attemptFields(&known[i])); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := s.write(ctx, func(tx *writeTx) error { return tx.changeAttempts(ctx, keys, fn) })
 	if err != nil {
 		return fmt.Errorf("count a sign-in: %w", s.explain(err))
+	}
+	return nil
+}
+
+// changeAttempts is ChangeAttempts in a transaction. While fn works, no other one has these
+// keys.
+func (tx *writeTx) changeAttempts(ctx context.Context, keys []string, fn func([]operator.Attempts) error) error {
+	sorted := slices.Clone(keys) // all lock in one order
+	slices.Sort(sorted)
+	known := make([]operator.Attempts, len(keys))
+	never := time.Time{}.AddDate(1, 0, 0)
+	for _, key := range sorted {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO sign_in_attempts (key, failures, last_at) VALUES ($1, 0, $2) ON CONFLICT (key) DO NOTHING",
+			key, moment{&never}); err != nil {
+			return err
+		}
+		a := &known[slices.Index(keys, key)]
+		fields := attemptFields(a)
+		err := tx.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM sign_in_attempts WHERE key = $1"+tx.forUpdate(), key).
+			Scan(targets(fields)...)
+		if errors.Is(err, sql.ErrNoRows) { // deleted since
+			return errRetry{err}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := fn(known); err != nil {
+		return err
+	}
+	for i := range known {
+		if known[i].Failures == 0 {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM sign_in_attempts WHERE key = $1", known[i].Key); err != nil {
+				return err
+			}
+		} else if err := update(ctx, tx.Tx, "sign_in_attempts", attemptFields(&known[i])); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,32 +18,45 @@ import (
 // transaction: one of value is a payment that completes an order of its own; one for a
 // plan gives the user the plan until a later day, by billing.VoucherBatch.Extend. It fails
 // with billing.ErrUnknownVoucher, a *billing.VoucherError, ErrNotFound if there is no such
-// user, and a *operator.ThrottledError after too many unknown codes by the same actor or
-// for the same user. The code is nowhere in its errors.
-func (s *Store) RedeemVoucher(ctx context.Context, userID uuid.UUID, code string) (*billing.Redemption, error) {
-	keys := redemptionKeys(ctx, userID)
-	until, err := s.LockedUntil(ctx, keys)
+// user, and a *operator.ThrottledError after too many unknown codes for this user, from
+// this address (of who typed the code; invalid: not known) or by this operator. Then the
+// code was not looked at. It is nowhere in the errors.
+func (s *Store) RedeemVoucher(ctx context.Context, userID uuid.UUID, code string, from netip.Addr) (*billing.Redemption, error) {
+	guessers := guessersOf(ctx, userID, from)
+	// Who has to wait must not make the database write.
+	until, err := s.LockedUntil(ctx, guessers)
 	if err != nil {
 		return nil, err
 	}
 	if wait := until.Sub(s.timestamp()); wait > 0 {
 		return nil, &operator.ThrottledError{RetryAfter: wait}
 	}
-	var r *billing.Redemption
 	key := VoucherKey(s.sealer)
 	hash, ok := key.Hash([]byte(code))
-	if !ok {
-		err = billing.ErrUnknownVoucher
-	} else {
-		err = s.write(ctx, func(tx *writeTx) (err error) {
-			r, err = tx.redeem(ctx, userID, hash)
+	var r *billing.Redemption
+	err = s.write(ctx, func(tx *writeTx) error {
+		r = nil
+		if err := tx.userExists(ctx, userID); err != nil { // made-up users are no new guessers
+			return err
+		}
+		return tx.changeAttempts(ctx, guessers, func(known []operator.Attempts) error {
+			now := s.timestamp()
+			if wait := lockedFor(known, now); wait > 0 {
+				return &operator.ThrottledError{RetryAfter: wait}
+			}
+			err := billing.ErrUnknownVoucher
+			if ok {
+				r, err = tx.redeem(ctx, userID, hash)
+			}
+			if errors.Is(err, billing.ErrUnknownVoucher) {
+				countGuess(known, now)
+				return nil
+			}
 			return err
 		})
-	}
-	if errors.Is(err, billing.ErrUnknownVoucher) {
-		if err := s.countGuess(ctx, keys); err != nil {
-			return nil, s.voucherFailed("redeem voucher", err)
-		}
+	})
+	if err == nil && r == nil {
+		err = billing.ErrUnknownVoucher
 	}
 	if err != nil {
 		return nil, s.voucherFailed("redeem voucher", err)
@@ -51,37 +64,52 @@ func (s *Store) RedeemVoucher(ctx context.Context, userID uuid.UUID, code string
 	return r, nil
 }
 
-// redemptionKeys stand for who redeems and for whom.
-func redemptionKeys(ctx context.Context, userID uuid.UUID) []string {
-	actor := operator.ActorOf(ctx).Key()
-	sum := sha256.Sum256([]byte(actor))
-	return []string{"voucher:actor:" + hex.EncodeToString(sum[:16]), "voucher:user:" + userID.String()}
+const sharedGuesser = "voucher:address:"
+
+// guessersOf are whose wrong codes count together: the user's; those from an address; and
+// those of a person who signed in. An API token is nobody: a portal redeems for many.
+func guessersOf(ctx context.Context, userID uuid.UUID, from netip.Addr) []string {
+	keys := []string{"voucher:user:" + userID.String()}
+	if from.IsValid() {
+		keys = append(keys, "voucher:"+operator.AddressKey(from))
+	}
+	if actor := operator.ActorOf(ctx); actor.Kind == operator.ActorOperator {
+		keys = append(keys, "voucher:"+actor.Key())
+	}
+	return keys
+}
+
+func lockedFor(known []operator.Attempts, now time.Time) (wait time.Duration) {
+	for i := range known {
+		wait = max(wait, known[i].LockedUntil.Sub(now))
+	}
+	return wait
 }
 
 // guessesForget is how long after the last wrong code it is forgotten.
 const guessesForget = 15 * time.Minute
 
 // countGuess counts a code that no voucher has.
-func (s *Store) countGuess(ctx context.Context, keys []string) error {
-	return s.ChangeAttempts(ctx, keys, func(known []operator.Attempts) error {
-		now := s.timestamp()
-		for i := range known {
-			a := &known[i]
-			last := a.LastAt
-			if a.LockedUntil.After(last) {
-				last = a.LockedUntil
-			}
-			if now.Sub(last) >= guessesForget {
-				*a = operator.Attempts{Key: a.Key}
-			}
-			a.Failures++
-			a.LastAt = now
-			if lock := billing.RedemptionLock(a.Failures); lock > 0 {
-				a.LockedUntil = now.Add(lock)
-			}
+func countGuess(known []operator.Attempts, now time.Time) {
+	for i := range known {
+		a := &known[i]
+		last := a.LastAt
+		if a.LockedUntil.After(last) {
+			last = a.LockedUntil
 		}
-		return nil
-	})
+		if now.Sub(last) >= guessesForget {
+			*a = operator.Attempts{Key: a.Key}
+		}
+		a.Failures++
+		a.LastAt = now
+		free := billing.FreeGuesses
+		if strings.HasPrefix(a.Key, sharedGuesser) {
+			free = billing.FreeSharedGuesses
+		}
+		if lock := billing.RedemptionLock(a.Failures, free); lock > 0 {
+			a.LockedUntil = now.Add(lock)
+		}
+	}
 }
 
 func (tx *writeTx) redeem(ctx context.Context, userID uuid.UUID, hash [32]byte) (*billing.Redemption, error) {
@@ -162,9 +190,6 @@ func (tx *writeTx) redeemPlan(ctx context.Context, v *voucherRow, r *billing.Red
 // the payment's reference, which can be booked once.
 func (tx *writeTx) redeemValue(ctx context.Context, v *voucherRow, r *billing.Redemption) error {
 	b := &r.Batch
-	if err := tx.userExists(ctx, v.UserID); err != nil {
-		return err
-	}
 	order := billing.Order{
 		ID: uuid.Must(uuid.NewV7()), UserID: v.UserID, Kind: billing.OrderVoucher, State: billing.OrderOpen,
 		Currency: b.Currency, Amount: b.Amount, Details: billing.OrderDetails{VoucherID: v.ID}, CreatedAt: v.UpdatedAt, UpdatedAt: v.UpdatedAt,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -235,7 +236,7 @@ has another plan still, one that does not expire, or a subscription, is refused.
 				if err != nil {
 					return err
 				}
-				r, err := s.RedeemVoucher(c.Context(), user.ID, strings.TrimSpace(code))
+				r, err := s.RedeemVoucher(c.Context(), user.ID, strings.TrimSpace(code), netip.Addr{})
 				if err != nil {
 					return err
 				}

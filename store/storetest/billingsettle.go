@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -172,7 +173,7 @@ func testPrepaidServed(t *testing.T, database Database) {
 	is(given, aaa.UserSuspended, "the subscription has ended")
 	made, err := b.CreateVoucherBatch(ctx, &billing.VoucherBatch{Name: "days", Kind: billing.VoucherPlan, Count: 1, PlanID: b.gold.PlanID, Validity: 24 * time.Hour, RedeemBefore: at("2030-02-01T00:00:00Z")})
 	require.NoError(t, err)
-	_, err = b.RedeemVoucher(ctx, given, made[0].Code)
+	_, err = b.RedeemVoucher(ctx, given, made[0].Code, netip.Addr{})
 	require.NoError(t, err)
 	is(given, aaa.UserActive, "the plan of the voucher waits for nothing")
 }

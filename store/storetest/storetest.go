@@ -129,6 +129,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherUses":    testVoucherUses,
 		"VoucherRedeem":  testVoucherRedeem,
 		"VoucherOnce":    testVoucherOnce,
+		"VoucherGuesses": testVoucherGuesses,
 		"BillingUsage":   testBillingUsage,
 		"Drafts":         testDrafts,
 		"DunningGroup":   testDunningGroup,

@@ -1,7 +1,10 @@
 package storetest
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -128,7 +131,7 @@ func testVouchers(t *testing.T, database Database) {
 	assert.NotEqual(t, made[6].Code, renewed[6].Code)
 	assert.Len(t, f.poll(), 150)
 	assert.NotEqual(t, hash, v.user(t, "v1-00007").Voucher.CodeHash)
-	_, err = v.RedeemVoucher(ctx, v.alice.ID, made[6].Code)
+	_, err = v.RedeemVoucher(ctx, v.alice.ID, made[6].Code, netip.Addr{})
 	assert.ErrorIs(t, err, billing.ErrUnknownVoucher)
 
 	// One is revoked, one deleted, and then the rest.
@@ -140,7 +143,7 @@ func testVouchers(t *testing.T, database Database) {
 	require.NoError(t, err)
 	assert.Equal(t, 148, n)
 	assert.Equal(t, aaa.UserDisabled, v.user(t, "v1-00150").Status)
-	_, err = v.RedeemVoucher(ctx, v.alice.ID, renewed[9].Code)
+	_, err = v.RedeemVoucher(ctx, v.alice.ID, renewed[9].Code, netip.Addr{})
 	var refused *billing.VoucherError
 	require.ErrorAs(t, err, &refused)
 	assert.Equal(t, billing.VoucherRevoked, refused.State)
@@ -246,13 +249,13 @@ func testVoucherUses(t *testing.T, database Database) {
 	require.NoError(t, v.RevokeVoucher(ctx, v.voucher(t, "v1-00003").ID, nil))
 	use("v1-00003", "2030-01-05T08:00:00Z")
 	assert.Equal(t, billing.VoucherRevoked, v.voucher(t, "v1-00003").State)
-	_, err := v.RedeemVoucher(ctx, v.alice.ID, made[3].Code)
+	_, err := v.RedeemVoucher(ctx, v.alice.ID, made[3].Code, netip.Addr{})
 	require.NoError(t, err)
 	use("v1-00004", "2030-01-01T12:00:00Z")
 	assert.Equal(t, "alice", v.voucher(t, "v1-00004").Username)
 
 	// A login and a redemption at once: one of them has it.
-	_, err = v.RedeemVoucher(ctx, v.alice.ID, made[0].Code)
+	_, err = v.RedeemVoucher(ctx, v.alice.ID, made[0].Code, netip.Addr{})
 	var refused *billing.VoucherError
 	require.ErrorAs(t, err, &refused)
 	require.NoError(t, v.RevokeVoucher(ctx, v.voucher(t, "v1-00001").ID, nil), "also one in use")
@@ -274,14 +277,14 @@ func testVoucherRedeem(t *testing.T, database Database) {
 	_, days = v.planBatch(t, "days", 3)
 	refused := func(code, message string) {
 		t.Helper()
-		_, err := v.RedeemVoucher(ctx, v.alice.ID, code)
+		_, err := v.RedeemVoucher(ctx, v.alice.ID, code, netip.Addr{})
 		var refused *billing.VoucherError
 		require.ErrorAs(t, err, &refused)
 		assert.Contains(t, refused.Message, message)
 	}
 
 	once := operator.WithIdempotency(ctx, operator.IdempotencyKey{Key: "k", Operation: "redeem"})
-	r, err := v.RedeemVoucher(once, v.alice.ID, " "+strings.ToLower(strings.ReplaceAll(gift[0].Code, "-", " ")))
+	r, err := v.RedeemVoucher(once, v.alice.ID, " "+strings.ToLower(strings.ReplaceAll(gift[0].Code, "-", " ")), netip.Addr{})
 	require.NoError(t, err)
 	balance, err := v.Balance(ctx, v.alice.ID, "EUR")
 	require.NoError(t, err)
@@ -297,17 +300,17 @@ func testVoucherRedeem(t *testing.T, database Database) {
 	assert.Equal(t, payment.ID, order.PaymentID)
 	assert.Equal(t, "olga", r.Voucher.RedeemedBy)
 	assert.Equal(t, "alice", r.Voucher.Username)
-	_, err = v.RedeemVoucher(once, v.alice.ID, gift[0].Code)
+	_, err = v.RedeemVoucher(once, v.alice.ID, gift[0].Code, netip.Addr{})
 	var repeated *operator.RepeatedError
 	require.ErrorAs(t, err, &repeated)
 	refused(gift[0].Code, "was used on 2030-01-01T12:00:00Z")
 	requireSound(t, v.Store)
 
 	// Plans: the first gives it, the second adds its time.
-	r, err = v.RedeemVoucher(ctx, v.alice.ID, days[0].Code)
+	r, err = v.RedeemVoucher(ctx, v.alice.ID, days[0].Code, netip.Addr{})
 	require.NoError(t, err)
 	assert.Equal(t, at("2030-01-02T12:00:00Z"), r.ExpiresAt)
-	r, err = v.RedeemVoucher(ctx, v.alice.ID, days[1].Code)
+	r, err = v.RedeemVoucher(ctx, v.alice.ID, days[1].Code, netip.Addr{})
 	require.NoError(t, err)
 	assert.Equal(t, at("2030-01-03T12:00:00Z"), r.ExpiresAt)
 	alice := v.user(t, "alice")
@@ -317,34 +320,92 @@ func testVoucherRedeem(t *testing.T, database Database) {
 	require.NoError(t, v.UpdateUser(ctx, "alice", func(u *aaa.User) error { u.ExpiresAt = time.Time{}; return nil }))
 	refused(days[2].Code, "does not expire")
 	assert.Equal(t, billing.VoucherNew, v.voucher(t, days[2].Serial).State)
-	_, err = v.RedeemVoucher(ctx, v.user(t, days[2].Serial).ID, days[2].Code)
+	_, err = v.RedeemVoucher(ctx, v.user(t, days[2].Serial).ID, days[2].Code, netip.Addr{})
 	require.Error(t, err, "for itself")
 
 	v.set("2030-02-01T00:00:00Z")
 	refused(gift[1].Code, "expired on 2030-02-01T00:00:00Z")
 
-	// Guesses are throttled by who redeems and by the user, also of a code that is right.
-	_, err = v.RedeemVoucher(ctx, uuid.New(), gift[1].Code)
-	require.Error(t, err)
-	for range 5 {
-		_, err = v.RedeemVoucher(ctx, v.alice.ID, "AAAA-BBBB-CCCC")
-		require.ErrorIs(t, err, billing.ErrUnknownVoucher)
+}
+
+// testVoucherGuesses tries codes that no voucher has: whom it is for, the address it comes
+// from and an operator are throttled, a token that many people redeem through is not.
+func testVoucherGuesses(t *testing.T, database Database) {
+	v := newVouchered(t, database)
+	gift := v.valueBatch(t, "gift", 3)
+	people := make([]uuid.UUID, 60)
+	for i := range people {
+		user := newUser(fmt.Sprintf("person%d", i))
+		require.NoError(t, v.CreateUser(t.Context(), user))
+		people[i] = user.ID
 	}
-	other := operator.WithActor(t.Context(), operator.Actor{Kind: operator.ActorLocal, Name: "otto"})
-	for _, ctx := range []struct {
-		by  string
-		err error
-	}{
-		{"the actor", func() error { _, err := v.RedeemVoucher(ctx, uuid.New(), gift[1].Code); return err }()},
-		{"the user", func() error { _, err := v.RedeemVoucher(other, v.alice.ID, gift[1].Code); return err }()},
-	} {
+	portal := operator.WithActor(t.Context(), operator.Actor{Kind: operator.ActorToken, ID: uuid.New(), Name: "portal"})
+	olga := operator.WithActor(t.Context(), operator.Actor{Kind: operator.ActorOperator, ID: uuid.New(), Name: "olga"})
+	hotel, home := netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")
+	guess := func(ctx context.Context, userID uuid.UUID, from netip.Addr) error {
+		_, err := v.RedeemVoucher(ctx, userID, "AAAA-BBBB-CCCC", from)
+		return err
+	}
+	throttled := func(err error, wait time.Duration) {
+		t.Helper()
 		var throttled *operator.ThrottledError
-		require.ErrorAs(t, ctx.err, &throttled, ctx.by)
-		assert.Equal(t, time.Second, throttled.RetryAfter)
+		require.ErrorAs(t, err, &throttled)
+		assert.Equal(t, wait, throttled.RetryAfter)
 	}
-	v.set("2030-02-01T00:00:01Z")
-	_, err = v.RedeemVoucher(other, v.alice.ID, "short")
-	require.ErrorIs(t, err, billing.ErrUnknownVoucher, "after a while they are looked at again")
+	require.ErrorIs(t, guess(portal, uuid.New(), hotel), aaa.ErrNotFound, "made-up users are not a guess each")
+
+	// The user, however the code comes, and though it is right.
+	for range 5 {
+		require.ErrorIs(t, guess(portal, v.alice.ID, hotel), billing.ErrUnknownVoucher)
+	}
+	_, err := v.RedeemVoucher(olga, v.alice.ID, gift[0].Code, home)
+	throttled(err, time.Second)
+	// Others who redeem through the same portal, from there and elsewhere.
+	_, err = v.RedeemVoucher(portal, people[0], gift[0].Code, hotel)
+	require.NoError(t, err)
+	for _, id := range people {
+		require.ErrorIs(t, guess(portal, id, netip.Addr{}), billing.ErrUnknownVoucher)
+	}
+	_, err = v.RedeemVoucher(portal, people[0], gift[1].Code, netip.Addr{})
+	require.NoError(t, err)
+	// A code that was used is no guess.
+	for range 10 {
+		var used *billing.VoucherError
+		_, err = v.RedeemVoucher(portal, people[1], gift[1].Code, hotel)
+		require.ErrorAs(t, err, &used)
+	}
+	// Who redeems is one person if he signed in.
+	for _, id := range people[:5] {
+		require.ErrorIs(t, guess(olga, id, netip.Addr{}), billing.ErrUnknownVoucher)
+	}
+	throttled(guess(olga, people[6], netip.Addr{}), time.Second)
+
+	// An address, which many may share.
+	v.set("2030-01-01T12:30:00Z")
+	for i := range 30 {
+		require.ErrorIs(t, guess(portal, people[i], home), billing.ErrUnknownVoucher)
+	}
+	throttled(guess(portal, people[40], home), time.Second)
+	require.ErrorIs(t, guess(portal, people[40], hotel), billing.ErrUnknownVoucher)
+	v.set("2030-01-01T12:30:01Z")
+	require.ErrorIs(t, guess(portal, people[41], home), billing.ErrUnknownVoucher, "after a while they are looked at again")
+	throttled(guess(portal, people[42], home), 2*time.Second)
+
+	// As many at once are no more than in turn.
+	v.set("2030-01-01T13:30:00Z")
+	second := reopen(t, v.options)
+	var unknown atomic.Int32
+	var all sync.WaitGroup
+	for i := range 12 {
+		node := []*store.Store{v.Store, second}[i%2]
+		all.Go(func() {
+			if _, err := node.RedeemVoucher(portal, v.alice.ID, "short", hotel); errors.Is(err, billing.ErrUnknownVoucher) {
+				unknown.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	assert.EqualValues(t, 5, unknown.Load())
 }
 
 // testVoucherOnce redeems one voucher many times at once, from two nodes.
@@ -359,7 +420,7 @@ func testVoucherOnce(t *testing.T, database Database) {
 		for i := range 8 {
 			node := []*store.Store{v.Store, second}[i%2]
 			all.Go(func() {
-				_, err := node.RedeemVoucher(t.Context(), v.alice.ID, code)
+				_, err := node.RedeemVoucher(t.Context(), v.alice.ID, code, netip.Addr{})
 				var refused *billing.VoucherError
 				switch {
 				case err == nil:
