@@ -36,7 +36,7 @@ func (h *charges) ListCharges(ctx context.Context, r ListChargesRequestObject) (
 	}
 	list := ChargeList{Items: make([]Charge, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = chargeOf(&found[i])
+		list.Items[i] = chargeOf(ctx, &found[i])
 	}
 	return ListCharges200JSONResponse(list), nil
 }
@@ -65,7 +65,7 @@ func (h *charges) CreateCharge(ctx context.Context, r CreateChargeRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return CreateCharge201JSONResponse{Body: chargeOf(charge), Headers: CreateCharge201ResponseHeaders{Location: location("charges", charge.ID)}}, nil
+	return CreateCharge201JSONResponse{Body: chargeOf(ctx, charge), Headers: CreateCharge201ResponseHeaders{Location: location("charges", charge.ID)}}, nil
 }
 
 func (h *charges) GetCharge(ctx context.Context, r GetChargeRequestObject) (GetChargeResponseObject, error) {
@@ -74,7 +74,7 @@ func (h *charges) GetCharge(ctx context.Context, r GetChargeRequestObject) (GetC
 		return nil, err
 	}
 	body := ChargeExplained{
-		Charge: chargeOf(c), PriceID: idOrNull(c.Inputs.RateID), Adjusts: idOrNull(c.Inputs.Adjusts),
+		Charge: chargeOf(ctx, c), PriceID: idOrNull(c.Inputs.RateID), Adjusts: idOrNull(c.Inputs.Adjusts),
 		Explanation: []string{}, Usage: chargeUsageOf(c.Inputs.Usage), UsageNow: []ChargeUsage{},
 	}
 	var terms billing.Terms
@@ -121,10 +121,14 @@ func (h *charges) ListChargeSessions(ctx context.Context, r ListChargeSessionsRe
 	return ListChargeSessions200JSONResponse(list), nil
 }
 
-// chargeOf is a charge as the API shows it.
-func chargeOf(c *billing.Charge) Charge {
+// chargeOf is a charge as the API shows it to the caller.
+func chargeOf(ctx context.Context, c *billing.Charge) Charge {
+	description := c.Description
+	if c.Kind == billing.ChargeManual {
+		description = freeText(ctx, description)
+	}
 	return Charge{
-		ID: c.ID, UserID: c.UserID, SubscriptionID: idOrNull(c.SubscriptionID), Kind: ChargeKind(c.Kind), Description: c.Description,
+		ID: c.ID, UserID: c.UserID, SubscriptionID: idOrNull(c.SubscriptionID), Kind: ChargeKind(c.Kind), Description: description,
 		From: dateOrNull(c.Period.From), To: dateOrNull(c.Period.To), Quantity: c.Quantity.String(), Unit: c.Unit, UnitPrice: c.UnitPrice.String(),
 		Amount: moneyOf(c.Currency, c.Amount), TaxClass: c.TaxClass, TaxIncluded: c.TaxIncluded, InvoiceID: idOrNull(c.InvoiceID), CreatedAt: c.CreatedAt,
 	}

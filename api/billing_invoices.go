@@ -56,7 +56,7 @@ func (h *invoices) ListInvoices(ctx context.Context, r ListInvoicesRequestObject
 	}
 	list := InvoiceList{Items: make([]InvoiceSummary, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = invoiceSummaryOf(&found[i])
+		list.Items[i] = invoiceSummaryOf(ctx, &found[i])
 	}
 	if p.Count {
 		if list.Total, err = total(h.store.CountInvoices(ctx, filter)); err != nil {
@@ -207,8 +207,8 @@ func (h *invoices) read(ctx context.Context, invoiceID uuid.UUID) (Invoice, erro
 	return invoiceOf(ctx, invoice), nil
 }
 
-// invoiceSummaryOf is an invoice as lists show it.
-func invoiceSummaryOf(i *billing.Invoice) InvoiceSummary {
+// invoiceSummaryOf is an invoice as lists show it to the caller.
+func invoiceSummaryOf(ctx context.Context, i *billing.Invoice) InvoiceSummary {
 	money := func(a billing.Amount) Money { return moneyOf(i.Currency, a) }
 	open := i.Open()
 	if i.State == billing.InvoiceVoid {
@@ -219,13 +219,13 @@ func invoiceSummaryOf(i *billing.Invoice) InvoiceSummary {
 		IssuedOn: dateOrNull(i.IssuedOn), DueOn: dateOrNull(i.DueOn), From: dateOrNull(i.Period.From), To: dateOrNull(i.Period.To),
 		Corrects: idOrNull(i.Corrects), CorrectsNumber: i.CorrectsNumber,
 		Net: money(i.Net), Tax: money(i.Tax), Total: money(i.Total), Paid: money(i.Paid), Open: money(open),
-		Note: i.Note, RunID: idOrNull(i.RunID), CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt,
+		Note: freeText(ctx, i.Note), RunID: idOrNull(i.RunID), CreatedAt: i.CreatedAt, UpdatedAt: i.UpdatedAt,
 	}
 }
 
 // invoiceOf is an invoice as the API shows it to the caller.
 func invoiceOf(ctx context.Context, i *billing.Invoice) Invoice {
-	s := invoiceSummaryOf(i)
+	s := invoiceSummaryOf(ctx, i)
 	body := Invoice{
 		ID: s.ID, Number: s.Number, Kind: s.Kind, State: s.State, UserID: s.UserID, Username: s.Username,
 		IssuedOn: s.IssuedOn, DueOn: s.DueOn, From: s.From, To: s.To, Corrects: s.Corrects, CorrectsNumber: s.CorrectsNumber,
@@ -237,6 +237,9 @@ func invoiceOf(ctx context.Context, i *billing.Invoice) Invoice {
 		body.Buyer = &buyer
 	}
 	for _, l := range i.Lines {
+		if l.Period == (billing.Span{}) { // a charge by hand
+			l.Description = freeText(ctx, l.Description)
+		}
 		body.Lines = append(body.Lines, InvoiceLine{
 			Line: l.Line, ChargeID: idOrNull(l.ChargeID), Description: l.Description, From: dateOrNull(l.Period.From), To: dateOrNull(l.Period.To),
 			Quantity: l.Quantity.String(), Unit: l.Unit, UnitPrice: l.UnitPrice.String(), Net: moneyOf(i.Currency, l.Net), Gross: moneyOf(i.Currency, l.Gross),

@@ -13,10 +13,19 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/operator"
 	"radiusd/report"
 )
 
 // What the resources of billing have in common: money, days, and the rules of a day.
+
+// freeText is what somebody has written, as the caller may see it: it may tell of a person.
+func freeText(ctx context.Context, text string) string {
+	if principalOf(ctx).Can(operator.ProfilesRead) {
+		return text
+	}
+	return ""
+}
 
 // moneyOf is an amount as the API shows it.
 func moneyOf(c billing.Currency, a billing.Amount) Money {

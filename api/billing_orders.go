@@ -36,7 +36,7 @@ func (h *orders) ListOrders(ctx context.Context, r ListOrdersRequestObject) (Lis
 	}
 	list := OrderList{Items: make([]Order, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = orderOf(&found[i])
+		list.Items[i] = orderOf(ctx, &found[i])
 	}
 	return ListOrders200JSONResponse(list), nil
 }
@@ -57,7 +57,7 @@ func (h *orders) CreateOrder(ctx context.Context, r CreateOrderRequestObject) (C
 	if err != nil {
 		return nil, err
 	}
-	return CreateOrder201JSONResponse{Body: orderOf(order), Headers: CreateOrder201ResponseHeaders{Location: location("orders", order.ID)}}, nil
+	return CreateOrder201JSONResponse{Body: orderOf(ctx, order), Headers: CreateOrder201ResponseHeaders{Location: location("orders", order.ID)}}, nil
 }
 
 // ordered is what an input orders.
@@ -111,7 +111,7 @@ func (h *orders) GetOrder(ctx context.Context, r GetOrderRequestObject) (GetOrde
 	if err != nil {
 		return nil, err
 	}
-	return GetOrder200JSONResponse(orderOf(order)), nil
+	return GetOrder200JSONResponse(orderOf(ctx, order)), nil
 }
 
 func (h *orders) PayOrder(ctx context.Context, r PayOrderRequestObject) (PayOrderResponseObject, error) {
@@ -138,7 +138,7 @@ func (h *orders) PayOrder(ctx context.Context, r PayOrderRequestObject) (PayOrde
 	if err != nil {
 		return nil, err
 	}
-	return PayOrder200JSONResponse(orderOf(order)), nil
+	return PayOrder200JSONResponse(orderOf(ctx, order)), nil
 }
 
 func (h *orders) CompleteOrder(ctx context.Context, r CompleteOrderRequestObject) (CompleteOrderResponseObject, error) {
@@ -153,7 +153,7 @@ func (h *orders) CompleteOrder(ctx context.Context, r CompleteOrderRequestObject
 	if err != nil {
 		return nil, err
 	}
-	return CompleteOrder200JSONResponse(orderOf(order)), nil
+	return CompleteOrder200JSONResponse(orderOf(ctx, order)), nil
 }
 
 func (h *orders) CancelOrder(ctx context.Context, r CancelOrderRequestObject) (CancelOrderResponseObject, error) {
@@ -165,11 +165,11 @@ func (h *orders) CancelOrder(ctx context.Context, r CancelOrderRequestObject) (C
 	if err != nil {
 		return nil, err
 	}
-	return CancelOrder200JSONResponse(orderOf(order)), nil
+	return CancelOrder200JSONResponse(orderOf(ctx, order)), nil
 }
 
-// orderOf is an order as the API shows it.
-func orderOf(o *billing.Order) Order {
+// orderOf is an order as the API shows it to the caller.
+func orderOf(ctx context.Context, o *billing.Order) Order {
 	subscription := idOrNull(o.SubscriptionID)
 	if o.SubscriptionID == uuid.Nil {
 		subscription = idOrNull(o.Details.SubscriptionID)
@@ -181,7 +181,7 @@ func orderOf(o *billing.Order) Order {
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 	}
 	for _, e := range o.History {
-		body.History = append(body.History, OrderEntry{At: e.At, State: OrderState(e.State), Actor: e.Actor, Note: e.Note})
+		body.History = append(body.History, OrderEntry{At: e.At, State: OrderState(e.State), Actor: e.Actor, Note: freeText(ctx, e.Note)})
 	}
 	return body
 }

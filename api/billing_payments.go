@@ -42,7 +42,7 @@ func (h *payments) ListPayments(ctx context.Context, r ListPaymentsRequestObject
 	}
 	list := PaymentList{Items: make([]Payment, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = paymentOf(&found[i])
+		list.Items[i] = paymentOf(ctx, &found[i])
 	}
 	if p.Count {
 		if list.Total, err = total(h.store.CountPayments(ctx, filter)); err != nil {
@@ -57,7 +57,7 @@ func (h *payments) GetPayment(ctx context.Context, r GetPaymentRequestObject) (G
 	if err != nil {
 		return nil, err
 	}
-	return GetPayment200JSONResponse(paymentOf(payment)), nil
+	return GetPayment200JSONResponse(paymentOf(ctx, payment)), nil
 }
 
 func (h *payments) CreatePayment(ctx context.Context, r CreatePaymentRequestObject) (CreatePaymentResponseObject, error) {
@@ -80,9 +80,9 @@ func (h *payments) CreatePayment(ctx context.Context, r CreatePaymentRequestObje
 	case err != nil:
 		return nil, err
 	case !booked:
-		return CreatePayment200JSONResponse(paymentOf(payment)), nil
+		return CreatePayment200JSONResponse(paymentOf(ctx, payment)), nil
 	}
-	return CreatePayment201JSONResponse{Body: paymentOf(payment), Headers: CreatePayment201ResponseHeaders{Location: location("payments", payment.ID)}}, nil
+	return CreatePayment201JSONResponse{Body: paymentOf(ctx, payment), Headers: CreatePayment201ResponseHeaders{Location: location("payments", payment.ID)}}, nil
 }
 
 func (h *payments) RefundPayment(ctx context.Context, r RefundPaymentRequestObject) (RefundPaymentResponseObject, error) {
@@ -122,9 +122,9 @@ func (h *payments) RefundPayment(ctx context.Context, r RefundPaymentRequestObje
 	case err != nil:
 		return nil, err
 	case !booked:
-		return RefundPayment200JSONResponse(paymentOf(refund)), nil
+		return RefundPayment200JSONResponse(paymentOf(ctx, refund)), nil
 	}
-	return RefundPayment201JSONResponse{Body: paymentOf(refund), Headers: RefundPayment201ResponseHeaders{Location: location("payments", refund.ID)}}, nil
+	return RefundPayment201JSONResponse{Body: paymentOf(ctx, refund), Headers: RefundPayment201ResponseHeaders{Location: location("payments", refund.ID)}}, nil
 }
 
 func (h *payments) AllocatePayment(ctx context.Context, r AllocatePaymentRequestObject) (AllocatePaymentResponseObject, error) {
@@ -143,7 +143,7 @@ func (h *payments) AllocatePayment(ctx context.Context, r AllocatePaymentRequest
 	if payment, err = h.store.PaymentByID(ctx, r.PaymentID); err != nil {
 		return nil, err
 	}
-	return AllocatePayment200JSONResponse(paymentOf(payment)), nil
+	return AllocatePayment200JSONResponse(paymentOf(ctx, payment)), nil
 }
 
 // allocationsIn reads which invoices a payment in the currency goes to.
@@ -186,11 +186,12 @@ func (h *billingRules) paymentIn(in PaymentInput) (*billing.Payment, error) {
 	return p, nil
 }
 
-// paymentOf is a payment as the API shows it.
-func paymentOf(p *billing.Payment) Payment {
+// paymentOf is a payment as the API shows it to the caller.
+func paymentOf(ctx context.Context, p *billing.Payment) Payment {
 	body := Payment{
 		ID: p.ID, UserID: p.UserID, Username: p.Username, Method: PaymentMethod(p.Method), Amount: moneyOf(p.Currency, p.Amount), Refunds: idOrNull(p.Refunds),
-		Provider: p.Provider, Reference: p.Reference, ReceivedOn: dateOf(p.ReceivedOn), Note: p.Note, CreatedAt: p.CreatedAt,
+		Provider: p.Provider, Reference: freeText(ctx, p.Reference), ReceivedOn: dateOf(p.ReceivedOn), Note: freeText(ctx, p.Note),
+		CreatedAt: p.CreatedAt,
 	}
 	for _, a := range p.Allocations {
 		body.Allocations = append(body.Allocations, Allocation{InvoiceID: a.InvoiceID, Number: a.Number, Amount: moneyOf(p.Currency, a.Amount), At: a.At})

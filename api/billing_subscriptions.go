@@ -184,7 +184,7 @@ func (h *subscriptions) PreviewSubscription(ctx context.Context, r PreviewSubscr
 	totals := map[billing.Currency]billing.Amount{}
 	for i := range bill.Charges {
 		c := &bill.Charges[i]
-		body.Charges = append(body.Charges, chargeOf(c))
+		body.Charges = append(body.Charges, chargeOf(ctx, c))
 		totals[c.Currency] += c.Amount
 	}
 	body.Totals = sums(totals)

@@ -2455,9 +2455,11 @@ type BillingSettings struct {
 
 // Charge defines model for Charge.
 type Charge struct {
-	Amount      Money     `json:"amount"`
-	CreatedAt   time.Time `json:"created_at"`
-	Description string    `json:"description"`
+	Amount    Money     `json:"amount"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Description That of a charge by hand is empty without profiles:read.
+	Description string `json:"description"`
 
 	// From First day of what it is for.
 	From nullable.Nullable[openapi_types.Date] `json:"from"`
@@ -2915,7 +2917,9 @@ type Invoice struct {
 	Kind     InvoiceKind                           `json:"kind"`
 	Lines    []InvoiceLine                         `json:"lines"`
 	Net      Money                                 `json:"net"`
-	Note     string                                `json:"note"`
+
+	// Note Empty without profiles:read.
+	Note string `json:"note"`
 
 	// Number Null: a draft.
 	Number nullable.Nullable[string]             `json:"number"`
@@ -2959,7 +2963,9 @@ type InvoiceKind string
 
 // InvoiceLine defines model for InvoiceLine.
 type InvoiceLine struct {
-	ChargeID    nullable.Nullable[openapi_types.UUID] `json:"charge_id"`
+	ChargeID nullable.Nullable[openapi_types.UUID] `json:"charge_id"`
+
+	// Description That of a charge by hand is empty without profiles:read.
 	Description string                                `json:"description"`
 	From        nullable.Nullable[openapi_types.Date] `json:"from"`
 
@@ -3009,7 +3015,9 @@ type InvoiceSummary struct {
 	IssuedOn nullable.Nullable[openapi_types.Date] `json:"issued_on"`
 	Kind     InvoiceKind                           `json:"kind"`
 	Net      Money                                 `json:"net"`
-	Note     string                                `json:"note"`
+
+	// Note Empty without profiles:read.
+	Note string `json:"note"`
 
 	// Number Null: a draft.
 	Number nullable.Nullable[string]             `json:"number"`
@@ -3428,8 +3436,10 @@ type OrderCancellation struct {
 
 // OrderEntry defines model for OrderEntry.
 type OrderEntry struct {
-	Actor string     `json:"actor"`
-	At    time.Time  `json:"at"`
+	Actor string    `json:"actor"`
+	At    time.Time `json:"at"`
+
+	// Note Empty without profiles:read.
 	Note  string     `json:"note"`
 	State OrderState `json:"state"`
 }
@@ -3526,14 +3536,18 @@ type Payment struct {
 	Allocations []Allocation `json:"allocations,omitempty"`
 
 	// Amount Positive; of a refund, what went back.
-	Amount     Money              `json:"amount"`
-	CreatedAt  time.Time          `json:"created_at"`
-	ID         openapi_types.UUID `json:"id"`
-	Method     PaymentMethod      `json:"method"`
+	Amount    Money              `json:"amount"`
+	CreatedAt time.Time          `json:"created_at"`
+	ID        openapi_types.UUID `json:"id"`
+	Method    PaymentMethod      `json:"method"`
+
+	// Note Empty without profiles:read.
 	Note       string             `json:"note"`
 	Provider   string             `json:"provider"`
 	ReceivedOn openapi_types.Date `json:"received_on"`
-	Reference  string             `json:"reference"`
+
+	// Reference Empty without profiles:read, as note.
+	Reference string `json:"reference"`
 
 	// Refunds The payment that it gives back.
 	Refunds  nullable.Nullable[openapi_types.UUID] `json:"refunds"`
@@ -4571,7 +4585,9 @@ type VoucherBatch struct {
 	ID        openapi_types.UUID `json:"id"`
 	Kind      VoucherKind        `json:"kind"`
 	Name      string             `json:"name"`
-	Note      string             `json:"note"`
+
+	// Note Empty without profiles:read.
+	Note string `json:"note"`
 
 	// Number What the serials of its vouchers begin with.
 	Number int `json:"number"`

@@ -50,7 +50,7 @@ func (h *vouchers) ListVoucherBatches(ctx context.Context, r ListVoucherBatchesR
 	}
 	list := VoucherBatchList{Items: make([]VoucherBatch, len(found)), NextCursor: nextCursor(next)}
 	for i := range found {
-		list.Items[i] = voucherBatchOf(&found[i])
+		list.Items[i] = voucherBatchOf(ctx, &found[i])
 	}
 	if r.Params.Count {
 		if list.Total, err = total(h.store.CountVoucherBatches(ctx, filter)); err != nil {
@@ -80,7 +80,7 @@ func (h *vouchers) CreateVoucherBatch(ctx context.Context, r CreateVoucherBatchR
 		return nil, err
 	}
 	return CreateVoucherBatch201JSONResponse{
-		Body:    vouchersMade(batch, made),
+		Body:    vouchersMade(ctx, batch, made),
 		Headers: CreateVoucherBatch201ResponseHeaders{Location: location("voucher-batches", batch.ID)},
 	}, nil
 }
@@ -90,7 +90,7 @@ func (h *vouchers) GetVoucherBatch(ctx context.Context, r GetVoucherBatchRequest
 	if err != nil {
 		return nil, err
 	}
-	return GetVoucherBatch200JSONResponse(voucherBatchOf(batch)), nil
+	return GetVoucherBatch200JSONResponse(voucherBatchOf(ctx, batch)), nil
 }
 
 func (h *vouchers) RenewVoucherCodes(ctx context.Context, r RenewVoucherCodesRequestObject) (RenewVoucherCodesResponseObject, error) {
@@ -105,7 +105,7 @@ func (h *vouchers) RenewVoucherCodes(ctx context.Context, r RenewVoucherCodesReq
 	if err != nil {
 		return nil, err
 	}
-	return RenewVoucherCodes200JSONResponse(vouchersMade(batch, made)), nil
+	return RenewVoucherCodes200JSONResponse(vouchersMade(ctx, batch, made)), nil
 }
 
 func (h *vouchers) RevokeVoucherBatch(ctx context.Context, r RevokeVoucherBatchRequestObject) (RevokeVoucherBatchResponseObject, error) {
@@ -116,7 +116,7 @@ func (h *vouchers) RevokeVoucherBatch(ctx context.Context, r RevokeVoucherBatchR
 	if err != nil {
 		return nil, err
 	}
-	return RevokeVoucherBatch200JSONResponse(voucherBatchOf(batch)), nil
+	return RevokeVoucherBatch200JSONResponse(voucherBatchOf(ctx, batch)), nil
 }
 
 func (h *vouchers) ListVouchers(ctx context.Context, r ListVouchersRequestObject) (ListVouchersResponseObject, error) {
@@ -211,19 +211,19 @@ func voucherCode(state billing.VoucherState) string {
 	return "voucher_" + string(state)
 }
 
-func vouchersMade(batch *billing.VoucherBatch, made []billing.MadeVoucher) VouchersMade {
-	body := VouchersMade{Batch: voucherBatchOf(batch), Vouchers: make([]MadeVoucher, len(made))}
+func vouchersMade(ctx context.Context, batch *billing.VoucherBatch, made []billing.MadeVoucher) VouchersMade {
+	body := VouchersMade{Batch: voucherBatchOf(ctx, batch), Vouchers: make([]MadeVoucher, len(made))}
 	for i, v := range made {
 		body.Vouchers[i] = MadeVoucher{Serial: v.Serial, Code: v.Code}
 	}
 	return body
 }
 
-// voucherBatchOf is a batch as the API shows it.
-func voucherBatchOf(b *billing.VoucherBatch) VoucherBatch {
+// voucherBatchOf is a batch as the API shows it to the caller.
+func voucherBatchOf(ctx context.Context, b *billing.VoucherBatch) VoucherBatch {
 	body := VoucherBatch{
 		ID: b.ID, Number: b.Number, Name: b.Name, Kind: VoucherKind(b.Kind), Count: b.Count, PlanID: idOrNull(b.PlanID), Plan: b.Plan,
-		Validity: int64(b.Validity / time.Second), RedeemBefore: timeOrNull(b.RedeemBefore), CodeLength: b.CodeLength, Note: b.Note, CreatedBy: b.CreatedBy,
+		Validity: int64(b.Validity / time.Second), RedeemBefore: timeOrNull(b.RedeemBefore), CodeLength: b.CodeLength, Note: freeText(ctx, b.Note), CreatedBy: b.CreatedBy,
 		Counts:    VoucherCounts{New: b.Counts.New, Used: b.Counts.Used, Expired: b.Counts.Expired, Revoked: b.Counts.Revoked},
 		CreatedAt: b.CreatedAt.UTC(), UpdatedAt: b.UpdatedAt.UTC(),
 	}

@@ -186,7 +186,7 @@ func (tx *writeTx) reported(ctx context.Context, p *paymentRow) (*paymentRow, er
 		return nil, nil
 	}
 	if err == nil && (before.UserID != p.UserID || before.Currency != p.Currency || before.Amount != p.Amount || before.Refunds != p.Refunds) {
-		err = fmt.Errorf("payment %s of %s: %w, of another user or amount", p.Reference, p.Provider, ErrExists)
+		err = fmt.Errorf("a payment with this reference: %w, of another user or amount", ErrExists)
 	}
 	return before, err
 }

@@ -43,7 +43,7 @@ func voucherBatchFields(b *billing.VoucherBatch) []field {
 		{"amount", money(&b.Amount)},
 		{"redeem_before", moment{&b.RedeemBefore}},
 		{"code_length", whole[int]{&b.CodeLength}},
-		{"note", text{&b.Note}},
+		{"note", personal{text{&b.Note}}},
 		{"created_by", text{&b.CreatedBy}},
 		{"created_at", moment{&b.CreatedAt}},
 		{"updated_at", moment{&b.UpdatedAt}},
