@@ -14,6 +14,7 @@ import (
 type LedgerStore interface {
 	Balances(ctx context.Context, userID uuid.UUID) (map[billing.Currency]billing.Amount, error)
 	StatementPage(ctx context.Context, filter billing.StatementFilter, page aaa.Page) (list []billing.StatementEntry, next string, err error)
+	StatementBalances(ctx context.Context, filter billing.StatementFilter) (opening, closing map[billing.Currency]billing.Amount, err error)
 	ListTransactionsPage(ctx context.Context, filter billing.TransactionFilter, page aaa.Page) (list []billing.Transaction, next string, err error)
 	CheckLedger(ctx context.Context) (complaints []string, err error)
 }
@@ -51,7 +52,11 @@ func (h *ledger) GetUserStatement(ctx context.Context, r GetUserStatementRequest
 	if err != nil {
 		return nil, err
 	}
-	list := Statement{Items: make([]StatementEntry, len(found)), NextCursor: nextCursor(next)}
+	opening, closing, err := h.store.StatementBalances(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	list := Statement{Opening: sums(opening), Closing: sums(closing), Items: make([]StatementEntry, len(found)), NextCursor: nextCursor(next)}
 	for i, e := range found {
 		list.Items[i] = StatementEntry{
 			TransactionID: e.TransactionID, At: e.At, Kind: TransactionKind(e.Kind), Amount: moneyOf(e.Currency, e.Amount),

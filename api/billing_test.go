@@ -309,7 +309,13 @@ func TestBillingCharges(t *testing.T) {
 			payment := &billing.Payment{UserID: alice, Method: billing.PaidCash, Currency: "EUR", Amount: 6000, ReceivedOn: b.today}
 			_, err := w.store.RecordPayment(t.Context(), payment)
 			require.NoError(t, err)
-			statement := into[api.Statement](owner.get(path + "/statement?sort=at").is(http.StatusOK)).Items
+			whole := into[api.Statement](owner.get(path + "/statement?sort=at").is(http.StatusOK))
+			statement := whole.Items
+			assert.Equal(t, []api.Money{statement[len(statement)-1].Balance}, whole.Closing)
+			assert.Equal(t, []string{"0.00", "EUR"}, []string{whole.Opening[0].Amount, whole.Opening[0].Currency})
+			none := into[api.Statement](owner.get(path + "/statement?from=2100-01-01T00:00:00Z").is(http.StatusOK))
+			assert.Equal(t, [][]api.Money{whole.Closing, whole.Closing}, [][]api.Money{none.Opening, none.Closing})
+			assert.Empty(t, none.Items)
 			require.Len(t, statement, 2)
 			assert.Equal(t, []api.Money{money("51.00"), money("-9.00")}, []api.Money{statement[0].Balance, statement[1].Balance})
 			first := into[api.Statement](owner.get(path + "/statement?limit=1").is(http.StatusOK))

@@ -4145,8 +4145,13 @@ type SignInSession struct {
 
 // Statement defines model for Statement.
 type Statement struct {
+	// Closing What was owed before `before`, or is owed now.
+	Closing    []Money                   `json:"closing"`
 	Items      []StatementEntry          `json:"items"`
 	NextCursor nullable.Nullable[string] `json:"next_cursor"`
+
+	// Opening What was owed before `from`, by currency; without it nothing. The same on all pages.
+	Opening []Money `json:"opening"`
 }
 
 // StatementEntry defines model for StatementEntry.
@@ -6792,7 +6797,7 @@ type ServerInterface interface {
 	// GetUserReply The reply attributes a user gets from a NAS
 	// (GET /users/{user_id}/reply)
 	GetUserReply(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserReplyParams)
-	// GetUserStatement What was posted to a user's account, with what was owed after each posting
+	// GetUserStatement What was posted to a user's account, with what was owed before, after each posting, and at the end
 	// (GET /users/{user_id}/statement)
 	GetUserStatement(w http.ResponseWriter, r *http.Request, userID UserID, params GetUserStatementParams)
 	// GetUserUsage What a user has used, and what is left
@@ -24917,7 +24922,7 @@ type StrictServerInterface interface {
 	// GetUserReply The reply attributes a user gets from a NAS
 	// (GET /users/{user_id}/reply)
 	GetUserReply(ctx context.Context, request GetUserReplyRequestObject) (GetUserReplyResponseObject, error)
-	// GetUserStatement What was posted to a user's account, with what was owed after each posting
+	// GetUserStatement What was posted to a user's account, with what was owed before, after each posting, and at the end
 	// (GET /users/{user_id}/statement)
 	GetUserStatement(ctx context.Context, request GetUserStatementRequestObject) (GetUserStatementResponseObject, error)
 	// GetUserUsage What a user has used, and what is left

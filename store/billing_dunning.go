@@ -138,6 +138,9 @@ func (s *Store) dun(ctx context.Context, run DunningRun, settings *billing.Dunni
 				return err
 			}
 		}
+		if err := d.saveJoined(ctx); err != nil {
+			return err
+		}
 		var r billing.DunningRecord
 		now := s.timestamp()
 		err = upsert(ctx, tx, "dunning_steps", "invoice_id, action, after_days", filled(dunningFields(&r, &now), len(d.records), func(i int) { r = d.records[i] }))
@@ -203,6 +206,10 @@ type dunner struct {
 	run      *DunningRun
 	records  []billing.DunningRecord
 	mails    []billing.Mailing
+	joined   []uuid.UUID // who has joined the group
+	// What sessions are changed by is the same for all accounts.
+	items []aaa.Item
+	asked bool
 }
 
 // DunningEvent is the payload of events about invoices that are not paid.
@@ -267,6 +274,11 @@ func (d *dunner) take(ctx context.Context, a *billing.DunningAccount) error {
 // waive notes of steps that were taken before, and are not in force any more, that an
 // operator has undone them: what is paid now does not depend on those.
 func (d *dunner) waive(ctx context.Context, a *billing.DunningAccount, now []billing.DunningRecord, restrict, suspend bool) error {
+	if !slices.ContainsFunc(a.Done, func(r billing.DunningRecord) bool {
+		return r.State == billing.DunningDone && (r.Action == billing.DunningSuspend && suspend || r.Action == billing.DunningRestrict && restrict)
+	}) {
+		return nil // as of most
+	}
 	var suspension aaa.Suspension
 	var restricted int
 	err := d.tx.QueryRowContext(ctx, "SELECT suspension, (SELECT count(*) FROM dunning_restrictions r JOIN user_groups g ON g.user_id = r.user_id AND g.group_id = r.group_id WHERE r.user_id = users.id) FROM users WHERE id = $1",
@@ -313,39 +325,43 @@ func (d *dunner) serve(ctx context.Context, a *billing.DunningAccount, restrict,
 	if err != nil {
 		return err
 	}
+	var items []aaa.Item
 	if joined {
-		now := tx.store.timestamp()
-		err := upsert(ctx, tx, "dunning_restrictions", "user_id, group_id", listed([]field{
-			{"user_id", id{&a.UserID}}, {"group_id", id{&group}}, {"created_at", moment{&now}},
-		}))
-		if err != nil {
+		if items, err = d.change(ctx, group); err != nil {
 			return err
 		}
+		d.joined = append(d.joined, a.UserID)
 	}
 	switch {
 	case suspended:
 		return tx.endSessions(ctx, "dunning", a.Username, nil)
 	case joined && d.settings.RestrictLive != billing.LiveKeep:
-		items, err := d.change(ctx, group)
-		if err != nil {
-			return err
-		}
 		return tx.endSessions(ctx, "dunning", a.Username, items)
 	}
 	return nil
 }
 
+// saveJoined writes who has joined the group, and what their sessions are changed by.
+func (d *dunner) saveJoined(ctx context.Context) error {
+	now, changed := d.tx.store.timestamp(), attributesOf(d.items)
+	var userID uuid.UUID
+	return upsert(ctx, d.tx, "dunning_restrictions", "user_id, group_id", filled([]field{
+		{"user_id", id{&userID}}, {"group_id", id{&d.settings.RestrictGroup}}, {"changed", structured[[]string]{&changed}}, {"created_at", moment{&now}},
+	}, len(d.joined), func(i int) { userID = d.joined[i] }))
+}
+
 // change returns what sessions are changed by when their users join the group; nothing:
 // they are ended.
 func (d *dunner) change(ctx context.Context, group uuid.UUID) ([]aaa.Item, error) {
-	if d.settings.RestrictLive != billing.LiveCoA || d.o.Change == nil {
-		return nil, nil
+	if d.settings.RestrictLive != billing.LiveCoA || d.o.Change == nil || d.asked {
+		return d.items, nil
 	}
 	found, err := groups.find(ctx, d.tx.store, d.tx.Tx, "id", group.String(), "", nil)
 	if err != nil {
 		return nil, err
 	}
-	return d.o.Change(found), nil
+	d.items, d.asked = d.o.Change(found), true
+	return d.items, nil
 }
 
 // end ends the subscriptions that an invoice is about.

@@ -256,6 +256,39 @@ func (s *Store) StatementPage(ctx context.Context, filter billing.StatementFilte
 	return list, next, nil
 }
 
+// StatementBalances returns what a user owed, by currency, before the first posting that
+// the filter selects, and after the last one.
+func (s *Store) StatementBalances(ctx context.Context, filter billing.StatementFilter) (opening, closing map[billing.Currency]billing.Amount, err error) {
+	sums := func(tx *sql.Tx, before time.Time) (map[billing.Currency]billing.Amount, error) {
+		c := accountConditions(billing.StatementFilter{UserID: filter.UserID, Currency: filter.Currency, Before: before})
+		list := map[billing.Currency]billing.Amount{}
+		var currency billing.Currency
+		var sum billing.Amount
+		err := eachRow(ctx, tx, "SELECT currency, CAST(sum(amount) AS bigint) FROM ledger_postings"+c.where()+" GROUP BY currency", c.args,
+			[]any{term(&currency), money(&sum)}, func() error {
+				list[currency] = sum
+				return nil
+			})
+		return list, err
+	}
+	err = s.read(ctx, func(tx *sql.Tx) error {
+		opening = map[billing.Currency]billing.Amount{}
+		if !filter.From.IsZero() {
+			if opening, err = sums(tx, filter.From); err != nil {
+				return err
+			}
+		}
+		if closing, err = sums(tx, filter.Before); err != nil {
+			return err
+		}
+		for currency := range closing {
+			opening[currency] += 0 // the same currencies in both
+		}
+		return nil
+	})
+	return opening, closing, s.failed("read the balances of a statement", err)
+}
+
 // addBalances computes what a user owed after each entry: the sum of what was posted until
 // the first entry of each currency, and what came after it.
 func addBalances(ctx context.Context, tx *sql.Tx, userID uuid.UUID, list []billing.StatementEntry, descending bool) error {

@@ -77,12 +77,16 @@ func restrictions(ctx context.Context, q querier, which string, args []any) (map
 // restore takes back what dunning did to a user, but for what lasts.
 func (tx *writeTx) restore(ctx context.Context, userID uuid.UUID, suspended, restricted bool) error {
 	var groupID uuid.UUID
+	var changed []string
 	var joined []uuid.UUID
+	var changes [][]string // by CoA-Requests, of each
 	if !restricted {
-		err := eachRow(ctx, tx, "SELECT group_id FROM dunning_restrictions WHERE user_id = $1", []any{userID.String()}, []any{id{&groupID}}, func() error {
-			joined = append(joined, groupID)
-			return nil
-		})
+		err := eachRow(ctx, tx, "SELECT group_id, changed FROM dunning_restrictions WHERE user_id = $1 ORDER BY group_id", []any{userID.String()},
+			[]any{id{&groupID}, structured[[]string]{&changed}}, func() error {
+				joined, changes = append(joined, groupID), append(changes, changed)
+				changed = nil
+				return nil
+			})
 		if err != nil {
 			return err
 		}
@@ -117,7 +121,13 @@ func (tx *writeTx) restore(ctx context.Context, userID uuid.UUID, suspended, res
 	if err != nil || settings.RestrictLive == billing.LiveKeep {
 		return err
 	}
-	return tx.endSessions(ctx, "dunning", user.Name, nil) // the next login has all of the plan
+	var items []aaa.Item // none: the next login has all of the plan
+	if settings.RestrictLive == billing.LiveCoA && len(joined) == 1 {
+		if items, err = tx.changeBack(ctx, user, joined[0], changes[0]); err != nil {
+			return err
+		}
+	}
+	return tx.endSessions(ctx, "dunning", user.Name, items)
 }
 
 // exhausted reports whether all that runs of a user's subscriptions waits for credit.

@@ -130,6 +130,61 @@ func TestWhoDoesNotPayIsSuspendedUntilPaid(t *testing.T) {
 	})
 }
 
+// With restrict_live coa an open session is changed when its user is restricted, and changed
+// back when that is paid; what cannot be changed back is ended.
+func TestRestrictionChangesOpenSessions(t *testing.T) {
+	t.Parallel()
+	f := plainFaultSite(t, "", "")
+	f.do("migrate", "up")
+	asked := make(chan string, 9)
+	port := radiustest.NewDynamic(t, "127.0.0.1", func(p radius.Packet) radiustest.DynamicAnswer {
+		session, _ := p.Attributes().String(radius.TypeAcctSessionID)
+		filter, _ := p.Attributes().String(radius.TypeFilterID)
+		asked <- fmt.Sprint(p.Code(), " ", session, " ", filter)
+		return radiustest.ACK()
+	})
+	f.do("nas", "add", "127.0.0.0/8", "--secret", radiustest.Secret, "--require-message-authenticator", "no",
+		"--coa-port", fmt.Sprint(netip.MustParseAddrPort(port.Addr).Port()))
+	server := f.start()
+	defer func() { require.Zero(t, server.terminate(), server.logged()) }()
+	day := time.Now().UTC().AddDate(0, 0, -25).Format(time.DateOnly)
+	f.do("plan", "add", "open", "--filter-id", "open")
+	f.do("plan", "add", "bare")
+	f.do("group", "add", "debtors", "--reply", "Filter-Id := walled-garden")
+	f.do("billing", "set", "--seller-name", "Example Net")
+	f.do("billing", "dunning", "set", "--steps", "21 restrict", "--restrict-group", "debtors", "--restrict-live", "coa")
+	for _, plan := range []string{"open", "bare"} {
+		f.do("plan", "price", plan, "--currency", "EUR", "--price", "29.90", "--every", "year", "--due-days", "0")
+		f.addUser("on-"+plan, "looking-glass")
+		f.do("subscription", "add", "on-"+plan, plan, "--from", day)
+	}
+	f.do("billing", "run", "--as-of", day)
+	nas := radiustest.NewNAS(t, "127.0.0.1")
+	for _, plan := range []string{"open", "bare"} {
+		nas.Exchange(server.acct[0], nas.Session("on-"+plan, "of-"+plan).Start())
+	}
+	require.Eventually(t, func() bool { return len(f.rows("session", "list", "--online")) == 2 }, patience, 50*time.Millisecond)
+	requests := func(n int) map[string]bool {
+		t.Helper()
+		got := map[string]bool{}
+		for range n {
+			select {
+			case what := <-asked:
+				got[what] = true
+			case <-time.After(patience):
+				require.Fail(t, "no request", "%v", got)
+			}
+		}
+		return got
+	}
+	f.do("billing", "dunning", "run")
+	assert.Equal(t, map[string]bool{"CoA-Request of-open walled-garden": true, "CoA-Request of-bare walled-garden": true}, requests(2))
+	f.do("payment", "add", "on-open", "29.90")
+	assert.Equal(t, map[string]bool{"CoA-Request of-open open": true}, requests(1))
+	f.do("payment", "add", "on-bare", "29.90")
+	assert.Equal(t, map[string]bool{"Disconnect-Request of-bare ": true}, requests(1), "nothing takes a Filter-Id away")
+}
+
 // Who has used up the credit of a prepaid subscription is suspended by the run, and served
 // again by a top-up.
 func TestWhoHasNoCreditIsSuspendedUntilToppedUp(t *testing.T) {

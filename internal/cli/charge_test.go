@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,6 +41,15 @@ func TestCharges(t *testing.T) {
 		assert.Len(t, s.rows("ledger", "list"), 4, "both sides")
 		assert.Equal(t, "-48.00", s.rows("ledger", "list", "--account", "revenue")[0]["amount"])
 		assert.Empty(t, s.rows("ledger", "list", "--before", "2020-01-01"))
+		statement := func(arguments ...string) (list []string) {
+			for _, e := range s.rows(append([]string{"statement", "alice"}, arguments...)...) {
+				list = append(list, fmt.Sprint(e["kind"], " ", e["amount"], " ", e["balance"], " ", e["currency"]))
+			}
+			return list
+		}
+		assert.Equal(t, []string{"opening  0.00 EUR", "invoice 48.00 48.00 EUR", "payment -8.00 40.00 EUR", "closing  40.00 EUR"}, statement())
+		assert.Equal(t, []string{"opening  40.00 EUR", "closing  40.00 EUR"}, statement("--from", "2100-01-01"))
+		assert.Empty(t, statement("--to", "2020-01-01"))
 	})
 }
 

@@ -9,7 +9,7 @@ func (a *app) serverCommands() []*cobra.Command {
 
 // dataCommands work on the store.
 func (a *app) dataCommands() []*cobra.Command {
-	return []*cobra.Command{a.userCommand(), a.planCommand(), a.groupCommand(), a.nasCommand(), a.taxCommand(), a.subscriptionCommand(), a.billingCommand(), a.invoiceCommand(), a.chargeCommand(), a.orderCommand(), a.paymentCommand(), a.balanceCommand(), a.ledgerCommand(), a.voucherCommand(), a.policyCommand(), a.sessionCommand(), a.reportCommand(), a.jobCommand(), a.migrateCommand(), a.backupCommand(), a.restoreCommand(), a.journalCommand()}
+	return []*cobra.Command{a.userCommand(), a.planCommand(), a.groupCommand(), a.nasCommand(), a.taxCommand(), a.subscriptionCommand(), a.billingCommand(), a.invoiceCommand(), a.chargeCommand(), a.orderCommand(), a.paymentCommand(), a.balanceCommand(), a.statementCommand(), a.ledgerCommand(), a.voucherCommand(), a.policyCommand(), a.sessionCommand(), a.reportCommand(), a.jobCommand(), a.migrateCommand(), a.backupCommand(), a.restoreCommand(), a.journalCommand()}
 }
 
 // toolCommands need no store.

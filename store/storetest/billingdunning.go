@@ -168,13 +168,84 @@ func testDunningEnd(t *testing.T, database Database) {
 	require.NoError(t, d.RemoveUser(ctx, d.users[1], nil))
 	run := d.dun(t, 30, 10)
 	assert.Equal(t, []int{3, 0}, []int{run.Ended, run.Failed}, "%v", run.Failures)
-	for _, userID := range d.users {
+	for n, userID := range d.users {
 		list, err := d.SubscriptionsOf(ctx, userID)
 		require.NoError(t, err)
 		require.NotEmpty(t, list)
+		end := "2030-02-14"
+		if n == 1 {
+			end = "2030-01-23" // when the user was deleted
+		}
 		for _, x := range list {
-			assert.Equal(t, "2030-02-14", x.End.String())
+			assert.Equal(t, end, x.End.String())
 		}
 	}
+	requireSound(t, d.Store)
+}
+
+// testDunningOpen: what is asked for, and of whom, is what is open: neither what was paid
+// in part nor what was credited.
+func testDunningOpen(t *testing.T, database Database) {
+	d := newDunned(t, database, 5, "7 remind, 21 remind")
+	ctx := t.Context()
+	total := map[uuid.UUID]billing.Amount{}
+	var invoices []uuid.UUID // of the users, one each
+	for _, userID := range d.users {
+		list := d.invoicesOf(t, userID)
+		require.Len(t, list, 1)
+		invoices = append(invoices, list[0].ID)
+		total[userID] = list[0].Total
+	}
+	d.pay(t, d.users[0], 1000, "a part")
+	note, err := d.CreditInvoice(ctx, invoices[1], map[int]billing.Amount{1: 500}, civil("2030-01-03"), "")
+	require.NoError(t, err)
+	_, err = d.CreditInvoice(ctx, invoices[2], nil, civil("2030-01-03"), "")
+	require.NoError(t, err)
+	whole := d.pay(t, d.users[3], total[d.users[3]], "all of it")
+
+	type asked struct {
+		user uuid.UUID
+		open billing.Amount
+		step int
+	}
+	preview := func(day billing.Date) (list []asked) {
+		settings, _, err := d.DunningSettings(ctx)
+		require.NoError(t, err)
+		require.NoError(t, d.EachDunning(ctx, &settings, day, func(a *billing.DunningAccount) error {
+			for _, due := range settings.Due(a, day) {
+				list = append(list, asked{a.UserID, due.Invoice.Open(), due.Step})
+			}
+			return nil
+		}))
+		return list
+	}
+	want := []asked{{d.users[0], total[d.users[0]] - 1000, 0}, {d.users[1], total[d.users[1]] - note.Total, 0}, {d.users[4], total[d.users[4]], 0}}
+	assert.Empty(t, preview(civil("2030-01-21")))
+	assert.Equal(t, want, preview(civil("2030-01-22")))
+	assert.Equal(t, 3, d.dun(t, 7, 2).Reminded, "as it was said")
+	assert.Empty(t, preview(civil("2030-01-22")))
+
+	// The rest of one is paid by more than one payment, that of another by a credit note.
+	d.pay(t, d.users[0], 500, "another part")
+	_, err = d.CreditInvoice(ctx, invoices[1], nil, civil("2030-01-23"), "")
+	require.NoError(t, err)
+	want = []asked{{d.users[0], total[d.users[0]] - 1500, 1}, {d.users[4], total[d.users[4]], 1}}
+	assert.Equal(t, want, preview(civil("2030-02-05")))
+	assert.Equal(t, 2, d.dun(t, 21, 2).Reminded)
+
+	// Who paid asks for it back.
+	_, err = d.RefundPayment(ctx, &billing.Payment{Refunds: whole.ID, Method: billing.PaidBank, Amount: 100, ReceivedOn: civil("2030-02-05")})
+	require.NoError(t, err)
+	assert.Equal(t, []asked{{d.users[3], 100, 1}}, preview(civil("2030-02-05")))
+
+	// A statement has the same of them.
+	opening, closing, err := d.StatementBalances(ctx, billing.StatementFilter{UserID: d.users[0], From: at("2030-01-15T00:00:00Z")})
+	require.NoError(t, err)
+	assert.Equal(t, map[billing.Currency]billing.Amount{"EUR": total[d.users[0]] - 1000}, opening)
+	assert.Equal(t, map[billing.Currency]billing.Amount{"EUR": total[d.users[0]] - 1500}, closing)
+	opening, closing, err = d.StatementBalances(ctx, billing.StatementFilter{UserID: d.users[0], Before: at("2030-01-15T00:00:00Z")})
+	require.NoError(t, err)
+	assert.Equal(t, map[billing.Currency]billing.Amount{"EUR": 0}, opening)
+	assert.Equal(t, map[billing.Currency]billing.Amount{"EUR": total[d.users[0]] - 1000}, closing)
 	requireSound(t, d.Store)
 }

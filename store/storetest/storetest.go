@@ -135,6 +135,7 @@ func Run(t *testing.T, database Database) {
 		"DunningGroup":   testDunningGroup,
 		"DunningEdits":   testDunningEdits,
 		"DunningEnd":     testDunningEnd,
+		"DunningOpen":    testDunningOpen,
 		"MailTurns":      testMailTurns,
 		"CreditExpiry":   testCreditExpiry,
 		"Service":        testService,
