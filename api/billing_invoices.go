@@ -29,6 +29,7 @@ type InvoiceChanger interface {
 	IssueInvoice(ctx context.Context, invoiceID uuid.UUID, issuedOn, dueOn billing.Date) (*billing.Invoice, error)
 	VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error
 	WriteOffInvoice(ctx context.Context, invoiceID uuid.UUID) error
+	ReinstateInvoice(ctx context.Context, invoiceID uuid.UUID) error
 	CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts map[int]billing.Amount, on billing.Date, note string) (*billing.Invoice, error)
 }
 
@@ -139,6 +140,11 @@ func (h *invoices) VoidInvoice(ctx context.Context, r VoidInvoiceRequestObject) 
 func (h *invoices) WriteOffInvoice(ctx context.Context, r WriteOffInvoiceRequestObject) (WriteOffInvoiceResponseObject, error) {
 	body, err := h.change(ctx, r.InvoiceID, func() error { return h.store.WriteOffInvoice(ctx, r.InvoiceID) })
 	return WriteOffInvoice200JSONResponse(body), err
+}
+
+func (h *invoices) ReinstateInvoice(ctx context.Context, r ReinstateInvoiceRequestObject) (ReinstateInvoiceResponseObject, error) {
+	body, err := h.change(ctx, r.InvoiceID, func() error { return h.store.ReinstateInvoice(ctx, r.InvoiceID) })
+	return ReinstateInvoice200JSONResponse(body), err
 }
 
 // change returns an invoice after it was changed, now or by an earlier request.

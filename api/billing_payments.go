@@ -103,7 +103,7 @@ func (h *payments) RefundPayment(ctx context.Context, r RefundPaymentRequestObje
 	if refund.Currency != paidBy.Currency {
 		return nil, invalidField("amount.currency", "the payment was in %s", paidBy.Currency)
 	}
-	refund.Refunds = r.PaymentID
+	refund.Refunds, refund.ChargedBack = r.PaymentID, in.ChargedBack
 	var provider checkout.Provider
 	if h.desk != nil {
 		provider = h.desk.Provider

@@ -1094,6 +1094,7 @@ const (
 	TransactionKindExpiry     TransactionKind = "expiry"
 	TransactionKindInvoice    TransactionKind = "invoice"
 	TransactionKindPayment    TransactionKind = "payment"
+	TransactionKindRecovery   TransactionKind = "recovery"
 	TransactionKindRefund     TransactionKind = "refund"
 	TransactionKindVoid       TransactionKind = "void"
 	TransactionKindVoucher    TransactionKind = "voucher"
@@ -1110,6 +1111,8 @@ func (e TransactionKind) Valid() bool {
 	case TransactionKindInvoice:
 		return true
 	case TransactionKindPayment:
+		return true
+	case TransactionKindRecovery:
 		return true
 	case TransactionKindRefund:
 		return true
@@ -3932,6 +3935,9 @@ type Refresh struct {
 type RefundInput struct {
 	Amount Money `json:"amount"`
 
+	// ChargedBack The money is gone already (a dispute, a returned direct debit): also what charges that are on no invoice yet have used up of the payment, which is not given back otherwise.
+	ChargedBack bool `json:"charged_back,omitempty"`
+
 	// Method Default cash.
 	Method RefundInputMethod `json:"method,omitempty"`
 	Note   string            `json:"note,omitempty"`
@@ -5365,6 +5371,12 @@ type GetInvoicePDFParams struct {
 // GetInvoicePDFParamsPaper defines parameters for GetInvoicePDF.
 type GetInvoicePDFParamsPaper string
 
+// ReinstateInvoiceParams defines parameters for ReinstateInvoice.
+type ReinstateInvoiceParams struct {
+	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // VoidInvoiceParams defines parameters for VoidInvoice.
 type VoidInvoiceParams struct {
 	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
@@ -6521,6 +6533,9 @@ type ServerInterface interface {
 	// GetInvoicePDF An invoice as PDF
 	// (GET /invoices/{invoice_id}/pdf)
 	GetInvoicePDF(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params GetInvoicePDFParams)
+	// ReinstateInvoice Take back what was written off of an invoice
+	// (POST /invoices/{invoice_id}/reinstate)
+	ReinstateInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params ReinstateInvoiceParams)
 	// SendInvoice Send an invoice or credit note by mail
 	// (POST /invoices/{invoice_id}/send)
 	SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
@@ -10538,6 +10553,56 @@ func (siw *ServerInterfaceWrapper) GetInvoicePDF(w http.ResponseWriter, r *http.
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetInvoicePDF(w, r, invoiceID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReinstateInvoice operation middleware
+func (siw *ServerInterfaceWrapper) ReinstateInvoice(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "invoice_id" -------------
+	var invoiceID InvoiceID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "invoice_id", r.PathValue("invoice_id"), &invoiceID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "invoice_id", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReinstateInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReinstateInvoice(w, r, invoiceID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -16307,6 +16372,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/issue", wrapper.IssueInvoice)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/void", wrapper.VoidInvoice)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/write-off", wrapper.WriteOffInvoice)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/reinstate", wrapper.ReinstateInvoice)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/invoices/{invoice_id}/credit-notes", wrapper.ListCreditNotes)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/credit-notes", wrapper.CreateCreditNote)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/payments", wrapper.ListPayments)
@@ -19537,6 +19603,46 @@ type GetInvoicePDFdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetInvoicePDFdefaultApplicationProblemPlusJSONResponse) VisitGetInvoicePDFResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReinstateInvoiceRequestObject struct {
+	InvoiceID InvoiceID `json:"invoice_id"`
+	Params    ReinstateInvoiceParams
+}
+
+type ReinstateInvoiceResponseObject interface {
+	VisitReinstateInvoiceResponse(w http.ResponseWriter) error
+}
+
+type ReinstateInvoice200JSONResponse Invoice
+
+func (response ReinstateInvoice200JSONResponse) VisitReinstateInvoiceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReinstateInvoicedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReinstateInvoicedefaultApplicationProblemPlusJSONResponse) VisitReinstateInvoiceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -24646,6 +24752,9 @@ type StrictServerInterface interface {
 	// GetInvoicePDF An invoice as PDF
 	// (GET /invoices/{invoice_id}/pdf)
 	GetInvoicePDF(ctx context.Context, request GetInvoicePDFRequestObject) (GetInvoicePDFResponseObject, error)
+	// ReinstateInvoice Take back what was written off of an invoice
+	// (POST /invoices/{invoice_id}/reinstate)
+	ReinstateInvoice(ctx context.Context, request ReinstateInvoiceRequestObject) (ReinstateInvoiceResponseObject, error)
 	// SendInvoice Send an invoice or credit note by mail
 	// (POST /invoices/{invoice_id}/send)
 	SendInvoice(ctx context.Context, request SendInvoiceRequestObject) (SendInvoiceResponseObject, error)
@@ -27214,6 +27323,33 @@ func (sh *strictHandler) GetInvoicePDF(w http.ResponseWriter, r *http.Request, i
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetInvoicePDFResponseObject); ok {
 		if err := validResponse.VisitGetInvoicePDFResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReinstateInvoice operation middleware
+func (sh *strictHandler) ReinstateInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params ReinstateInvoiceParams) {
+	var request ReinstateInvoiceRequestObject
+
+	request.InvoiceID = invoiceID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReinstateInvoice(ctx, request.(ReinstateInvoiceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReinstateInvoice")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReinstateInvoiceResponseObject); ok {
+		if err := validResponse.VisitReinstateInvoiceResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

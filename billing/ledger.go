@@ -31,6 +31,7 @@ const (
 	TransactionPayment    TransactionKind = "payment"
 	TransactionRefund     TransactionKind = "refund"
 	TransactionWriteOff   TransactionKind = "write_off"
+	TransactionRecovery   TransactionKind = "recovery" // of what was written off
 	TransactionVoucher    TransactionKind = "voucher"
 	TransactionExpiry     TransactionKind = "expiry" // credit that was not used in time
 )
@@ -77,7 +78,10 @@ type Payment struct {
 	// that what is reported twice is booked once. Never a card number.
 	Provider, Reference string
 	ReceivedOn          Date
-	Note                string
+	// ChargedBack says of a refund that the money is gone already: a dispute, a direct debit
+	// that was returned. It is not written.
+	ChargedBack bool
+	Note        string
 	// ExpiresOn is the last day on which what is on no invoice can be used; no day: it
 	// stays. Expired is what was lost of it.
 	ExpiresOn   Date

@@ -63,11 +63,21 @@ func PostPayment(p *Payment, at time.Time) (Transaction, error) {
 		Posting{AccountCustomer, p.UserID, -sign * p.Amount}), nil
 }
 
-// PostWriteOff returns the transaction of giving up what is open of an invoice.
-func PostWriteOff(i *Invoice, at time.Time) Transaction {
-	return newTransaction(i.ID, TransactionWriteOff, i.Currency, i.Number, at,
-		Posting{AccountBadDebt, uuid.Nil, i.Open()},
-		Posting{AccountCustomer, i.UserID, -i.Open()})
+// PostWriteOff returns the transaction of giving up an amount of what is open of an invoice,
+// or if it is negative, of taking that back, as it is paid or credited after all; before is
+// how many such transactions of the invoice there are.
+func PostWriteOff(i *Invoice, a Amount, before int, at time.Time) Transaction {
+	kind := TransactionWriteOff
+	if a < 0 {
+		kind = TransactionRecovery
+	}
+	t := newTransaction(i.ID, kind, i.Currency, i.Number, at,
+		Posting{AccountBadDebt, uuid.Nil, a},
+		Posting{AccountCustomer, i.UserID, -a})
+	if before > 0 {
+		t.ID = makeID("transaction", i.ID, string(kind), before)
+	}
+	return t
 }
 
 // PostExpiry returns the transaction by which a user loses credit that was not used in

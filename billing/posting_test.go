@@ -39,7 +39,8 @@ func TestPostings(t *testing.T) {
 		"payment":     {paid(payment), TransactionPayment, map[AccountName]Amount{AccountCustomer: -500, AccountBank: 500}},
 		"refund":      {paid(refund), TransactionRefund, map[AccountName]Amount{AccountCustomer: 200, AccountCash: -200}},
 		"voucher":     {paid(voucher), TransactionVoucher, map[AccountName]Amount{AccountCustomer: -500, AccountVoucher: 500}},
-		"write-off":   {PostWriteOff(&open, testNow), TransactionWriteOff, map[AccountName]Amount{AccountCustomer: -790, AccountBadDebt: 790}},
+		"write-off":   {PostWriteOff(&open, open.Open(), 0, testNow), TransactionWriteOff, map[AccountName]Amount{AccountCustomer: -790, AccountBadDebt: 790}},
+		"recovery":    {PostWriteOff(&open, -90, 1, testNow), TransactionRecovery, map[AccountName]Amount{AccountCustomer: 90, AccountBadDebt: -90}},
 		"expiry":      {PostExpiry(payment.ID, userID, "EUR", 30, 0, testNow), TransactionExpiry, map[AccountName]Amount{AccountCustomer: 30, AccountExpired: -30}},
 	} {
 		t.Run(name, func(t *testing.T) {

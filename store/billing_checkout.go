@@ -373,7 +373,7 @@ func (t *eventTaker) back(ctx context.Context, e *eventRow) (handled bool, err e
 		return true, err
 	}
 	refund := t.payment(e, p.UserID, e.subject, e.Amount)
-	refund.Refunds, refund.Note = p.ID, string(gone)
+	refund.Refunds, refund.Note, refund.ChargedBack = p.ID, string(gone), true
 	_, _, err = t.tx.refundPayment(ctx, &refund)
 	var field *billing.FieldError
 	if errors.As(err, &field) { // more than is left: somebody booked it by hand

@@ -10,7 +10,8 @@ import (
 
 // CreditInvoice issues a credit note over all of an invoice that no other one has given
 // back, or over parts of it by the number of the line (see billing.NewCreditNote). It
-// pays what is open of the invoice, and then others; the rest is the user's credit.
+// pays what is open of the invoice, or was written off, and then others; the rest is the
+// user's credit.
 func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts map[int]billing.Amount, on billing.Date, note string) (*billing.Invoice, error) {
 	var made uuid.UUID
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -55,9 +56,13 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 			return err
 		}
 		a := tx.allocator()
-		if amount := min(i.Open(), row.Total); amount > 0 && i.State == billing.InvoiceIssued {
+		writtenOff, err := tx.writtenOff(ctx, i)
+		if err != nil {
+			return err
+		}
+		if amount := min(i.Open()+writtenOff, row.Total); amount > 0 {
 			c := &credit{kind: allocatedCreditNote, id: row.ID, account: balanceKey{row.UserID, row.Currency}, rest: row.Open(), note: row}
-			if err := a.allocate(c, i, amount); err != nil {
+			if err := a.allocate(ctx, c, i, amount); err != nil {
 				return err
 			}
 		}

@@ -318,26 +318,32 @@ func (s *Store) VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error {
 	})
 }
 
-// WriteOffInvoice gives up what is open of an invoice.
+// WriteOffInvoice gives up what is open of an invoice. Credit that the user gets later pays
+// it nevertheless, after what is open: by so much the write-off is taken back.
 func (s *Store) WriteOffInvoice(ctx context.Context, invoiceID uuid.UUID) error {
 	return s.changeInvoice(ctx, invoiceID, "write_off", func(tx *writeTx, i *invoiceRow) error {
-		open := i.Open()
 		if i.Kind != billing.KindInvoice || i.State != billing.InvoiceIssued {
 			return billing.Refuse(billing.CodeInvoiceState, "nothing is open of invoice %s", i.Number)
 		}
-		now := s.timestamp()
-		t := billing.PostWriteOff(&i.Invoice, now)
-		if err := tx.post(ctx, []billing.Transaction{t}); err != nil {
+		return tx.writeOff(ctx, i, i.Open())
+	})
+}
+
+// ReinstateInvoice takes back what was written off of an invoice, which is open again.
+func (s *Store) ReinstateInvoice(ctx context.Context, invoiceID uuid.UUID) error {
+	return s.changeInvoice(ctx, invoiceID, "reinstate", func(tx *writeTx, i *invoiceRow) error {
+		writtenOff, err := tx.writtenOff(ctx, i)
+		if err != nil {
 			return err
 		}
-		if err := i.Pay(open, now); err != nil {
+		if writtenOff == 0 {
+			return billing.Refuse(billing.CodeInvoiceState, "nothing is written off of invoice %s", i.Number)
+		}
+		was := i.State
+		if err := tx.writeOff(ctx, i, -writtenOff); err != nil || was != billing.InvoicePaid {
 			return err
 		}
-		r := allocationRow{billing.Allocation{InvoiceID: i.ID, Amount: open, At: now}, allocatedWriteOff, t.ID, 1}
-		if err := insert(ctx, tx.Tx, "payment_allocations", allocationFields(&r)); err != nil {
-			return err
-		}
-		return tx.emitInvoice("invoice.written_off", &i.Invoice)
+		return tx.emitInvoice("invoice.reopened", &i.Invoice)
 	})
 }
 

@@ -446,14 +446,29 @@ var ledgerChecks = []struct{ query, complaint string }{
 	{`SELECT CAST(c.id AS text), CAST(c.invoice_id AS text) FROM charges c
 		WHERE c.invoice_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM invoice_lines l WHERE l.invoice_id = c.invoice_id AND l.charge_id = c.id)`,
 		"charge %s is not on invoice %s"},
+	{`SELECT CAST(b.user_id AS text), CAST(b.balance AS text) || ' ' || b.currency || ', open less credit are ' || CAST(coalesce(sum(d.amount), 0) AS text)
+		FROM ledger_balances b LEFT JOIN (` + documentsOpen + `) d ON d.user_id = b.user_id AND d.currency = b.currency
+		GROUP BY b.user_id, b.currency, b.balance HAVING b.balance <> coalesce(sum(d.amount), 0)`,
+		"the balance of user %s is %s"},
+	{`SELECT CAST(d.user_id AS text), d.currency FROM (` + documentsOpen + `) d GROUP BY d.user_id, d.currency HAVING min(d.amount) < 0 AND max(d.amount) > 0`,
+		"user %s has credit in %s beside an open invoice"},
+	{`SELECT CAST(i.id AS text), CAST(coalesce(a.sum, 0) AS text) || ', the ledger ' || CAST(coalesce(p.sum, 0) AS text)
+		FROM invoices i LEFT JOIN (SELECT invoice_id, sum(amount) AS sum FROM payment_allocations WHERE subject_kind = 'write_off' GROUP BY invoice_id) a ON a.invoice_id = i.id
+		LEFT JOIN (SELECT t.subject_id, sum(p.amount) AS sum FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id AND p.account = 'bad_debt' GROUP BY t.subject_id) p
+		ON p.subject_id = i.id WHERE coalesce(a.sum, 0) <> coalesce(p.sum, 0) OR a.sum < 0`,
+		"invoice %s says written off %s"},
 }
+
+// documentsOpen is what users owe by their invoices, and negative what they have.
+const documentsOpen = `SELECT user_id, currency, CASE WHEN kind = 'invoice' THEN total - paid ELSE paid - total END AS amount FROM invoices WHERE state = 'issued'
+	UNION ALL SELECT user_id, currency, -rest FROM payments WHERE rest > 0`
 
 // maxComplaints bounds what CheckLedger tells of each kind.
 const maxComplaints = 20
 
 // CheckLedger computes again what is kept beside the ledger, in one state of the
-// database: that transactions add up to zero, users' balances, what is paid of invoices
-// and left of payments, that numbers have no gaps and that invoices are made of their
+// database: that transactions add up to zero, users' balances, also by what is open, what is
+// paid of invoices and left of payments, that nobody has credit beside an open invoice, that numbers have no gaps and that invoices are made of their
 // charges. It returns what is wrong, in words; nothing: all is right.
 func (s *Store) CheckLedger(ctx context.Context) (complaints []string, err error) {
 	err = s.read(ctx, func(tx *sql.Tx) error {

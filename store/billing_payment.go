@@ -243,7 +243,7 @@ func (a *allocator) allocateTo(ctx context.Context, c *credit, allocations []bil
 		if invoices[n].Kind != billing.KindInvoice || allocation.Amount <= 0 {
 			return &billing.FieldError{Field: "allocations", Message: "a payment is allocated to invoices, and of each more than nothing"}
 		}
-		if err := a.allocate(c, invoices[n], allocation.Amount); err != nil {
+		if err := a.allocate(ctx, c, invoices[n], allocation.Amount); err != nil {
 			return &billing.FieldError{Field: "allocations", Message: err.Error()}
 		}
 	}
@@ -295,7 +295,9 @@ func (tx *writeTx) withPayment(ctx context.Context, paymentID uuid.UUID, fn func
 
 // RefundPayment gives back some of a payment: refund names it in Refunds, and has Amount,
 // Method, ReceivedOn, Provider and Reference of its own. What is on no invoice goes back
-// first, and then what is on the invoices that were paid last, which are open again. It
+// first, and then what is on the invoices that were paid last, which are open again unless
+// other credit pays them. What charges that are on no invoice yet have used up of it, such
+// as prepaid days, goes back only if refund.ChargedBack says that it is gone already. It
 // sets the refund's ID if that is zero, UserID, Currency and CreatedAt. One that was
 // reported before is not booked again, as in RecordPayment.
 func (s *Store) RefundPayment(ctx context.Context, refund *billing.Payment) (booked bool, err error) {
@@ -371,7 +373,14 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 			return nil
 		}
 		a := tx.allocator()
-		if err := a.takeBack(ctx, c, r.Amount); err != nil {
+		kept, err := tx.usedUp(ctx, c)
+		if err != nil {
+			return err
+		}
+		if refund.ChargedBack {
+			kept = 0
+		}
+		if err := a.takeBack(ctx, c, r.Amount, kept); err != nil {
 			return err
 		}
 		c.rest -= r.Amount
@@ -385,9 +394,30 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 	return made, booked, err
 }
 
-// takeBack takes back from invoices what is wanted of a payment and not free.
-func (a *allocator) takeBack(ctx context.Context, c *credit, want billing.Amount) error {
-	if want <= c.rest {
+// usedUp returns what of a payment's rest is used up by charges that are on no invoice yet,
+// such as prepaid days, and that no other credit of the user pays.
+func (tx *writeTx) usedUp(ctx context.Context, c *credit) (billing.Amount, error) {
+	pending, err := tx.pendingSums(ctx, []uuid.UUID{c.account.userID})
+	if err != nil {
+		return 0, err
+	}
+	credits, err := tx.creditsOf(ctx, []uuid.UUID{c.account.userID})
+	if err != nil {
+		return 0, err
+	}
+	used := pending[c.account]
+	for _, other := range credits {
+		if other.account == c.account && other.id != c.id {
+			used -= other.rest
+		}
+	}
+	return min(max(used, 0), c.rest), nil
+}
+
+// takeBack takes back from invoices what is wanted of a payment and not free; of what is on
+// none, some is kept.
+func (a *allocator) takeBack(ctx context.Context, c *credit, want, kept billing.Amount) error {
+	if want <= c.rest-kept {
 		return nil
 	}
 	tx := a.tx
@@ -406,19 +436,23 @@ func (a *allocator) takeBack(ctx context.Context, c *credit, want billing.Amount
 		return err
 	}
 	for _, x := range shares {
-		if want <= c.rest {
+		if want <= c.rest-kept {
 			break
 		}
 		i, err := findInvoice(ctx, tx, x.invoiceID, tx.forUpdate())
 		if err != nil {
 			return err
 		}
-		if err := a.allocate(c, i, -min(x.amount, want-c.rest)); err != nil {
+		if err := a.allocate(ctx, c, i, -min(x.amount, want-c.rest+kept)); err != nil {
 			return err
 		}
 	}
-	if want > c.rest {
-		return &billing.FieldError{Field: "amount", Message: fmt.Sprintf("no more than %s can be given back", amountOf(c.account.currency, c.rest))}
+	if want > c.rest-kept {
+		message := fmt.Sprintf("no more than %s can be given back", amountOf(c.account.currency, c.rest-kept))
+		if kept > 0 {
+			message += fmt.Sprintf(": %s are used up, by charges that are on no invoice yet", amountOf(c.account.currency, kept))
+		}
+		return &billing.FieldError{Field: "amount", Message: message}
 	}
 	return nil
 }

@@ -117,44 +117,113 @@ func (a *allocator) settleInvoices(ctx context.Context, users []uuid.UUID) error
 	if err := a.spend(ctx, users); err != nil {
 		return err
 	}
-	if err := a.save(ctx); err != nil {
-		return err
-	}
 	if err := a.tell(); err != nil {
 		return err
 	}
 	return a.tx.liftDunning(ctx, users)
 }
 
-// spend allocates credit of users to their open invoices.
+// spend allocates credit of users to their open invoices, and then to what was written off,
+// which is owed after all.
 func (a *allocator) spend(ctx context.Context, users []uuid.UUID) error {
-	tx := a.tx
-	credits, err := tx.creditsOf(ctx, users)
-	if err != nil || len(credits) == 0 {
-		return err
-	}
-	var owners []uuid.UUID
-	for _, c := range credits {
-		owners = append(owners, c.account.userID)
-	}
-	open := map[balanceKey][]*invoiceRow{}
-	err = eachChunk(tx, "user_id", "uuid", texts(slices.Compact(owners)), func(which string, args []any) error {
-		list, err := invoicesWhere(ctx, tx, "WHERE "+which+" AND state = 'issued' AND kind = 'invoice'", args)
-		for _, i := range list {
-			k := balanceKey{i.UserID, i.Currency}
-			open[k] = append(open[k], i)
-		}
-		return err
-	})
+	credits, err := a.tx.creditsOf(ctx, users)
 	if err != nil {
 		return err
 	}
-	for _, c := range credits {
-		if err := a.spread(c, open[c.account]); err != nil {
+	for _, claims := range []func(context.Context, []uuid.UUID) ([]claim, error){a.tx.openClaims, a.tx.writtenOffClaims} {
+		credits = slices.DeleteFunc(credits, func(c *credit) bool { return c.rest == 0 })
+		if len(credits) == 0 {
+			return nil
+		}
+		var owners []uuid.UUID
+		for _, c := range credits {
+			owners = append(owners, c.account.userID)
+		}
+		list, err := claims(ctx, slices.Compact(owners))
+		if err != nil {
+			return err
+		}
+		of := map[balanceKey][]claim{}
+		for _, x := range list {
+			k := balanceKey{x.UserID, x.Currency}
+			of[k] = append(of[k], x)
+		}
+		for _, c := range credits {
+			if err := a.spread(ctx, c, of[c.account]); err != nil {
+				return err
+			}
+		}
+		if err := a.save(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// claim is an invoice that credit goes to, and how much of it was written off and is claimed
+// nevertheless.
+type claim struct {
+	*invoiceRow
+	writtenOff billing.Amount
+}
+
+func (tx *writeTx) openClaims(ctx context.Context, users []uuid.UUID) (list []claim, err error) {
+	err = eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
+		open, err := invoicesWhere(ctx, tx, "WHERE "+which+" AND state = 'issued' AND kind = 'invoice'", args)
+		for _, i := range open {
+			list = append(list, claim{i, 0})
+		}
+		return err
+	})
+	return list, err
+}
+
+// writtenOffOf is what was written off of an invoice and not recovered.
+const writtenOffOf = "SELECT coalesce(CAST(sum(amount) AS bigint), 0) FROM payment_allocations WHERE subject_kind = 'write_off' AND invoice_id = "
+
+func (tx *writeTx) writtenOffClaims(ctx context.Context, users []uuid.UUID) (list []claim, err error) {
+	err = eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
+		found, err := invoicesWhere(ctx, tx, "WHERE "+which+" AND state IN ('issued', 'paid') AND kind = 'invoice' AND ("+writtenOffOf+"invoices.id) > 0", args)
+		if err != nil {
+			return err
+		}
+		for _, i := range found {
+			writtenOff, err := tx.writtenOff(ctx, i)
+			if err != nil {
+				return err
+			}
+			list = append(list, claim{i, writtenOff})
+		}
+		return nil
+	})
+	return list, err
+}
+
+func (tx *writeTx) writtenOff(ctx context.Context, i *invoiceRow) (amount billing.Amount, err error) {
+	err = tx.QueryRowContext(ctx, writtenOffOf+"$1", i.ID.String()).Scan(money(&amount))
+	return amount, err
+}
+
+// writeOff gives up an amount of what is open of an invoice, or takes that back if it is
+// negative. The invoice is not written.
+func (tx *writeTx) writeOff(ctx context.Context, i *invoiceRow, amount billing.Amount) error {
+	var before int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM payment_allocations WHERE subject_kind = 'write_off' AND invoice_id = $1", i.ID.String()).Scan(&before); err != nil {
+		return err
+	}
+	now := tx.store.timestamp()
+	t := billing.PostWriteOff(&i.Invoice, amount, before, now)
+	if err := tx.post(ctx, []billing.Transaction{t}); err != nil {
+		return err
+	}
+	if err := i.Pay(amount, now); err != nil {
+		return err
+	}
+	r := allocationRow{billing.Allocation{InvoiceID: i.ID, Amount: amount, At: now}, allocatedWriteOff, t.ID, 1}
+	if err := insert(ctx, tx.Tx, "payment_allocations", allocationFields(&r)); err != nil {
+		return err
+	}
+	return tx.emitInvoice(map[bool]string{true: "invoice.written_off", false: "invoice.recovered"}[amount > 0], &i.Invoice)
 }
 
 // allocator collects allocations and what they change.
@@ -181,23 +250,30 @@ func (tx *writeTx) allocator() *allocator {
 }
 
 // spread allocates a credit to invoices by the rule of which is paid first.
-func (a *allocator) spread(c *credit, open []*invoiceRow) error {
-	list := make([]billing.Invoice, len(open))
-	for n, i := range open {
-		list[n] = i.Invoice
+func (a *allocator) spread(ctx context.Context, c *credit, claims []claim) error {
+	list := make([]billing.Invoice, len(claims))
+	for n, x := range claims {
+		list[n] = x.Invoice
+		if x.writtenOff > 0 {
+			list[n].State, list[n].Paid = billing.InvoiceIssued, x.Paid-x.writtenOff
+		}
 	}
 	allocations, _ := billing.Allocate(c.rest, list, a.now)
 	for _, allocation := range allocations {
-		n := slices.IndexFunc(open, func(i *invoiceRow) bool { return i.ID == allocation.InvoiceID })
-		if err := a.allocate(c, open[n], allocation.Amount); err != nil {
+		n := slices.IndexFunc(claims, func(x claim) bool { return x.ID == allocation.InvoiceID })
+		if x := &claims[n]; x.writtenOff > 0 {
+			x.writtenOff -= max(allocation.Amount-x.Open(), 0)
+		}
+		if err := a.allocate(ctx, c, claims[n].invoiceRow, allocation.Amount); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// allocate puts an amount of a credit on an invoice; a negative one takes it back.
-func (a *allocator) allocate(c *credit, i *invoiceRow, amount billing.Amount) error {
+// allocate puts an amount of a credit on an invoice; a negative one takes it back. What was
+// written off of the invoice is recovered as far as the amount is more than is open.
+func (a *allocator) allocate(ctx context.Context, c *credit, i *invoiceRow, amount billing.Amount) error {
 	if i.UserID != c.account.userID || i.Currency != c.account.currency {
 		return fmt.Errorf("invoice %s is of another user or in another currency", i.Number)
 	}
@@ -205,6 +281,17 @@ func (a *allocator) allocate(c *credit, i *invoiceRow, amount billing.Amount) er
 		return fmt.Errorf("%s cannot be put on invoice %s: only %s are left", amountOf(i.Currency, amount), i.Number, amountOf(i.Currency, c.rest))
 	}
 	was := i.State
+	if more := amount - i.Open(); amount > 0 && more > 0 && (was == billing.InvoiceIssued || was == billing.InvoicePaid) {
+		writtenOff, err := a.tx.writtenOff(ctx, i)
+		if err != nil {
+			return err
+		}
+		if more <= writtenOff {
+			if err := a.tx.writeOff(ctx, i, -more); err != nil {
+				return err
+			}
+		}
+	}
 	if err := i.Pay(amount, a.now); err != nil {
 		return err
 	}

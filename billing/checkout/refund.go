@@ -34,12 +34,12 @@ type RefundBook interface {
 // GiveBack has the provider give back money that came by one of its pages, and books it by
 // the name that the refund has there: the webhook that tells of it finds it booked, or has
 // booked it. Other money, and a refund by other means than the card, or one that has a
-// Reference as it was made at the provider already, is only booked. provider is nil if there
+// Reference as it was made at the provider already, or was charged back, is only booked. provider is nil if there
 // is none. A request that may come again has a key of its own, or none: then what is given
 // back of what names it. It fails with ErrRefund if the provider does not do it, and else as
 // RefundPayment.
 func GiveBack(ctx context.Context, provider Provider, book RefundBook, refund *billing.Payment, key string) (booked bool, err error) {
-	if refund.Method != billing.PaidCard {
+	if refund.Method != billing.PaidCard || refund.ChargedBack {
 		return book.RefundPayment(ctx, refund)
 	}
 	from, err := book.CheckRefund(ctx, refund)
@@ -63,7 +63,7 @@ func GiveBack(ctx context.Context, provider Provider, book RefundBook, refund *b
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrRefund, err)
 	}
-	refund.Reference = done.ID
+	refund.Reference, refund.ChargedBack = done.ID, true
 	if booked, err = book.RefundPayment(ctx, refund); err != nil {
 		err = fmt.Errorf("%s has given the money back as %s, which its webhook will have booked, but here: %w", from.Provider, done.ID, err)
 	}

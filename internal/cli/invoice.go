@@ -65,7 +65,7 @@ was paid of it, by voiding it. Either keeps its number.`,
   radiusd invoice pdf INV-000001 invoice.pdf`,
 	}
 	c.AddCommand(a.invoiceListCommand(), a.invoiceShowCommand(), a.invoicePDFCommand(), a.invoiceXMLCommand(), a.invoiceVoidCommand(),
-		a.invoiceCreditCommand(), a.invoiceWriteOffCommand(), a.invoiceSendCommand(), a.invoiceMailsCommand(), a.invoiceCheckoutCommand())
+		a.invoiceCreditCommand(), a.invoiceWriteOffCommand(), a.invoiceReinstateCommand(), a.invoiceSendCommand(), a.invoiceMailsCommand(), a.invoiceCheckoutCommand())
 	return c
 }
 
@@ -269,8 +269,11 @@ func (a *app) invoiceVoidCommand() *cobra.Command {
 
 func (a *app) invoiceWriteOffCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:               "write-off NUMBER",
-		Short:             "Give up what is open of an invoice",
+		Use:   "write-off NUMBER",
+		Short: "Give up what is open of an invoice",
+		Long: `Gives up what is open of an invoice. Credit that the user gets later pays it
+nevertheless, after what is open, and by so much the write-off is taken back: to let
+somebody off, use invoice credit.`,
 		Example:           "  radiusd invoice write-off INV-000001",
 		Args:              arguments("NUMBER"),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -286,13 +289,36 @@ func (a *app) invoiceWriteOffCommand() *cobra.Command {
 	}
 }
 
+func (a *app) invoiceReinstateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:               "reinstate NUMBER",
+		Short:             "Take back what was written off of an invoice",
+		Example:           "  radiusd invoice reinstate INV-000001",
+		Args:              arguments("NUMBER"),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withInvoice(c, args[0], func(_ *config.Config, s *store.Store, invoice *billing.Invoice) error {
+				if err := s.ReinstateInvoice(c.Context(), invoice.ID); err != nil {
+					return err
+				}
+				again, err := s.InvoiceByID(c.Context(), invoice.ID)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(a.stdout, "%s %s of %s are open again\n", again.Currency.Format(again.Open()), again.Currency, again.Number)
+				return nil
+			})
+		},
+	}
+}
+
 func (a *app) invoiceCreditCommand() *cobra.Command {
 	var note string
 	c := &cobra.Command{
 		Use:   "credit NUMBER",
 		Short: "Issue a credit note over an invoice",
 		Long: `Issues a credit note over all of an invoice that no other one has given back. It
-pays what is open of the invoice; the rest is the user's credit.`,
+pays what is open of the invoice or was written off; the rest is the user's credit.`,
 		Example:           "  radiusd invoice credit INV-000001 --note 'Outage of 3 November'",
 		Args:              arguments("NUMBER"),
 		ValidArgsFunction: cobra.NoFileCompletions,

@@ -246,13 +246,16 @@ func (a *app) paymentShowCommand() *cobra.Command {
 
 func (a *app) paymentRefundCommand() *cobra.Command {
 	f := &paymentFlags{}
+	chargedBack := false
 	c := &cobra.Command{
 		Use:   "refund ID AMOUNT",
 		Short: "Give some of a payment back, or book that it was",
 		Long: `Books a refund. What is on no invoice goes back first, and then what is on the
-invoices that were paid last, which are open again. What came by a page of the card
-provider is given back by that (--method card), and booked once it was; with
---reference it was given back there already, by that name.`,
+invoices that were paid last, which are open again unless other credit pays them.
+What came by a page of the card provider is given back by that (--method card), and
+booked once it was; with --reference it was given back there already, by that name.
+What charges have used up that are on no invoice yet, such as prepaid days, goes back
+only with --charged-back: the bank or the card's owner has taken it already.`,
 		Example:           "  radiusd payment refund 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa 10.00",
 		Args:              arguments("ID", "AMOUNT"),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -270,7 +273,7 @@ provider is given back by that (--method card), and booked once it was; with
 				if err != nil {
 					return err
 				}
-				refund.Refunds = payment.ID
+				refund.Refunds, refund.ChargedBack = payment.ID, chargedBack
 				if !c.Flags().Changed("method") {
 					refund.Method = payment.Method
 				}
@@ -294,6 +297,7 @@ provider is given back by that (--method card), and booked once it was; with
 	}
 	f.register(c)
 	c.Flags().Lookup("method").DefValue = "as it came"
+	c.Flags().BoolVar(&chargedBack, "charged-back", false, "the money is gone already, by a dispute or a returned direct debit")
 	a.outputFlag(c)
 	return c
 }

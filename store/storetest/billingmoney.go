@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -108,7 +109,7 @@ func testPayments(t *testing.T, database Database) {
 	notes, err := b.CreditNotesOf(ctx, invoice.ID)
 	require.NoError(t, err)
 	require.Len(t, notes, 1)
-	require.NoError(t, b.VoidInvoice(ctx, note.ID))
+	requireRefused(t, b.VoidInvoice(ctx, note.ID), billing.CodeInvoicePaid) // what was written off, after all
 	requireSound(t, b.Store)
 
 	// Of two transactions and of nobody.
@@ -137,7 +138,7 @@ func testPayments(t *testing.T, database Database) {
 	execute(t, db, "UPDATE ledger_balances SET balance = balance + 1 WHERE user_id = $1", userID.String())
 	complaints, err := b.CheckLedger(ctx)
 	require.NoError(t, err)
-	assert.Len(t, complaints, 1)
+	assert.Len(t, complaints, 2, "of the postings, and of what is open")
 }
 
 // testPaymentsAtOnce: whatever comes at once is booked once, and allocated to the cent.
@@ -163,52 +164,144 @@ func testPaymentsAtOnce(t *testing.T, database Database) {
 	requireSound(t, b.Store)
 }
 
-// testLedgerProperty: whatever is done in whatever order, the ledger is sound.
+// requireSettled requires that a user who owes nothing has no open invoice, and that nobody
+// has credit beside one.
+func (b *billed) requireSettled(t require.TestingT, userID uuid.UUID) {
+	ctx := context.Background()
+	balance, err := b.Balance(ctx, userID, "EUR")
+	require.NoError(t, err)
+	var open, credit billing.Amount
+	invoices, _, err := b.ListInvoicesPage(ctx, billing.InvoiceFilter{UserID: userID, State: billing.InvoiceIssued}, aaa.Page{Limit: 1000})
+	require.NoError(t, err)
+	for _, i := range invoices {
+		if i.Kind == billing.KindCreditNote {
+			credit += i.Open()
+		} else {
+			open += i.Open()
+		}
+	}
+	var rest billing.Amount
+	require.NoError(t, b.raw.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(rest), 0) AS bigint) FROM payments WHERE user_id = $1", userID.String()).Scan(&rest))
+	credit += rest
+	require.Equal(t, balance, open-credit, "the ledger and the documents")
+	require.True(t, open == 0 || credit == 0, "%d are open beside a credit of %d", open, credit)
+}
+
+// refusal requires that an operation was done, or refused by one of the rules or for one of
+// the fields that it may be refused for.
+func refusal(t require.TestingT, operation string, err error, may ...string) {
+	var rule *billing.RuleError
+	var field *billing.FieldError
+	switch {
+	case err == nil:
+	case errors.As(err, &rule):
+		require.Contains(t, may, rule.Code, "%s: %v", operation, err)
+	case errors.As(err, &field):
+		require.Contains(t, may, field.Field, "%s: %v", operation, err)
+	default:
+		require.NoError(t, err, operation)
+	}
+}
+
+// testLedgerProperty: whatever is done in whatever order, the ledger is sound, and credit
+// pays what is open. What is refused is refused by a rule of that operation.
 func testLedgerProperty(t *testing.T, database Database) {
 	b := newBilled(t, database, 4)
+	b.raw = Raw(t, b.options)
 	ctx := t.Context()
 	day := civil("2030-01-01")
 	rapid.Check(t, func(t *rapid.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "operations") {
 			userID := rapid.SampledFrom(b.users).Draw(t, "user")
 			invoices := b.invoicesOf(t, userID)
-			var payments []billing.Payment
 			no := false
 			payments, _, err := b.ListPaymentsPage(ctx, billing.PaymentFilter{UserID: userID, Refunds: &no}, aaa.Page{})
 			require.NoError(t, err)
-			// What is refused changes nothing, and is none of the test's business.
-			switch op := rapid.IntRange(0, 8).Draw(t, "operation"); {
-			case op == 0:
+			var invoice billing.Invoice
+			var payment billing.Payment
+			if len(invoices) > 0 {
+				invoice = rapid.SampledFrom(invoices).Draw(t, "invoice")
+			}
+			if len(payments) > 0 {
+				payment = rapid.SampledFrom(payments).Draw(t, "payment")
+			}
+			amount := billing.Amount(rapid.IntRange(1, 6000).Draw(t, "amount"))
+			switch op := rapid.SampledFrom([]string{"run", "pay", "pay", "pay for", "charge", "issue", "refund", "refund", "credit", "void", "write off", "write off", "reinstate", "allocate"}).Draw(t, "operation"); {
+			case op == "run":
 				day = day.AddDays(rapid.IntRange(1, 40).Draw(t, "days"))
 				b.setNow(day.Start(time.UTC).Add(12 * time.Hour))
 				_, err := b.run(ctx, day.String(), rapid.IntRange(1, 5).Draw(t, "limit"))
 				require.NoError(t, err)
-			case op == 1 || op == 2:
-				b.pay(t, userID, billing.Amount(rapid.IntRange(1, 6000).Draw(t, "amount")), "")
-			case op == 3:
+				_, err = b.ExpireCredit(ctx, day, uuid.Nil, 100)
+				require.NoError(t, err)
+			case op == "pay":
+				p := &billing.Payment{UserID: userID, Method: billing.PaidBank, Currency: "EUR", Amount: amount, ReceivedOn: day}
+				if rapid.IntRange(0, 3).Draw(t, "expires") == 0 {
+					p.ExpiresOn = day.AddDays(rapid.IntRange(0, 20).Draw(t, "expires after"))
+				}
+				_, err := b.RecordPayment(ctx, p)
+				require.NoError(t, err)
+			case op == "charge":
 				c := &billing.Charge{UserID: userID, Description: "by hand", Currency: "EUR", Quantity: decimal("1"), Unit: "period", UnitPrice: decimal("1"),
-					Amount: billing.Amount(rapid.IntRange(-3000, 3000).Draw(t, "amount")), TaxClass: "standard"}
-				_ = b.CreateCharge(ctx, c)
-			case op == 4 && len(payments) > 0:
-				p := rapid.SampledFrom(payments).Draw(t, "payment")
-				_, _ = b.RefundPayment(ctx, &billing.Payment{Refunds: p.ID, Amount: billing.Amount(rapid.Int64Range(1, int64(p.Amount)).Draw(t, "amount")), ReceivedOn: day})
-			case op == 5 && len(invoices) > 0:
-				i := rapid.SampledFrom(invoices).Draw(t, "invoice")
+					Amount: amount - 3000, TaxClass: "standard"}
+				err := b.CreateCharge(ctx, c)
+				refusal(t, op, err, "amount")
+				require.Equal(t, c.Amount == 0, err != nil)
+			case op == "issue":
+				o := b.runOptions()
+				o.AsOf = day
+				draft, err := b.DraftInvoice(ctx, userID, "EUR", o)
+				refusal(t, op, err, billing.CodeNothingToBill)
+				if err == nil && rapid.Bool().Draw(t, "delete") {
+					require.NoError(t, b.DeleteDraft(ctx, draft.ID))
+				} else if err == nil {
+					_, err = b.IssueInvoice(ctx, draft.ID, billing.Date{}, billing.Date{})
+					require.NoError(t, err)
+				}
+			case op == "refund" && len(payments) > 0:
+				want := min(amount, payment.Amount)
+				r := &billing.Payment{Refunds: payment.ID, Amount: want, ReceivedOn: day, ChargedBack: rapid.Bool().Draw(t, "charged back")}
+				var gone billing.Amount
+				require.NoError(t, b.raw.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM payments WHERE refunds = $1", payment.ID.String()).Scan(&gone))
+				_, err := b.RefundPayment(ctx, r)
+				refusal(t, op, err, "amount")
+				if tooMuch := want > payment.Amount-payment.Expired-gone; tooMuch || r.ChargedBack {
+					require.Equal(t, tooMuch, err != nil, "%v", err)
+				}
+			case op == "pay for" && len(invoices) > 0:
+				part := min(amount, max(invoice.Open(), 1))
+				_, err := b.RecordPayment(ctx, &billing.Payment{UserID: userID, Method: billing.PaidCash, Currency: "EUR", Amount: amount, ReceivedOn: day,
+					Allocations: []billing.Allocation{{InvoiceID: invoice.ID, Amount: part}}})
+				refusal(t, op, err, "allocations")
+				if invoice.Kind == billing.KindInvoice && invoice.State == billing.InvoiceIssued {
+					require.NoError(t, err)
+				}
+			case op == "credit" && len(invoices) > 0:
 				var parts map[int]billing.Amount
-				if rapid.Bool().Draw(t, "parts") && len(i.Lines) > 0 {
-					line := rapid.SampledFrom(i.Lines).Draw(t, "line")
+				if rapid.Bool().Draw(t, "parts") && len(invoice.Lines) > 0 {
+					line := rapid.SampledFrom(invoice.Lines).Draw(t, "line")
 					parts = map[int]billing.Amount{line.Line: line.Gross / 2}
 				}
-				_, _ = b.CreditInvoice(ctx, i.ID, parts, day, "")
-			case op == 6 && len(invoices) > 0:
-				_ = b.VoidInvoice(ctx, rapid.SampledFrom(invoices).Draw(t, "invoice").ID)
-			case op == 7 && len(invoices) > 0:
-				_ = b.WriteOffInvoice(ctx, rapid.SampledFrom(invoices).Draw(t, "invoice").ID)
-			case op == 8 && len(payments) > 0 && len(invoices) > 0:
-				_ = b.AllocatePayment(ctx, rapid.SampledFrom(payments).Draw(t, "payment").ID,
-					[]billing.Allocation{{InvoiceID: rapid.SampledFrom(invoices).Draw(t, "invoice").ID, Amount: billing.Amount(rapid.IntRange(1, 2000).Draw(t, "amount"))}})
+				_, err := b.CreditInvoice(ctx, invoice.ID, parts, day, "")
+				refusal(t, op, err, billing.CodeInvoiceState, billing.CodeNothingToCredit, "lines")
+			case op == "void" && len(invoices) > 0:
+				err := b.VoidInvoice(ctx, invoice.ID)
+				refusal(t, op, err, billing.CodeNoChange, billing.CodeInvoiceState, billing.CodeInvoicePaid)
+				if invoice.State == billing.InvoicePaid && invoice.Total > 0 || invoice.State == billing.InvoiceVoid {
+					require.Error(t, err)
+				}
+			case op == "write off" && len(invoices) > 0:
+				err := b.WriteOffInvoice(ctx, invoice.ID)
+				refusal(t, op, err, billing.CodeInvoiceState)
+				require.Equal(t, invoice.Kind == billing.KindInvoice && invoice.State == billing.InvoiceIssued, err == nil, "%v", err)
+			case op == "reinstate" && len(invoices) > 0:
+				refusal(t, op, b.ReinstateInvoice(ctx, invoice.ID), billing.CodeInvoiceState)
+			case op == "allocate" && len(payments) > 0 && len(invoices) > 0:
+				err := b.AllocatePayment(ctx, payment.ID, []billing.Allocation{{InvoiceID: invoice.ID, Amount: amount}})
+				refusal(t, op, err, "allocations")
 			}
 			requireSound(t, b.Store)
+			b.requireSettled(t, userID)
 		}
 		if rapid.IntRange(0, 4).Draw(t, "reports") == 0 { // they take long
 			requireReports(t, b.Store, day.AddDays(-rapid.IntRange(0, 40).Draw(t, "cut")), day)

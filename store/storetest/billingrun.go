@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +27,7 @@ type billed struct {
 	gold    *billing.Rate
 	users   []uuid.UUID
 	now     *atomic.Pointer[time.Time]
+	raw     *sql.DB // without package store, where a test wants it
 }
 
 // newBilled makes n users, of whom each has a subscription since the first of January

@@ -135,6 +135,7 @@ func testPrepaidServed(t *testing.T, database Database) {
 	owed := b.invoiceOver(t, voided, 500)
 	c, err := billing.NewManualCharge(voided, "EUR", -300, "sorry")
 	require.NoError(t, err)
+	c.TaxClass, c.TaxIncluded = "standard", true
 	require.NoError(t, b.CreateCharge(ctx, &c))
 	taken, _ := subscribed("taken")
 	dispute := b.pay(t, taken, 150, "")
@@ -154,7 +155,7 @@ func testPrepaidServed(t *testing.T, database Database) {
 
 	// The day was paid. The money goes back to the bank: from now on there is no service.
 	is(taken, aaa.UserActive, "paid")
-	_, err = b.RefundPayment(ctx, &billing.Payment{Refunds: dispute.ID, Amount: 150, ReceivedOn: civil("2030-01-01")})
+	_, err = b.RefundPayment(ctx, &billing.Payment{Refunds: dispute.ID, Amount: 150, ReceivedOn: civil("2030-01-01"), ChargedBack: true})
 	require.NoError(t, err)
 	is(taken, aaa.UserSuspended, "1.00 is used up and not paid")
 	b.pay(t, taken, 50, "")
@@ -176,4 +177,105 @@ func testPrepaidServed(t *testing.T, database Database) {
 	_, err = b.RedeemVoucher(ctx, given, made[0].Code, netip.Addr{})
 	require.NoError(t, err)
 	is(given, aaa.UserActive, "the plan of the voucher waits for nothing")
+}
+
+// testWrittenOff: what is given up is no credit of the user's. Whatever pays it later takes
+// the write-off back.
+func testWrittenOff(t *testing.T, database Database) {
+	b := newBilled(t, database, 0)
+	ctx := t.Context()
+	badDebt := func() (sum billing.Amount) {
+		list, err := b.TrialBalance(ctx, time.Time{})
+		require.NoError(t, err)
+		for _, account := range list {
+			if account.Account == billing.AccountBadDebt {
+				sum = account.Balance
+			}
+		}
+		return sum
+	}
+
+	// 10.00, of which 4.00 are paid and 6.00 given up. A credit note over all of it leaves
+	// the 4.00 that were paid.
+	credited := b.addUser(t, "credited")
+	i := b.invoiceOver(t, credited, 1000)
+	b.pay(t, credited, 400, "")
+	require.NoError(t, b.WriteOffInvoice(ctx, i.ID))
+	assert.Equal(t, billing.Amount(600), badDebt())
+	b.requireOwed(t, credited, 0, i, billing.InvoicePaid)
+	requireRefused(t, b.WriteOffInvoice(ctx, i.ID), billing.CodeInvoiceState)
+	_, now := b.said(t, i, 0)
+	_, err := b.CreditInvoice(ctx, i.ID, map[int]billing.Amount{1: 100}, civil("2030-01-03"), "")
+	require.NoError(t, err)
+	b.requireOwed(t, credited, 0, i, billing.InvoicePaid)
+	assert.Equal(t, billing.Amount(500), badDebt())
+	_, err = b.CreditInvoice(ctx, i.ID, nil, civil("2030-01-03"), "")
+	require.NoError(t, err)
+	b.requireOwed(t, credited, -400, i, billing.InvoicePaid)
+	assert.Zero(t, badDebt())
+	kinds, _ := b.said(t, i, now)
+	assert.Equal(t, []string{"invoice.recovered", "invoice.recovered"}, kinds)
+
+	// 10.00 are given up. The user pays 3.00 of it after all, and what is open first; then
+	// more than is left.
+	late := b.addUser(t, "late")
+	i = b.invoiceOver(t, late, 1000)
+	require.NoError(t, b.WriteOffInvoice(ctx, i.ID))
+	open := b.invoiceOver(t, late, 200)
+	paid := b.pay(t, late, 500, "")
+	b.requireOwed(t, late, 0, i, billing.InvoicePaid)
+	b.requireOwed(t, late, 0, open, billing.InvoicePaid)
+	assert.Equal(t, billing.Amount(700), badDebt())
+	require.Len(t, paid.Allocations, 2)
+	named := &billing.Payment{UserID: late, Method: billing.PaidCash, Currency: "EUR", Amount: 900, ReceivedOn: civil("2030-01-04"), Allocations: []billing.Allocation{{InvoiceID: i.ID, Amount: 700}}}
+	_, err = b.RecordPayment(ctx, named)
+	require.NoError(t, err)
+	b.requireOwed(t, late, -200, i, billing.InvoicePaid)
+	assert.Zero(t, badDebt())
+
+	// That payment goes back, and what is open again is given up again: a second time.
+	_, err = b.RefundPayment(ctx, &billing.Payment{Refunds: named.ID, Amount: 900, ReceivedOn: civil("2030-01-05")})
+	require.NoError(t, err)
+	b.requireOwed(t, late, 700, i, billing.InvoiceIssued)
+	require.NoError(t, b.WriteOffInvoice(ctx, i.ID))
+	b.requireOwed(t, late, 0, i, billing.InvoicePaid)
+	assert.Equal(t, billing.Amount(700), badDebt())
+
+	// It was a mistake: it is owed.
+	_, now = b.said(t, i, 0)
+	require.NoError(t, b.ReinstateInvoice(ctx, i.ID))
+	b.requireOwed(t, late, 700, i, billing.InvoiceIssued)
+	assert.Zero(t, badDebt())
+	kinds, _ = b.said(t, i, now)
+	assert.Equal(t, []string{"invoice.recovered", "invoice.reopened"}, kinds)
+	requireRefused(t, b.ReinstateInvoice(ctx, i.ID), billing.CodeInvoiceState)
+}
+
+// testUsedUp: what charges that are on no invoice yet have used up is not given back, unless
+// it is gone already.
+func testUsedUp(t *testing.T, database Database) {
+	b := newBilled(t, database, 0)
+	ctx := t.Context()
+	userID := b.addUser(t, "used")
+	p := b.pay(t, userID, 1000, "")
+	c, err := billing.NewManualCharge(userID, "EUR", 700, "days")
+	require.NoError(t, err)
+	require.NoError(t, b.CreateCharge(ctx, &c))
+	refund := func(amount billing.Amount, gone bool) error {
+		_, err := b.RefundPayment(ctx, &billing.Payment{Refunds: p.ID, Amount: amount, ReceivedOn: civil("2030-01-06"), ChargedBack: gone})
+		return err
+	}
+	var field *billing.FieldError
+	require.ErrorAs(t, refund(301, false), &field)
+	assert.Equal(t, "no more than 3.00 EUR can be given back: 7.00 EUR are used up, by charges that are on no invoice yet", field.Message)
+	require.NoError(t, refund(300, false))
+	b.pay(t, userID, 200, "") // which pays 2.00 of the 7.00
+	require.ErrorAs(t, refund(201, false), &field)
+	require.NoError(t, refund(200, false))
+	require.ErrorAs(t, refund(1, false), &field)
+	require.NoError(t, refund(500, true), "a dispute asks nobody")
+	balance, err := b.Balance(ctx, userID, "EUR")
+	require.NoError(t, err)
+	assert.Equal(t, billing.Amount(-200), balance)
+	requireSound(t, b.Store)
 }

@@ -117,6 +117,8 @@ func Run(t *testing.T, database Database) {
 		"LedgerProperty": testLedgerProperty,
 		"Settled":        testSettled,
 		"PrepaidServed":  testPrepaidServed,
+		"WrittenOff":     testWrittenOff,
+		"UsedUp":         testUsedUp,
 		"Orders":         testOrders,
 		"DeletedOwes":    testDeletedOwes,
 		"DeletedBilled":  testDeletedBilled,
