@@ -170,8 +170,10 @@ func testPrepaidServed(t *testing.T, database Database) {
 		x.State, x.End = billing.SubscriptionEnded, civil("2030-01-01")
 		return nil, nil
 	}))
-	require.NoError(t, b.UpdateUser(ctx, "given", func(u *aaa.User) error { u.ExpiresAt = at("2030-01-01T00:00:00Z"); return nil }))
-	is(given, aaa.UserSuspended, "the subscription has ended")
+	require.NoError(t, b.UpdateUser(ctx, "given", func(u *aaa.User) error {
+		u.ExpiresAt, u.Status, u.Suspension = at("2030-01-01T00:00:00Z"), aaa.UserSuspended, aaa.SuspendedBalance // as it was once
+		return nil
+	}))
 	made, err := b.CreateVoucherBatch(ctx, &billing.VoucherBatch{Name: "days", Kind: billing.VoucherPlan, Count: 1, PlanID: b.gold.PlanID, Validity: 24 * time.Hour, RedeemBefore: at("2030-02-01T00:00:00Z")})
 	require.NoError(t, err)
 	_, err = b.RedeemVoucher(ctx, given, made[0].Code, netip.Addr{})
