@@ -585,3 +585,22 @@ func TestScheduleMakesUp(t *testing.T) {
 		}
 	})
 }
+
+// TestSignsOfLifeWhileJobsBegin has heartbeats all the time, and so between a job's start
+// and the row that they look for.
+func TestSignsOfLifeWhileJobsBegin(t *testing.T) {
+	engines(t, func(t *testing.T, e *engine) {
+		q := e.queue(func(o *jobs.Options) { o.Heartbeat = 100 * time.Microsecond })
+		k := register(t, q, func(context.Context, mail) error { return nil }, jobs.Policy{Attempts: 1})
+		var ids []int64
+		for range 20 {
+			id, _, err := k.Insert(t.Context(), mail{})
+			require.NoError(t, err)
+			ids = append(ids, id)
+		}
+		start(t, q)
+		for _, id := range ids {
+			state(t, q, id, jobs.Completed)
+		}
+	})
+}
