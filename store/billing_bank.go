@@ -165,6 +165,19 @@ func (s *Store) EntryByReference(ctx context.Context, reference string) (*bank.R
 	return r, s.failed("read a bank entry", err)
 }
 
+// EqualEntry implements bank.Books.
+func (s *Store) EqualEntry(ctx context.Context, equal string, nth int) (*bank.Record, error) {
+	from, before := equal+"-", equal+"." // the character after the hyphen
+	var r bank.Record
+	fields := listedBankEntry(&r)
+	err := s.reader.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM bank_entries WHERE reference >= $1 AND reference < $2 ORDER BY reference LIMIT 1 OFFSET $3",
+		text{&from}, text{&before}, nth-1).Scan(targets(fields)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &r, s.failed("read a bank entry", err)
+}
+
 // BankEntryByID returns a bank entry. It fails with ErrNotFound.
 func (s *Store) BankEntryByID(ctx context.Context, entryID uuid.UUID) (*bank.Record, error) {
 	r, err := findBankEntry(ctx, s.reader, "id = $1", "", entryID.String())

@@ -107,6 +107,7 @@ func findMessage(x *xmlReader) error {
 
 // statement is what all entries of a statement share.
 type statement struct {
+	id          string
 	iban, other string
 	seen        occurrences
 }
@@ -115,6 +116,8 @@ func newStatement() statement { return statement{seen: occurrences{}} }
 
 func (s *statement) set(path, text string) {
 	switch path {
+	case "Id":
+		s.id = text
 	case "Acct/Id/IBAN":
 		s.iban = compact(text)
 	case "Acct/Id/Othr/Id":
@@ -142,7 +145,7 @@ func (s *statement) deliver(n *camtEntry, yield func(Entry, error) bool) bool {
 		case n.ref != "":
 			e.Reference = entryRef(e, n.ref, i+1)
 		default:
-			e.Reference = s.seen.ref(e)
+			s.seen.name(e, s.id)
 		}
 		if !yield(*e, nil) {
 			return false

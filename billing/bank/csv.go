@@ -120,6 +120,10 @@ func readCSV(r io.Reader, f CSVFormat, yield func(Entry, error) bool) error {
 	if err := f.Validate(); err != nil {
 		return fmt.Errorf("the format of the CSV: %w", err)
 	}
+	file, r, err := fileDigest(r)
+	if err != nil {
+		return err
+	}
 	text, err := newTextReader(r, f.Charset)
 	if err != nil {
 		return err
@@ -128,7 +132,7 @@ func readCSV(r io.Reader, f CSVFormat, yield func(Entry, error) bool) error {
 	if err != nil {
 		return err
 	}
-	c := csvReader{format: f, seen: occurrences{}}
+	c := csvReader{format: f, seen: occurrences{}, file: file}
 	if err := c.findHeader(head); err != nil {
 		return err
 	}
@@ -164,6 +168,20 @@ func readCSV(r io.Reader, f CSVFormat, yield func(Entry, error) bool) error {
 			return errStopped
 		}
 	}
+}
+
+// maxDigest is how much of a file is looked at to tell it from others.
+const maxDigest = 4 << 20
+
+// fileDigest returns what a file is told from others by, as a CSV has no id, and a reader of
+// all of it.
+func fileDigest(r io.Reader) (string, io.Reader, error) {
+	head, err := io.ReadAll(io.LimitReader(r, maxDigest))
+	if err != nil {
+		return "", nil, err
+	}
+	sum := digest(string(head))
+	return string(sum[:]), io.MultiReader(bytes.NewReader(head), r), nil
 }
 
 func empty(row []string) bool {
@@ -215,6 +233,7 @@ type csvReader struct {
 	decimal    string
 	date       dateFormat
 	seen       occurrences
+	file       string // what tells it from others
 }
 
 // findHeader finds the row with all columns, and the delimiter by which it has them.
@@ -333,7 +352,7 @@ func (c *csvReader) entry(row []string, line int) (Entry, error) {
 	if ref := known(c.get(row, columns.Reference)); ref != "" {
 		e.Reference = entryRef(&e, ref, 0)
 	} else {
-		e.Reference = c.seen.ref(&e)
+		c.seen.name(&e, c.file)
 	}
 	return e, nil
 }

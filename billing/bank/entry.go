@@ -16,9 +16,14 @@ import (
 type Entry struct {
 	// Reference names the entry for good: the bank's own reference (AcctSvcrRef) and a
 	// digest of account, day and amount, since banks use references again; without one a
-	// digest of all that is known of it, with a count among equal ones. It has at most
-	// 60 characters.
+	// digest of all that is known of it, with a count among equal ones, and of the statement.
+	// It has at most 60 characters.
 	Reference string
+	// Equal is what the references of equal entries begin with, in whatever statement, of
+	// which this is the Nth in its own; empty: the bank has a reference for it. They are not
+	// kept.
+	Equal string
+	Nth   int
 	// Account is ours, an IBAN if the bank says so; empty: the file does not tell.
 	Account string
 	Line    int // in the file, where the entry begins
@@ -91,14 +96,17 @@ func entryRef(e *Entry, bankRef string, part int) string {
 // occurrences tells apart entries that are equal in all that is known of them.
 type occurrences map[[16]byte]int
 
-// ref names an entry without a reference of the bank. Equal ones are counted in the
-// order of the file, which a bank keeps when it delivers the same days again.
-func (o occurrences) ref(e *Entry) string {
+// name names an entry without a reference of the bank, in a statement that has an id. Equal
+// ones are counted in the order of the statement, which a bank keeps when it delivers the
+// same days again.
+func (o occurrences) name(e *Entry, statement string) {
 	facts := []string{e.Account, e.BookedOn.String(), string(e.Currency), fmt.Sprint(int64(e.Amount)),
 		e.Name, e.IBAN, e.Remittance, e.EndToEndID}
 	sum := digest(append(facts, e.CreditorReferences...)...)
 	o[sum]++
-	return fmt.Sprintf("sha256-%s-%d", hex.EncodeToString(sum[:]), o[sum])
+	of := digest(statement)
+	e.Equal, e.Nth = "sha256-"+hex.EncodeToString(sum[:]), o[sum]
+	e.Reference = fmt.Sprintf("%s-%d-%s", e.Equal, e.Nth, hex.EncodeToString(of[:4]))
 }
 
 // digest is of the texts and where one ends and the next begins.

@@ -19,6 +19,9 @@ type Books interface {
 	Lookup
 	// EntryByReference returns an entry as it is kept; nil: there is none.
 	EntryByReference(ctx context.Context, reference string) (*Record, error)
+	// EqualEntry returns the nth of the entries whose reference begins with equal and a
+	// hyphen; nil: there are fewer.
+	EqualEntry(ctx context.Context, equal string, nth int) (*Record, error)
 	// TakeEntry keeps an entry and, if its state is Booked, books its payment in the
 	// same transaction. One that is kept already is taken only if it waits for a person
 	// and now does so no more, or is proposed now; else taken is false and the record
@@ -57,8 +60,10 @@ type Line struct {
 const matchAttempts = 3
 
 // Import takes the entries of a statement into the books, each in a transaction of its
-// own: what is cut off is imported again, and nothing is booked twice. It calls fn for each
-// entry, sets the statement's ID, times and counts, and with dryRun writes nothing. An
+// own: what is cut off is imported again, and nothing is booked twice. An entry that the bank
+// has no reference for and that equals one of another statement is the same one if it is of a
+// day within the statement, as statements have all of a day. On its first or last day it may
+// be another one: it is kept as unmatched, for a person to decide. It calls fn for each entry, sets the statement's ID, times and counts, and with dryRun writes nothing. An
 // entry that is wrong is told to fn and counted, and the others go on; the error is of the
 // file as a whole, the books, or fn.
 func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[Entry, error], dryRun bool, fn func(*Line) error) error {
@@ -71,6 +76,8 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 	if dryRun {
 		within = map[string]bool{}
 	}
+	var first, last billing.Date
+	var doubtful []doubt
 	for e, err := range entries {
 		line := &Line{Outcome: OutcomeWrong}
 		var wrong *EntryError
@@ -80,7 +87,22 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 		case err != nil:
 			return err
 		default:
-			if line, err = take(ctx, books, NewRecord(&e, s.ID), dryRun); err != nil {
+			if first.IsZero() || e.BookedOn.Before(first) {
+				first = e.BookedOn
+			}
+			if last.Before(e.BookedOn) {
+				last = e.BookedOn
+			}
+			r := NewRecord(&e, s.ID)
+			equal, err := equalOf(ctx, books, &r)
+			if err != nil {
+				return fmt.Errorf("the entry in line %d: %w", e.Line, err)
+			}
+			if equal != nil {
+				doubtful = append(doubtful, doubt{r, equal})
+				continue
+			}
+			if line, err = take(ctx, books, r, dryRun); err != nil {
 				return fmt.Errorf("the entry in line %d: %w", e.Line, err)
 			}
 			if dryRun && within[e.Reference] {
@@ -95,10 +117,50 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 			return err
 		}
 	}
+	for _, d := range doubtful {
+		line := knownLine(d.equal, d.Line)
+		within := first.Before(d.BookedOn) && d.BookedOn.Before(last)
+		if !within && (d.NoPayment() == "" || d.Reversal) {
+			line = &Line{Record: d.Record, Outcome: OutcomeUnmatched}
+			line.State, line.Reason = Unmatched, equalReason
+			if !dryRun {
+				if taken, err := books.TakeEntry(ctx, &line.Record, nil); err != nil {
+					return fmt.Errorf("the entry in line %d: %w", d.Line, err)
+				} else if !taken {
+					line = knownLine(&line.Record, d.Line)
+				}
+			}
+		}
+		s.count(line.Outcome)
+		if err := fn(line); err != nil {
+			return err
+		}
+	}
 	if dryRun {
 		return nil
 	}
 	return books.FinishStatement(ctx, s)
+}
+
+// doubt is an entry that may be one of another statement.
+type doubt struct {
+	Record
+	equal *Record
+}
+
+// equalReason is why an entry waits that is as one of another statement.
+const equalReason = "another statement has an equal entry of that day: assign it if it is another payment, dismiss it if it is the same"
+
+// equalOf returns the entry of another statement that equals one which is not kept yet; nil:
+// there is none.
+func equalOf(ctx context.Context, books Books, r *Record) (*Record, error) {
+	if r.Equal == "" || r.Pending {
+		return nil, nil
+	}
+	if kept, err := books.EntryByReference(ctx, r.Reference); err != nil || kept != nil {
+		return nil, err
+	}
+	return books.EqualEntry(ctx, r.Equal, r.Nth)
 }
 
 func (c *Counts) count(o Outcome) {
@@ -131,7 +193,7 @@ func take(ctx context.Context, books Books, r Record, dryRun bool) (*Line, error
 	if err != nil {
 		return nil, err
 	}
-	if kept != nil && kept.State != Unmatched && kept.State != Proposed {
+	if kept != nil && (kept.State != Unmatched && kept.State != Proposed || kept.Reason == equalReason) {
 		return knownLine(kept, r.Entry.Line), nil
 	}
 	for attempt := 1; ; attempt++ {

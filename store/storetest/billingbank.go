@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -195,5 +197,61 @@ func testBankImportCutOff(t *testing.T, database Database) {
 		require.NoError(t, err)
 		assert.Zero(t, balance)
 	}
+	requireSound(t, b.Store)
+}
+
+// testEqualEntries: entries that are equal in all that is known of them are told apart as
+// far as can be known; where it cannot, a person decides, and none is lost or booked twice.
+func testEqualEntries(t *testing.T, database Database) {
+	b := newBilled(t, database, 1)
+	ctx := t.Context()
+	_, err := b.run(ctx, "2030-01-01", 100)
+	require.NoError(t, err)
+	invoice := b.invoicesOf(t, b.users[0])[0]
+	format, err := bank.ParseCSVFormat([]string{"date=Day", "amount=Sum", "name=Payer", "remittance=Text", "currency=EUR", "date_order=YYYY-MM-DD", "decimal=."})
+	require.NoError(t, err)
+	equal := "2030-01-10;10.00;Payer;" + invoice.Number
+	load := func(rows ...string) (list []bank.Outcome) {
+		t.Helper()
+		entries, _, err := bank.Open(strings.NewReader("Day;Sum;Payer;Text\n"+strings.Join(rows, "\n")+"\n"), bank.FormatCSV, format)
+		require.NoError(t, err)
+		require.NoError(t, bank.Import(ctx, b.Store, &bank.Statement{Name: "x.csv", Format: bank.FormatCSV}, entries, false, func(l *bank.Line) error {
+			require.NoError(t, l.Err)
+			list = append(list, l.Outcome)
+			return nil
+		}))
+		return list
+	}
+	paid := func() billing.Amount {
+		i, err := b.InvoiceByID(ctx, invoice.ID)
+		require.NoError(t, err)
+		return i.Paid
+	}
+	assert.Equal(t, []bank.Outcome{bank.OutcomeBooked}, load(equal))
+	assert.Equal(t, []bank.Outcome{bank.OutcomeKnown}, load(equal), "the same file")
+
+	// The rest of the day, or some of it again: a person decides, once.
+	rest := []string{equal, "2030-01-11;5.00;Other;tea"}
+	assert.Equal(t, []bank.Outcome{bank.OutcomeUnmatched, bank.OutcomeUnmatched}, load(rest...))
+	assert.Equal(t, []bank.Outcome{bank.OutcomeKnown, bank.OutcomeKnown}, load(rest...))
+	assert.Equal(t, billing.Amount(1000), paid())
+	waiting, _, err := b.ListBankEntriesPage(ctx, bank.Filter{States: bank.Waiting()}, aaa.Page{})
+	require.NoError(t, err)
+	require.Len(t, waiting, 2)
+	again := waiting[slices.IndexFunc(waiting, func(r bank.Record) bool { return r.Amount == 1000 })]
+	assert.Contains(t, again.Reason, "another statement has an equal entry")
+	_, err = b.AssignBankEntry(ctx, again.ID, invoice.UserID, nil)
+	require.NoError(t, err)
+	assert.Equal(t, billing.Amount(2000), paid())
+
+	// Whole days that overlap are counted, not asked about.
+	whole := []string{"2030-01-09;1.00;Other;milk", equal, equal, "2030-01-12;2.00;Other;salt"}
+	assert.Equal(t, []bank.Outcome{bank.OutcomeUnmatched, bank.OutcomeUnmatched, bank.OutcomeKnown, bank.OutcomeKnown}, load(whole...))
+	assert.Equal(t, billing.Amount(2000), paid())
+	third := []string{"2030-01-09;1.00;Other;milk", equal, equal, equal, "2030-01-13;2.00;Other;salt"}
+	outcomes := load(third...)
+	slices.Sort(outcomes)
+	assert.Equal(t, []bank.Outcome{bank.OutcomeBooked, bank.OutcomeKnown, bank.OutcomeKnown, bank.OutcomeUnmatched, bank.OutcomeUnmatched}, outcomes)
+	assert.Equal(t, billing.Amount(3000), paid())
 	requireSound(t, b.Store)
 }

@@ -123,6 +123,7 @@ func Run(t *testing.T, database Database) {
 		"DeletedOwes":    testDeletedOwes,
 		"DeletedBilled":  testDeletedBilled,
 		"BankEntries":    testBankEntries,
+		"EqualEntries":   testEqualEntries,
 		"Checkout":       testCheckout,
 		"CardRefunds":    testCardRefunds,
 		"BillingReports": testBillingReports,
