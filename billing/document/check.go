@@ -54,10 +54,25 @@ func (c *checker) head() {
 	c.want(i.Kind == billing.KindInvoice || i.Kind == billing.KindCreditNote, "BR-04", "%q is no kind of invoice", i.Kind)
 	_, err := billing.ParseCurrency(string(i.Currency))
 	c.want(err == nil, "BR-05", "the invoice has no currency")
-	c.want(i.Currency.Digits() <= 2, "BR-DEC-09", "%s has three decimals, and amounts may have two", i.Currency)
+	for _, a := range amountsOf(i) {
+		_, ok := ublText(i.Currency, a)
+		c.want(ok, "BR-DEC-09", "%s %s has three decimals, and amounts may have two", i.Currency.Format(a), i.Currency)
+	}
 	c.want(i.Kind != billing.KindCreditNote || xmlText(i.CorrectsNumber) != "", "BR-55", "the credit note names no invoice")
 	c.span("the invoice's period", i.Period, "BR-29")
 	c.want(len(i.Lines) <= MaxLines, "limit", "the invoice has %d lines: at most %d can be written", len(i.Lines), MaxLines)
+}
+
+// amountsOf returns the amounts that stand in the XML.
+func amountsOf(i *billing.Invoice) []billing.Amount {
+	list := []billing.Amount{i.Net, i.Tax, i.Total, i.Paid}
+	for _, t := range i.Taxes {
+		list = append(list, t.Net, t.Tax)
+	}
+	for _, line := range i.Lines {
+		list = append(list, line.Net)
+	}
+	return list
 }
 
 func (c *checker) span(what string, s billing.Span, rule string) {

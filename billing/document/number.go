@@ -32,6 +32,16 @@ func priceText(c billing.Currency, price billing.Decimal) string {
 	return whole + "." + fraction
 }
 
+// ublText writes an amount with at most two decimals, which is all that EN 16931 takes
+// (BR-DEC); ok says whether it has no more.
+func ublText(c billing.Currency, a billing.Amount) (text string, ok bool) {
+	text = c.Format(a)
+	if c.Digits() <= 2 {
+		return text, true
+	}
+	return strings.CutSuffix(text, "0")
+}
+
 // lineQuantity returns the quantity, its unit and the price for one of a line, such
 // that their product is the line's net amount; exact says whether they are the line's
 // own. The price is not negative.

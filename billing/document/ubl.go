@@ -79,7 +79,10 @@ func ublOf(i *billing.Invoice) *ublDocument {
 	}
 	outside := outsideScope(i)
 	d.Supplier, d.Customer = partyOf(&i.Seller, true, outside), partyOf(&i.Buyer, false, outside)
-	amount := func(a billing.Amount) ublAmount { return ublAmount{string(i.Currency), i.Currency.Format(a)} }
+	amount := func(a billing.Amount) ublAmount {
+		text, _ := ublText(i.Currency, a)
+		return ublAmount{string(i.Currency), text}
+	}
 	d.TaxTotal.TaxAmount = amount(i.Tax)
 	for _, t := range taxGroups(i) {
 		d.TaxTotal.Subtotals = append(d.TaxTotal.Subtotals, ublSubtotal{
@@ -175,8 +178,9 @@ func categoryOf(category string, percent billing.Decimal, reason string) ublCate
 
 func ublLineOf(i *billing.Invoice, line *billing.InvoiceLine, credit bool) ublLine {
 	quantity, code, price, exact := lineQuantity(i.Currency, line)
+	net, _ := ublText(i.Currency, line.Net)
 	l := ublLine{
-		ID: decimalOf(line.Line), Amount: ublAmount{string(i.Currency), i.Currency.Format(line.Net)},
+		ID: decimalOf(line.Line), Amount: ublAmount{string(i.Currency), net},
 		Period: ublPeriodOf(line.Period),
 		Item:   ublItem{Name: clean(line.Description, maxDescription), Category: categoryOf(line.TaxCategory, line.TaxPercent, "")},
 		Price:  ublPrice{ublAmount{string(i.Currency), price}},

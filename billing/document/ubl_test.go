@@ -68,6 +68,15 @@ var kinds = []struct {
 		i.Taxes[0].Net, i.Taxes[0].Tax = 1999, 380
 		i.Taxes[1].Net, i.Taxes[1].Tax = 1999, 380
 	}},
+	// 2 * 2.000 = 4.000, of which 19 % are 0.760
+	{"in three decimals that are two", func(_ testing.TB, i *billing.Invoice) {
+		i.Currency = "KWD"
+		for k := range i.Lines {
+			i.Lines[k].Net, i.Lines[k].Gross, i.Lines[k].Quantity = 2000, 2000, billing.Decimal{}
+		}
+		i.Net, i.Tax, i.Total = 4000, 760, 4760
+		i.Taxes[0].Net, i.Taxes[0].Tax = 4000, 760
+	}},
 }
 
 func untaxed(i *billing.Invoice, category, reason string) {
@@ -141,7 +150,7 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 		{"no day", func(i *billing.Invoice) { i.IssuedOn = billing.Date{} }, "BR-03"},
 		{"no kind", func(i *billing.Invoice) { i.Kind = "" }, "BR-04"},
 		{"no currency", func(i *billing.Invoice) { i.Currency = "" }, "BR-05"},
-		{"three decimals", func(i *billing.Invoice) { i.Currency = "KWD" }, "KWD has three decimals"},
+		{"three decimals", func(i *billing.Invoice) { i.Currency = "KWD" }, "KWD has three decimals, and amounts may have two (BR-DEC-09)"},
 		{"no seller", func(i *billing.Invoice) { i.Seller.Name = " " }, "the seller has no name (BR-06)"},
 		{"no buyer", func(i *billing.Invoice) { i.Buyer.Name = "" }, "BR-07"},
 		{"no country of the seller", func(i *billing.Invoice) { i.Seller.Country = "" }, "the seller has no country: want two letters such as DE, not \"\" (BR-09)"},
