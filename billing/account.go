@@ -22,6 +22,9 @@ type Account struct {
 	// Credit is what the ledger holds for the user, negative what the user owes it. What
 	// is pending has not been taken from it yet.
 	Credit map[Currency]Amount
+	// Ended is what of it has ended before the day and is taken after the run, but for what
+	// is charged until then.
+	Ended map[Currency]Amount
 	// Usage is what was used on each day since the earliest day that Compute may look at
 	// (see UsageSince), in order.
 	Usage []DayUsage

@@ -50,6 +50,7 @@ func TestClose(t *testing.T) {
 				b, err := Compute(a, options(c.billed))
 				require.NoError(t, err)
 				apply(a, b)
+				a.Billed = []Billed{{s.ID, "EUR", "2026-000001"}}
 			}
 			o := options(c.closed)
 			o.SettleDays = 3

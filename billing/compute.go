@@ -25,11 +25,18 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 		if err := b.bill(); err != nil {
 			return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
 		}
+		bill.Charges = append(bill.Charges, b.charges...)
+	}
+	for i := range subscriptions { // when all has been taken from the credit
+		s := &subscriptions[i]
+		b := &biller{s: s, account: a, o: o, credit: credit}
+		if err := b.useUp(); err != nil {
+			return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
+		}
 		if !reflect.DeepEqual(*s, a.Subscriptions[i]) {
 			s.UpdatedAt = o.Now
 			bill.Subscriptions = append(bill.Subscriptions, *s)
 		}
-		bill.Charges = append(bill.Charges, b.charges...)
 	}
 	var due []Charge
 	for _, c := range slices.Concat(a.Pending, bill.Charges) {
@@ -93,10 +100,7 @@ func (b *biller) bill() error {
 	if err := b.chargeDue(); err != nil {
 		return err
 	}
-	if err := b.rateUsage(); err != nil {
-		return err
-	}
-	return b.useUp()
+	return b.rateUsage()
 }
 
 // chargeDue charges the price until o.AsOf and brings the state to that day.

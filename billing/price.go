@@ -164,6 +164,8 @@ func (b *biller) useUp() error {
 	}
 	rate := pieces[0].rate
 	credit := b.credit[rate.Currency]
+	charged := b.account.Credit[rate.Currency] - credit
+	credit -= max(0, b.account.Ended[rate.Currency]-max(0, charged))
 	used, paid := credit < 0, today.Before(s.ChargedUntil)
 	switch rate.Terms.Prepaid {
 	case Postpaid:

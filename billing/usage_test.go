@@ -259,6 +259,15 @@ func TestUsageUsesUpTheCredit(t *testing.T) {
 	a := account(subscribe(perMinute(0), "2026-11-01"))
 	run(t, a, "2026-11-02")
 	require.Equal(t, SubscriptionSuspended, a.Subscriptions[0].State)
+	// Of 5.00, 3.00 have ended, and 1.00 is used: 2.00 are taken, and 2.00 are left. If all
+	// has ended, 4.00 are taken.
+	for ended, want := range map[Amount]SubscriptionState{300: SubscriptionActive, 500: SubscriptionSuspended} {
+		a := account(subscribe(perMinute(0), "2026-11-01"))
+		a.Credit, a.Ended = map[Currency]Amount{"EUR": 500}, map[Currency]Amount{"EUR": ended}
+		a.Usage = []DayUsage{{Day: day("2026-11-01"), Seconds: 600}}
+		run(t, a, "2026-11-02")
+		require.Equal(t, want, a.Subscriptions[0].State, "ended %d", ended)
+	}
 	b, err := Change(a, a.Subscriptions[0].ID, monthly(3000), day("2026-11-02"), options("2026-11-02"))
 	require.NoError(t, err)
 	require.Equal(t, SubscriptionActive, b.Subscriptions[0].State, "what is paid for afterwards needs no credit")

@@ -42,7 +42,7 @@ func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billin
 	r := billingReader{tx: tx, o: o, users: users, accounts: make(map[uuid.UUID]*billing.Account, len(users)),
 		since: map[uuid.UUID]billing.Date{}}
 	for _, userID := range users {
-		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}}
+		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}, Ended: map[billing.Currency]billing.Amount{}}
 	}
 	for _, read := range []func(context.Context) error{r.readSubscriptions, r.readPending, r.readBilled, r.readCredit, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
 		if err := read(ctx); err != nil {
@@ -128,12 +128,13 @@ func (r *billingReader) readPending(ctx context.Context) error {
 	})
 }
 
-// readBilled reads what the invoices were about of users with no subscription that goes on.
+// readBilled reads what the invoices were about of users with no subscription that goes on:
+// in a run, for it is much. Those of somebody who is billed alone may be ended by that.
 func (r *billingReader) readBilled(ctx context.Context) error {
 	var leaving []uuid.UUID
 	for _, userID := range r.users {
 		stays := func(x billing.Subscription) bool { return x.End.IsZero() || r.o.AsOf.Before(x.End) }
-		if !slices.ContainsFunc(r.accounts[userID].Subscriptions, stays) {
+		if len(r.users) == 1 || !slices.ContainsFunc(r.accounts[userID].Subscriptions, stays) {
 			leaving = append(leaving, userID)
 		}
 	}
@@ -153,10 +154,23 @@ func (r *billingReader) readBilled(ctx context.Context) error {
 
 func (r *billingReader) readCredit(ctx context.Context) error {
 	balances, err := r.tx.balances(ctx, r.users, r.tx.forUpdate())
+	if err != nil {
+		return err
+	}
 	for k, balance := range balances {
 		r.accounts[k.userID].Credit[k.currency] = -balance
 	}
-	return err
+	return eachChunk(r.tx, "user_id", "uuid", texts(r.users), func(which string, args []any) error {
+		c := conditions{terms: []string{which, "rest > 0"}, args: slices.Clone(args)}
+		c.add("expires_on < $%d", civil{&r.o.AsOf})
+		var k balanceKey
+		var ended billing.Amount
+		return eachRow(ctx, r.tx, "SELECT user_id, currency, CAST(sum(rest) AS bigint) FROM payments"+c.where()+" GROUP BY user_id, currency", c.args,
+			[]any{id{&k.userID}, term(&k.currency), money(&ended)}, func() error {
+				r.accounts[k.userID].Ended[k.currency] = ended
+				return nil
+			})
+	})
 }
 
 func (r *billingReader) readBuyers(ctx context.Context) error {

@@ -82,7 +82,7 @@ func testErasedBilling(t *testing.T, database Database) {
 		// To go is to be billed what is left: that has been done here.
 		taxes, err := s.TaxRates(ctx)
 		require.NoError(t, err)
-		require.NoError(t, s.BillAccount(ctx, user.ID, billing.RunOptions{AsOf: civil("2030-01-31"), Location: time.UTC, Taxes: taxes, Series: "INV"}, billing.Close))
+		require.NoError(t, s.BillAccount(ctx, user.ID, billing.RunOptions{AsOf: civil("2030-01-31"), Location: time.UTC, Taxes: taxes, Series: "INV", CreditSeries: "CN"}, billing.Close))
 		trial, err := s.TrialBalance(ctx, time.Time{})
 		require.NoError(t, err)
 		texts := []string{"Erika", "erika", "ustermann", "USTERMANN", "Musterweg", "Musterstadt", "5550199", "DE02120300000000202051"}
