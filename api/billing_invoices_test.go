@@ -253,7 +253,8 @@ func TestBillingOrders(t *testing.T) {
 		owner.post(path+"/cancel", map[string]any{}).code(http.StatusConflict, "order_state")
 
 		b.tick()
-		credit := into[api.Order](owner.post("/orders", map[string]any{"user_id": alice, "kind": "top_up", "amount": eur("5")}).is(http.StatusCreated))
+		credit := into[api.Order](owner.post("/orders", map[string]any{"user_id": alice, "kind": "top_up", "amount": eur("5"), "expire_days": 30}).is(http.StatusCreated))
+		assert.Equal(t, 30, credit.ExpireDays)
 		cancelled := into[api.Order](owner.post("/orders/"+credit.ID.String()+"/cancel", map[string]any{"note": "not now"}, "Idempotency-Key", "c").is(http.StatusOK))
 		assert.Equal(t, "not now", cancelled.History[1].Note)
 		assert.Equal(t, cancelled, into[api.Order](owner.post("/orders/"+credit.ID.String()+"/cancel", map[string]any{"note": "not now"}, "Idempotency-Key", "c").is(http.StatusOK)))
@@ -267,6 +268,7 @@ func TestBillingOrders(t *testing.T) {
 
 		for field, body := range map[string]map[string]any{
 			"amount":          {"user_id": alice, "kind": "top_up"},
+			"expire_days":     {"user_id": alice, "kind": "plan", "plan_id": b.plan, "expire_days": 30},
 			"kind":            {"user_id": alice, "kind": "top_up", "amount": eur("1"), "plan_id": b.plan},
 			"plan_id":         {"user_id": alice, "kind": "plan"},
 			"subscription_id": {"user_id": alice, "kind": "change", "plan_id": b.plan},

@@ -75,7 +75,11 @@ func (h *orders) ordered(ctx context.Context, in OrderInput) (order *billing.Ord
 		case in.PlanID != uuid.Nil || in.PriceID != uuid.Nil || in.SubscriptionID != uuid.Nil || in.AtPeriodEnd || !in.Start.IsZero():
 			return nil, invalidField("kind", "credit needs no more than an amount")
 		}
+		order.Details.ExpireDays = in.ExpireDays
 		return order, nil
+	}
+	if in.ExpireDays != 0 {
+		return nil, invalidField("expire_days", "only credit ends")
 	}
 	rate, err := h.subscriptions.chosen(ctx, in.PlanID, in.PriceID)
 	if err != nil {
@@ -176,7 +180,7 @@ func orderOf(ctx context.Context, o *billing.Order) Order {
 	}
 	body := Order{
 		ID: o.ID, UserID: o.UserID, Username: o.Username, Kind: OrderKind(o.Kind), State: OrderState(o.State), Amount: moneyOf(o.Currency, o.Amount),
-		PriceID: idOrNull(o.Details.RateID), Start: dateOrNull(o.Details.Start), AtPeriodEnd: o.Details.AtPeriodEnd,
+		PriceID: idOrNull(o.Details.RateID), Start: dateOrNull(o.Details.Start), AtPeriodEnd: o.Details.AtPeriodEnd, ExpireDays: o.Details.ExpireDays,
 		SubscriptionID: subscription, PaymentID: idOrNull(o.PaymentID),
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 	}

@@ -79,7 +79,7 @@ func (h *billingRules) ReplaceBillingSettings(ctx context.Context, r ReplaceBill
 		}
 		in := r.Body
 		s.Seller, s.Series, s.CreditSeries = partyIn(in.Seller), in.Series, in.CreditSeries
-		s.SettleDays, s.LookBackDays, s.DueDays = in.SettleDays, in.LookBackDays, in.DueDays
+		s.SettleDays, s.LookBackDays, s.DueDays, s.SendInvoices = in.SettleDays, in.LookBackDays, in.DueDays, in.SendInvoices
 		return s.Validate()
 	})
 	if err != nil {
@@ -93,7 +93,7 @@ func (h *billingRules) ReplaceBillingSettings(ctx context.Context, r ReplaceBill
 func billingSettingsOf(s *billing.Settings) BillingSettings {
 	return BillingSettings{
 		Seller: partyOf(s.Seller), Series: s.Series, CreditSeries: s.CreditSeries,
-		SettleDays: s.SettleDays, LookBackDays: s.LookBackDays, DueDays: s.DueDays,
+		SettleDays: s.SettleDays, LookBackDays: s.LookBackDays, DueDays: s.DueDays, SendInvoices: s.SendInvoices,
 	}
 }
 

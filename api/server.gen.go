@@ -2449,6 +2449,9 @@ type BillingSettings struct {
 	LookBackDays int   `json:"look_back_days"`
 	Seller       Party `json:"seller"`
 
+	// SendInvoices Invoices and credit notes are sent by mail when they are issued.
+	SendInvoices bool `json:"send_invoices"`
+
 	// Series What the numbers of invoices begin with.
 	Series string `json:"series"`
 
@@ -3414,6 +3417,7 @@ type Order struct {
 	Amount      Money     `json:"amount"`
 	AtPeriodEnd bool      `json:"at_period_end"`
 	CreatedAt   time.Time `json:"created_at"`
+	ExpireDays  int       `json:"expire_days"`
 
 	// History Not in lists.
 	History   []OrderEntry                          `json:"history,omitempty"`
@@ -3453,8 +3457,11 @@ type OrderInput struct {
 	Amount *Money `json:"amount,omitempty"`
 
 	// AtPeriodEnd Puts a change off until the present period ends.
-	AtPeriodEnd bool           `json:"at_period_end,omitempty"`
-	Kind        OrderInputKind `json:"kind"`
+	AtPeriodEnd bool `json:"at_period_end,omitempty"`
+
+	// ExpireDays Of a top_up: for how many days after that of the payment the credit can be used; 0: without end.
+	ExpireDays int            `json:"expire_days,omitempty"`
+	Kind       OrderInputKind `json:"kind"`
 
 	// PlanID Of a plan or change: at its present price; this or price_id is wanted.
 	PlanID  openapi_types.UUID `json:"plan_id,omitempty"`
