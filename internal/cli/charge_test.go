@@ -75,7 +75,8 @@ func TestOrders(t *testing.T) {
 
 		changed := s.object("order", "add", "alice", "change", "--subscription", subscriptions[0]["id"].(string), "--plan", "fibre")
 		assert.Equal(t, "completed", changed["state"], "it costs nothing")
-		top := s.object("order", "add", "alice", "top_up", "--amount", "20")
+		top := s.object("order", "add", "alice", "top_up", "--amount", "20", "--expire-days", "30")
+		assert.EqualValues(t, 30, top["expire_days"])
 		assert.Len(t, s.rows("order", "list", "--state", "open"), 1)
 		s.ok("order", "cancel", top["id"].(string), "--note", "too much")
 		assert.Equal(t, "cancelled", s.object("order", "show", top["id"].(string))["state"])
@@ -83,5 +84,6 @@ func TestOrders(t *testing.T) {
 		assert.Contains(t, s.fails(exitFailed, "order", "pay", top["id"].(string)), "is cancelled")
 		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "pizza"), "is no kind of order")
 		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "plan"), "--plan is missing")
+		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "plan", "--plan", "home", "--expire-days", "3"), "only credit ends")
 	})
 }

@@ -23,6 +23,7 @@ var orderColumns = []column[billing.Order]{
 	{name: "rate_id", value: func(x *billing.Order) any { return x.Details.RateID }, detail: true},
 	{name: "start", value: func(x *billing.Order) any { return x.Details.Start.String() }, detail: true},
 	{name: "at_period_end", value: func(x *billing.Order) any { return x.Details.AtPeriodEnd }, detail: true},
+	{name: "expire_days", value: func(x *billing.Order) any { return x.Details.ExpireDays }, detail: true},
 	{name: "subscription_id", value: func(x *billing.Order) any {
 		if x.SubscriptionID != uuid.Nil {
 			return x.SubscriptionID
@@ -47,7 +48,7 @@ func (a *app) orderCommand() *cobra.Command {
 		Short: "Take, list, pay and cancel what users order",
 		Long: `An order is for a plan, a change of a subscription, or credit (top_up). Paying it
 completes it; one that costs nothing is completed at once.`,
-		Example: `  radiusd order add alice top_up --amount 20.00
+		Example: `  radiusd order add alice top_up --amount 20.00 --expire-days 90
   radiusd order add alice plan --plan fibre --amount 29.90
   radiusd order list --state open`,
 	}
@@ -130,6 +131,7 @@ func (a *app) writeOrder(x *billing.Order) error {
 func (a *app) orderAddCommand() *cobra.Command {
 	var plan, subscription, amount, currency, start string
 	var atPeriodEnd bool
+	var expireDays int
 	c := &cobra.Command{
 		Use:   "add USER plan|change|top_up",
 		Short: "Take an order",
@@ -185,7 +187,10 @@ are paid.`,
 				if x.Details.Start, err = dayFlag("from", start, billing.Date{}); err != nil {
 					return err
 				}
-				x.Details.AtPeriodEnd = atPeriodEnd
+				if expireDays < 0 || expireDays > 3660 || expireDays > 0 && x.Kind != billing.OrderTopUp {
+					return usagef("--expire-days: only credit ends, after 1 to 3660 days")
+				}
+				x.Details.AtPeriodEnd, x.Details.ExpireDays = atPeriodEnd, expireDays
 				o, err := runOptions(ctx, s, a.today(cfg), cfg.Location(), a.now())
 				if err != nil {
 					return err
@@ -203,6 +208,7 @@ are paid.`,
 	c.Flags().StringVar(&currency, "currency", "", "`CURRENCY` of credit; empty: that of the user's account")
 	c.Flags().StringVar(&start, "from", "", "first `DAY`, as 2026-12-01; empty: that of the payment")
 	c.Flags().BoolVar(&atPeriodEnd, "at-period-end", false, "change when the present period ends")
+	c.Flags().IntVar(&expireDays, "expire-days", 0, "credit ends `N` days after the payment; 0: never")
 	completeFlagFunc(c, "plan", a.completePlans)
 	a.outputFlag(c)
 	return c
