@@ -185,6 +185,39 @@ func TestRestrictionChangesOpenSessions(t *testing.T) {
 	assert.Equal(t, map[string]bool{"Disconnect-Request of-bare ": true}, requests(1), "nothing takes a Filter-Id away")
 }
 
+// The last step ends the subscription, and the user is refused from then on, because the
+// account has expired. A payment of what is left does not sell it again.
+func TestLastStepEndsTheSubscription(t *testing.T) {
+	t.Parallel()
+	f := newFaultSite(t, "", "")
+	server := f.start()
+	defer func() { require.Zero(t, server.terminate(), server.logged()) }()
+	day := func(ago int) string { return time.Now().UTC().AddDate(0, 0, -ago).Format(time.DateOnly) }
+	f.do("plan", "add", "home")
+	f.do("plan", "price", "home", "--currency", "EUR", "--price", "29.90", "--every", "year", "--due-days", "0")
+	f.do("billing", "set", "--seller-name", "Example Net")
+	f.do("billing", "dunning", "set", "--steps", "7 remind, 20 end")
+	f.addUser("anna", "looking-glass")
+	f.do("subscription", "add", "anna", "home", "--from", day(25))
+	f.do("billing", "run", "--as-of", day(25))
+	require.Eventually(t, func() bool { return f.login("anna", "looking-glass") }, patience, 20*time.Millisecond)
+	var run map[string]any
+	f.decode(&run, "billing", "dunning", "run", "--as-of", day(10))
+	require.Equal(t, []any{1.0, 0.0}, []any{run["reminded"], run["ended"]})
+	require.True(t, f.login("anna", "looking-glass"))
+	f.decode(&run, "billing", "dunning", "run")
+	require.Equal(t, []any{0.0, 1.0}, []any{run["reminded"], run["ended"]})
+	require.Eventually(t, func() bool { return !f.login("anna", "looking-glass") }, patience, 20*time.Millisecond)
+	db := f.database()
+	require.Eventually(t, func() bool {
+		return number(t, db, `SELECT count(*) FROM auth_records WHERE username = 'anna' AND reason = 'expired'`) > 0
+	}, patience, 50*time.Millisecond)
+	require.Equal(t, day(0), f.rows("subscription", "list", "--user", "anna")[0]["end"])
+	f.do("payment", "add", "anna", f.rows("balance", "anna")[0]["owed"].(string))
+	require.False(t, f.login("anna", "looking-glass"))
+	require.Equal(t, "the books balance\n", f.do("billing", "check"))
+}
+
 // Who has used up the credit of a prepaid subscription is suspended by the run, and served
 // again by a top-up.
 func TestWhoHasNoCreditIsSuspendedUntilToppedUp(t *testing.T) {
