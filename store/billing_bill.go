@@ -286,6 +286,22 @@ func (tx *writeTx) billAccount(ctx context.Context, userID uuid.UUID, o billing.
 	return tx.settle(ctx, []uuid.UUID{userID})
 }
 
+// tryBill is writeBill beside money that is booked in any case. Of an account that cannot be
+// billed, such as for want of a tax rate, it writes nothing: the next run tells of it.
+func (tx *writeTx) tryBill(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
+	var unbilled error
+	err := tx.writeBill(ctx, userID, o, func(a *billing.Account, o billing.RunOptions) (bill *billing.Bill, err error) {
+		if bill, unbilled = compute(a, o); unbilled == nil {
+			unbilled = checkBill(a, bill)
+		}
+		return bill, unbilled
+	})
+	if unbilled != nil {
+		return nil
+	}
+	return err
+}
+
 // writeBill is billAccount without settling what comes of it.
 func (tx *writeTx) writeBill(ctx context.Context, userID uuid.UUID, o billing.RunOptions, compute func(*billing.Account, billing.RunOptions) (*billing.Bill, error)) error {
 	if o.Location == nil {

@@ -169,12 +169,12 @@ func (tx *writeTx) serve(ctx context.Context, userIDs []uuid.UUID) error {
 	}
 	o := settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp())
 	for _, userID := range waiting {
-		if err := tx.writeBill(ctx, userID, o, billing.Compute); err != nil {
+		if err := tx.tryBill(ctx, userID, o, billing.Compute); err != nil {
 			return err
 		}
 	}
 	for _, userID := range overdrawn {
-		if err := tx.writeBill(ctx, userID, o, billing.Exhaust); err != nil {
+		if err := tx.tryBill(ctx, userID, o, billing.Exhaust); err != nil {
 			return err
 		}
 	}

@@ -64,6 +64,44 @@ func testPrepaidUsage(t *testing.T, database Database) {
 	assert.True(t, served("heavy"))
 }
 
+// testUnbilledPaid: money is booked also while the account that it is for cannot be billed,
+// and serves from the run on that can bill it again.
+func testUnbilledPaid(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice := w.user("alice")
+	subscribe(t, w.Store, alice, w.rates["daily"], "2030-01-01")
+	w.night("2030-01-01")
+	w.require(alice, served{plan: "daily", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "nothing was paid")
+	c, err := billing.NewManualCharge(alice, "EUR", 100, "a cable")
+	require.NoError(t, err)
+	c.TaxClass = "reduced" // which has no rate
+	require.NoError(t, w.CreateCharge(ctx, &c))
+	payment := w.pay(t, alice, 1000, "desk")
+	assert.EqualValues(t, 1000, payment.Amount)
+	balance, err := w.Balance(ctx, alice, "EUR")
+	require.NoError(t, err)
+	assert.EqualValues(t, -1000, balance)
+	requireSound(t, w.Store)
+	w.require(alice, served{plan: "daily", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "what is due cannot be told")
+
+	w.setNow(at("2030-01-02T04:00:00Z"))
+	run, err := w.run(ctx, "2030-01-02", 500)
+	require.NoError(t, err)
+	assert.Equal(t, 1, run.Failed)
+	failures, err := w.RunFailures(ctx, run.ID)
+	require.NoError(t, err)
+	require.Len(t, failures, 1)
+	assert.Contains(t, failures[0].Error, "reduced")
+
+	rate := &billing.TaxRate{Class: "reduced", Name: "VAT", Percent: decimal("7"), Category: "S", From: civil("2020-01-01")}
+	require.NoError(t, w.SetTaxRate(ctx, rate))
+	w.taxes = append(w.taxes, *rate)
+	w.night("2030-01-03")
+	w.require(alice, served{plan: "daily", status: aaa.UserActive}, "it can be billed")
+	requireSound(t, w.Store)
+}
+
 // testPreviewsWaitForNobody: what a bill would be is told while another transaction bills
 // the same account.
 func testPreviewsWaitForNobody(t *testing.T, database Database) {

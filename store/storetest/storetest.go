@@ -110,6 +110,7 @@ func Run(t *testing.T, database Database) {
 		"RunCredits":     testBillingRunCredits,
 		"RunKilled":      testBillingRunKilled,
 		"PrepaidUsage":   testPrepaidUsage,
+		"UnbilledPaid":   testUnbilledPaid,
 		"Previews":       testPreviewsWaitForNobody,
 		"Statements":     testBillingStatements,
 		"Payments":       testPayments,
