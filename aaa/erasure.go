@@ -29,7 +29,7 @@ type ErasureFilter struct {
 // EraseOptions says what becomes of the user.
 type EraseOptions struct {
 	// KeepUser keeps the user's row, pseudonymised, disabled and without a password, for
-	// what refers to it. Otherwise the user is deleted.
+	// what refers to it. Otherwise the user is deleted. The subscriptions end in both cases.
 	KeepUser bool
 }
 

@@ -9,7 +9,7 @@ import (
 	"radiusd/billing"
 )
 
-// closeAccount bills what is left of a user who is deleted: subscriptions end today. What
+// closeAccount bills what is left of a user who is deleted or erased: subscriptions end today. What
 // is owed stays owed, and can be paid. It fails with ErrInUse if that cannot be billed.
 func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name string) error {
 	var open bool

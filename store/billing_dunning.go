@@ -399,7 +399,7 @@ func (tx *writeTx) endSessions(ctx context.Context, actor, username string, chan
 	if len(change) > 0 {
 		kind = aaa.ActionCoA
 	}
-	batch := &aaa.ActionBatch{ID: uuid.Must(uuid.NewV7()), Kind: kind, Filter: actor + ": user " + username, Actor: actor, CreatedAt: tx.store.timestamp()}
+	batch := &aaa.ActionBatch{ID: uuid.Must(uuid.NewV7()), Kind: kind, Filter: (&aaa.SessionFilter{Username: username}).Words(""), Actor: actor, CreatedAt: tx.store.timestamp()}
 	actions := make([]aaa.SessionAction, len(open))
 	for i := range open {
 		a := aaa.NewSessionAction(&open[i], kind, change)

@@ -60,8 +60,8 @@ func erasureFields(s *Store, e *storedErasure) []field {
 	}
 }
 
-// StartErasure notes that a person is to be erased, and deletes the user, as DeleteUser
-// does, or pseudonymises it, with its profile, and pseudonymises what billing has of it, all
+// StartErasure notes that a person is to be erased, bills what is left, and deletes the
+// user, as DeleteUser does, or pseudonymises and disables it, with its profile, and pseudonymises what billing has of it, all
 // in one transaction: from then on the person is not let in, and RunErasure or RunErasures
 // does the rest. Sessions should be disconnected before: one that goes on brings the name
 // back until the next maintenance. If an erasure of the user is there already, it is
@@ -101,10 +101,8 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
 			return err
 		}
-		if !options.KeepUser {
-			if err := tx.closeAccount(ctx, userID, name); err != nil {
-				return err
-			}
+		if err := tx.closeAccount(ctx, userID, name); err != nil {
+			return err
 		}
 		if err := eraseBilling(ctx, tx, userID, e.Pseudonym, held); err != nil {
 			return err
@@ -138,7 +136,7 @@ func eraseUser(ctx context.Context, tx *writeTx, e *storedErasure) error {
 		}
 	}
 	if e.KeepUser {
-		_, err := tx.ExecContext(ctx, `UPDATE users SET username = $2, status = 'disabled', credential_scheme = 'none', credential = NULL, updated_at = $3
+		_, err := tx.ExecContext(ctx, `UPDATE users SET username = $2, status = 'disabled', suspension = '', credential_scheme = 'none', credential = NULL, updated_at = $3
 			WHERE id = $1`, e.UserID.String(), e.Pseudonym, moment{&now})
 		if err != nil {
 			return err

@@ -169,10 +169,22 @@ func (r *erasing) actions(ctx context.Context) error {
 // selectedBy is which rows have a column with words that select the person's sessions
 // ([aaa.SessionFilter.Words]), by the column that has their time.
 func (r *erasing) selectedBy(column, at string) (c conditions) {
-	words := (&aaa.SessionFilter{Username: r.of.Name}).Words("")
-	c.add("("+column+" = $%d OR substr("+column+", 1, $%d) = $%d)", words, utf8.RuneCountInString(words)+1, words+",")
+	var terms []string
+	var args []any
+	for _, words := range r.selections() {
+		terms = append(terms, column+" = $%d OR substr("+column+", 1, $%d) = $%d")
+		args = append(args, words, utf8.RuneCountInString(words)+1, words+",")
+	}
+	c.add("("+strings.Join(terms, " OR ")+")", args...)
 	c.span(at, r.of.From, r.of.Before)
 	return c
+}
+
+// selections are the words that the selections of the person's sessions begin with. Before
+// billing wrote them as others do, it put its own name before them.
+func (r *erasing) selections() []string {
+	words := (&aaa.SessionFilter{Username: r.of.Name}).Words("")
+	return []string{words, "dunning: " + words, "billing: " + words}
 }
 
 // erasureAction is the action of the audit entries that tell which others were blanked.
@@ -241,9 +253,15 @@ func (r *erasing) events(ctx context.Context) error {
 		if err != nil {
 			return 0, false, err
 		}
-		words := (&aaa.SessionFilter{Username: r.of.Name}).Words("")
-		batches, err := r.blankEvents(ctx, tx, "session_action.queued", "action_batch", words, words+",")
-		return n + imports + batches, false, err
+		n += imports
+		for _, words := range r.selections() {
+			batches, err := r.blankEvents(ctx, tx, "session_action.queued", "action_batch", words, words+",")
+			if err != nil {
+				return 0, false, err
+			}
+			n += batches
+		}
+		return n, false, nil
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,4 +162,59 @@ func decode(t *testing.T, text []byte) (document map[string]json.RawMessage) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal(text, &document), string(text))
 	return document
+}
+
+// testErasedActions: what billing has asked of NASes about a person does not keep the name.
+func testErasedActions(t *testing.T, database Database) {
+	d := newDunned(t, database, 1, "1 suspend")
+	ctx := t.Context()
+	name := d.user(t, d.users[0]).Name
+	open := record("01", aaa.AcctStart, 0, 0)
+	open.Username = name
+	aaa.NewResolver().Resolve(&open)
+	require.NoError(t, write(ctx, sinkOf(t, d.Store), 1, open))
+	d.dun(t, 1, 10)
+	batches, _, err := d.ListActionBatchesPage(ctx, aaa.Page{})
+	require.NoError(t, err)
+	require.Len(t, batches, 1)
+	assert.Equal(t, []string{"user " + name, "dunning"}, []string{batches[0].Filter, batches[0].Actor})
+	for _, filter := range []string{"dunning: user " + name, "billing: user " + name} { // as it was written once
+		require.NoError(t, d.QueueActions(ctx, &aaa.ActionBatch{Kind: aaa.ActionDisconnect, Filter: filter, Actor: "billing"}, nil))
+	}
+	require.NotEmpty(t, found(t, d.options, name))
+	_, err = d.ErasePerson(ctx, d.users[0], aaa.EraseOptions{}, nil, nil)
+	require.NoError(t, err)
+	assert.Empty(t, found(t, d.options, name))
+}
+
+// testKeptUserLeaves: of a person who is erased and whose user is kept, the subscriptions
+// end, and money that comes late gives no service back.
+func testKeptUserLeaves(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice, bob := w.user("alice"), w.user("bob")
+	x := subscribe(t, w.Store, alice, w.rates["home"], "2030-01-01")
+	w.pay(t, bob, 100, "")
+	daily := subscribe(t, w.Store, bob, w.rates["daily"], "2030-01-01") // 1.00 a day
+	w.night("2030-01-01")
+	w.night("2030-01-02")
+	w.require(bob, served{plan: "daily", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "has had one day")
+	for _, userID := range []uuid.UUID{alice, bob} {
+		_, err := w.StartErasure(ctx, userID, aaa.EraseOptions{KeepUser: true})
+		require.NoError(t, err)
+	}
+	for _, gone := range []*billing.Subscription{x, daily} {
+		assert.Equal(t, billing.SubscriptionEnded, w.state(gone))
+	}
+	w.night("2030-02-01")
+	sold := slices.DeleteFunc(w.invoicesOf(t, alice), func(i billing.Invoice) bool { return i.Kind != billing.KindInvoice })
+	assert.Len(t, sold, 1, "nothing is sold any more")
+	w.pay(t, bob, 5000, "")
+	w.night("2030-02-02")
+	for _, userID := range []uuid.UUID{alice, bob} {
+		u, _, err := w.UserByID(ctx, userID)
+		require.NoError(t, err)
+		assert.Equal(t, []any{aaa.UserDisabled, aaa.SuspendedByHand}, []any{u.Status, u.Suspension})
+	}
+	requireSound(t, w.Store)
 }

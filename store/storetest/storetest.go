@@ -154,6 +154,8 @@ func Run(t *testing.T, database Database) {
 		"ErasePerson":    testErasePerson,
 		"ErasureResumes": testErasureResumes,
 		"ErasedBilling":  testErasedBilling,
+		"ErasedActions":  testErasedActions,
+		"KeptUserLeaves": testKeptUserLeaves,
 		"ExportBilling":  testExportBilling,
 		"FormerNames":    testFormerNames,
 		"ExportRenamed":  testExportRenamed,
