@@ -69,8 +69,12 @@ type RunOptions struct {
 	// says so.
 	DueDays int
 	RunID   uuid.UUID
-	Now     time.Time // of created_at
+	Now     time.Time // of created_at, and which day is today
 }
+
+// over reports whether the run is for a day before the present one. The credit that it
+// finds is that of today, which says nothing of who was to be served then.
+func (o *RunOptions) over() bool { return o.AsOf.Before(DateOf(o.Now, o.Location)) }
 
 // Bill is what a run makes of an account. An account without anything due has an empty
 // one.

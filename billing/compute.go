@@ -108,7 +108,7 @@ func (b *biller) chargeDue() error {
 	if err := b.chargePrice(b.o.AsOf); err != nil {
 		return err
 	}
-	if b.s.State == SubscriptionSuspended && b.o.AsOf.Before(b.s.ChargedUntil) && b.credit[b.s.Rate.Currency] >= 0 {
+	if b.s.State == SubscriptionSuspended && !b.o.over() && b.o.AsOf.Before(b.s.ChargedUntil) && b.credit[b.s.Rate.Currency] >= 0 {
 		b.s.State = SubscriptionActive // the day was charged before its credit was taken back
 	}
 	b.s.State = b.s.stateOn(b.o.AsOf)
@@ -117,12 +117,14 @@ func (b *biller) chargeDue() error {
 
 // Exhaust suspends prepaid subscriptions in currencies in which more of the account's
 // credit is gone than there was: a payment was taken back that paid for days already had.
+// A trial costs nothing, and goes on.
 // Compute has them active again as soon as there is credit.
 func Exhaust(a *Account, o RunOptions) (*Bill, error) {
 	bill := &Bill{}
 	credit := a.available()
 	for _, s := range a.Subscriptions {
-		if s.Rate.Terms.Prepaid == Postpaid || credit[s.Rate.Currency] >= 0 || o.AsOf.Before(s.Start) || !s.State.CanBecome(SubscriptionSuspended) || s.State == SubscriptionSuspended {
+		served := s.State == SubscriptionActive || s.State == SubscriptionGrace
+		if s.Rate.Terms.Prepaid == Postpaid || credit[s.Rate.Currency] >= 0 || o.AsOf.Before(s.Start) || !served {
 			continue
 		}
 		s.State, s.UpdatedAt = SubscriptionSuspended, o.Now

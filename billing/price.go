@@ -152,10 +152,11 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 
 // useUp suspends a prepaid subscription whose usage has used up the credit, and has it go
 // on when there is credit again, as chargeDays does for the price: where usage alone is
-// paid for, credit of nothing is enough only while there are allowances.
+// paid for, credit of nothing is enough only while there are allowances. For a day that is
+// over it does nothing: the run for today does.
 func (b *biller) useUp() error {
 	s, today := b.s, b.o.AsOf
-	if s.State != SubscriptionActive && s.State != SubscriptionSuspended {
+	if b.o.over() || s.State != SubscriptionActive && s.State != SubscriptionSuspended {
 		return nil
 	}
 	pieces, err := b.pieces(today, today.AddDays(1))

@@ -2,6 +2,7 @@ package billing
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -157,6 +158,37 @@ func TestPrepaidDaysStopWithoutCredit(t *testing.T) {
 	a.Credit["EUR"] += 1000
 	requireCharges(t, []charged{{ChargePeriod, "2026-11-10", "2026-11-10", 100}}, run(t, a, "2026-11-10").Charges)
 	require.Equal(t, SubscriptionActive, a.Subscriptions[0].State, "days that were not served are free")
+}
+
+// What is owed is no reason to end a trial, which costs nothing.
+func TestExhaustLeavesTrials(t *testing.T) {
+	rate := monthly(3000, func(t *Terms) { t.Prepaid, t.TaxIncluded = PrepaidDaily, true })
+	served, trial := subscribe(rate, "2026-11-01"), subscribe(rate, "2026-11-01")
+	trial.ID, trial.State, trial.Anchor = makeID("trial"), SubscriptionTrial, day("2026-11-15")
+	a := account(served, trial)
+	a.Credit = map[Currency]Amount{"EUR": -1}
+	b, err := Exhaust(a, options("2026-11-01"))
+	require.NoError(t, err)
+	require.Len(t, b.Subscriptions, 1)
+	require.Equal(t, served.ID, b.Subscriptions[0].ID)
+}
+
+// A run for a day that is over finds the credit of today: it serves nobody again.
+func TestRunForADayThatIsOverLiftsNoSuspension(t *testing.T) {
+	rate := monthly(3000, func(t *Terms) { t.Prepaid, t.TaxIncluded = PrepaidDaily, true })
+	a := account(subscribe(rate, "2026-11-01"))
+	a.Credit = map[Currency]Amount{"EUR": 200}
+	for _, d := range []string{"2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"} {
+		run(t, a, d)
+	}
+	require.Equal(t, SubscriptionSuspended, a.Subscriptions[0].State)
+	for _, d := range []string{"2026-11-01", "2026-11-02", "2026-11-03", "2026-11-04"} {
+		o := options(d)
+		o.Now = day("2026-11-04").Start(time.UTC)
+		b, err := Compute(a, o)
+		require.NoError(t, err)
+		require.Equal(t, &Bill{}, b, d)
+	}
 }
 
 func TestChangeNow(t *testing.T) {

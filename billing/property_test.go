@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -126,6 +127,12 @@ func (w *world) known(o RunOptions) *Account {
 
 func (w *world) apply(b *Bill) {
 	apply(w.a, b)
+	for _, i := range b.Invoices {
+		if i.Kind == KindCreditNote {
+			i.Total = -i.Total
+		}
+		w.a.Credit["EUR"] -= i.Total
+	}
 	w.charges = append(w.charges, b.Charges...)
 	w.invoices = append(w.invoices, b.Invoices...)
 }
@@ -356,6 +363,26 @@ func TestChangesLoseNothing(t *testing.T) {
 		require.Equal(t, sum(once.charges, ChargeUsage), sum(w.charges, ChargeUsage, ChargeAdjustment))
 		if len(once.charges) > 0 {
 			require.Equal(t, once.a.Subscriptions[0].ChargedUntil, cmp.Or(chargedUntil, once.a.Subscriptions[0].ChargedUntil))
+		}
+	})
+}
+
+// TestRunsForDaysThatAreOverChangeNothing: credit comes now and then, and is used up; a run
+// for a day before today finds all as today's has left it.
+func TestRunsForDaysThatAreOverChangeNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := NewSubscription(makeID("drawn subscription"), userID, drawRate(t, "first"), firstDay, testNow)
+		w := newWorld(t, s)
+		w.a.Credit["EUR"] = 0
+		w.a.Usage = drawUsage(t, "usage")
+		for d, n := s.Start, rapid.IntRange(1, 60).Draw(t, "days"); n > 0; d, n = d.AddDays(1), n-1 {
+			w.a.Credit["EUR"] += Amount(rapid.SampledFrom([]int{0, 0, 0, 100, 3000}).Draw(t, "paid"))
+			w.run(d)
+			o := w.options(d.AddDays(-rapid.IntRange(1, 3).Draw(t, "over")))
+			o.Now = d.Start(time.UTC)
+			b, err := Compute(w.known(o), o)
+			require.NoError(t, err)
+			require.Equal(t, &Bill{}, b, "a run for %s on %s", o.AsOf, d)
 		}
 	})
 }

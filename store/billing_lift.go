@@ -203,7 +203,7 @@ func (tx *writeTx) overdrawn(ctx context.Context, userIDs []uuid.UUID) (list []u
 	}
 	var userID uuid.UUID
 	err = eachChunk(tx, "user_id", "uuid", texts(short), func(which string, args []any) error {
-		return eachRow(ctx, tx, `SELECT DISTINCT user_id FROM subscriptions JOIN rates ON rates.id = rate_id WHERE `+which+` AND state NOT IN ('ended', 'suspended')
+		return eachRow(ctx, tx, `SELECT DISTINCT user_id FROM subscriptions JOIN rates ON rates.id = rate_id WHERE `+which+` AND state NOT IN ('ended', 'suspended', 'trial')
 			AND terms LIKE '%"prepaid":%' AND EXISTS (SELECT 1 FROM users WHERE users.id = user_id) ORDER BY user_id`, args, []any{id{&userID}}, func() error {
 			list = append(list, userID)
 			return nil

@@ -159,6 +159,9 @@ func (s *Store) billBatch(ctx context.Context, run billing.Run, o billing.RunOpt
 			return err
 		}
 		next = run
+		if o.Location == nil {
+			o.Location = s.location
+		}
 		o.Now = s.timestamp()
 		users, err := tx.billable(ctx, run.Cursor, o, limit)
 		if err != nil {

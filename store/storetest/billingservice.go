@@ -30,6 +30,7 @@ func newServiceWorld(t *testing.T, database Database) *serviceWorld {
 		"arrears": func(x *billing.Terms) { x.Timing = billing.InArrears },
 		"trial":   func(x *billing.Terms) { x.TrialDays = 10 },
 		"daily":   func(x *billing.Terms) { x.Prepaid, x.TaxIncluded, x.Price = billing.PrepaidDaily, true, 3100 },
+		"try":     func(x *billing.Terms) { x.Prepaid, x.TaxIncluded, x.TrialDays = billing.PrepaidDaily, true, 14 },
 		"dear":    func(x *billing.Terms) { x.Prepaid, x.TaxIncluded, x.Price = billing.PrepaidDaily, true, 31000 },
 	} {
 		terms := monthly(1999)
@@ -208,6 +209,9 @@ func testPrepaidService(t *testing.T, database Database) {
 	w.require(alice, served{plan: "daily", status: yes}, "the last day of the credit")
 	w.night("2030-01-03")
 	w.require(alice, served{plan: "dear", status: no, why: aaa.SuspendedBalance}, "nothing is left")
+	_, err := w.run(t.Context(), "2030-01-02", 500)
+	require.NoError(t, err)
+	w.require(alice, served{plan: "dear", status: no, why: aaa.SuspendedBalance}, "a day that is over, billed again")
 	pay(100)
 	w.require(alice, served{plan: "daily", status: yes}, "enough for one of them")
 	assert.Equal(t, billing.SubscriptionActive, w.state(cheap))
@@ -225,6 +229,21 @@ func testPrepaidService(t *testing.T, database Database) {
 	w.cancel(dear, "2030-01-04")
 	w.require(alice, served{plan: "dear", expires: "2030-01-04", status: yes}, "has expired rather than waits for credit")
 	requireSound(t, w.Store)
+}
+
+// testPrepaidTrial: whoever tries for nothing needs no credit for it.
+func testPrepaidTrial(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	alice := w.user("alice")
+	x := subscribe(t, w.Store, alice, w.rates["try"], "2030-01-01")
+	w.invoiceOver(t, alice, 5000)
+	w.night("2030-01-01")
+	w.pay(t, alice, 2000, "")
+	assert.Equal(t, billing.SubscriptionTrial, w.state(x))
+	w.require(alice, served{plan: "try", status: aaa.UserActive}, "30.00 are owed")
+	w.night("2030-01-15")
+	assert.Equal(t, billing.SubscriptionSuspended, w.state(x), "the trial is over")
+	w.require(alice, served{plan: "try", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "there is no credit")
 }
 
 // testDunningEnds: the step that ends a subscription ends the service.

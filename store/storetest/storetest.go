@@ -144,6 +144,7 @@ func Run(t *testing.T, database Database) {
 		"CreditExpiry":   testCreditExpiry,
 		"Service":        testService,
 		"PrepaidService": testPrepaidService,
+		"PrepaidTrial":   testPrepaidTrial,
 		"DunningEnds":    testDunningEnds,
 		"Grace":          testGrace,
 		"UsageOnce":      testUsageOnce,
