@@ -2,6 +2,7 @@ package billing
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/google/uuid"
@@ -25,10 +26,12 @@ func Close(a *Account, o RunOptions) (*Bill, error) {
 		if err := b.close(end); err != nil {
 			return nil, fmt.Errorf("subscription to %s: %w", s.Rate.PlanName, err)
 		}
-		s.UpdatedAt = o.Now
+		if !reflect.DeepEqual(*s, a.Subscriptions[i]) {
+			s.UpdatedAt = o.Now
+			bill.Subscriptions = append(bill.Subscriptions, *s)
+		}
 		bill.Charges = append(bill.Charges, b.charges...)
 	}
-	bill.Subscriptions = subscriptions
 	var err error
 	if bill.Invoices, err = a.invoices(slices.Concat(a.Pending, bill.Charges), subscriptions, o); err != nil {
 		return nil, err

@@ -22,10 +22,21 @@ type billWriter struct {
 	charges       []billing.Charge
 	waited        []chargePlace // charges that were pending and are on an invoice now
 	subscriptions []billing.Subscription
-	changed       []billing.Subscription // of these, those whose state or rate is another one
-	turned        []uuid.UUID            // users of whom one has another state
+	changed       []subscriptionChange // of these, those whose state or rate is another one
+	turned        []uuid.UUID          // users of whom one has another state
 	invoices      []*invoiceRow
 	failures      []failureRow
+}
+
+// subscriptionChange is what became of a subscription.
+type subscriptionChange struct{ was, now *billing.Subscription }
+
+// event is what is told of it: that it has ended, once.
+func (c subscriptionChange) event() string {
+	if c.was.State != billing.SubscriptionEnded && c.now.State == billing.SubscriptionEnded {
+		return "subscription.ended"
+	}
+	return "subscription.changed"
 }
 
 // chargePlace is the invoice that a charge is on.
@@ -141,7 +152,7 @@ func (b *billWriter) add(a *billing.Account, bill *billing.Bill) {
 		for j := range a.Subscriptions {
 			x, old := &bill.Subscriptions[i], &a.Subscriptions[j]
 			if x.ID == old.ID && (x.State != old.State || x.Rate.ID != old.Rate.ID) {
-				b.changed = append(b.changed, *x)
+				b.changed = append(b.changed, subscriptionChange{old, x})
 			}
 			if x.ID == old.ID && x.State != old.State {
 				b.turned = append(b.turned, x.UserID)
@@ -188,12 +199,8 @@ func (b *billWriter) write(ctx context.Context) error {
 	if err := insertRows(ctx, tx, "billing_run_failures", filled(failureFields(&f), len(b.failures), func(i int) { f = b.failures[i] })); err != nil {
 		return err
 	}
-	for i := range b.changed {
-		event := "subscription.changed"
-		if b.changed[i].State == billing.SubscriptionEnded {
-			event = "subscription.ended"
-		}
-		if err := tx.emitSubscription(event, &b.changed[i]); err != nil {
+	for _, c := range b.changed {
+		if err := tx.emitSubscription(c.event(), c.now); err != nil {
 			return err
 		}
 	}
@@ -337,10 +344,7 @@ func (tx *writeTx) writeBill(ctx context.Context, userID uuid.UUID, o billing.Ru
 		if err != nil {
 			return err
 		}
-		event := "subscription.changed"
-		if x.State == billing.SubscriptionEnded {
-			event = "subscription.ended"
-		}
+		event := subscriptionChange{&account.Subscriptions[n], x}.event()
 		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(&x.Rate), before, subscriptionFields(x), event); err != nil {
 			return err
 		}

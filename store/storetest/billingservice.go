@@ -11,6 +11,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/operator"
 	"radiusd/store"
 )
 
@@ -302,6 +303,45 @@ func testGrace(t *testing.T, database Database) {
 	assert.Equal(t, billing.SubscriptionEnded, w.state(x), "ended for good, whatever is open")
 	w.night("2030-01-25")
 	assert.Equal(t, billing.SubscriptionGrace, w.state(other), "its own invoice")
+	requireSound(t, w.Store)
+}
+
+// testEndedOnce: that a subscription has ended is told once, whatever of it is looked at
+// afterwards, and when its user is deleted.
+func testEndedOnce(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	alice := w.user("alice")
+	metered := newRate(t, w.Store, "metered", monthly(1000))
+	byHand := subscribe(t, w.Store, alice, metered.ID, "2030-01-01")
+	byNight := subscribe(t, w.Store, alice, metered.ID, "2030-01-01")
+	running := subscribe(t, w.Store, alice, w.rates["fibre"], "2030-01-01")
+	told := func(x *billing.Subscription) (ended int) {
+		for _, e := range eventsAfter(t, w.Store, 0) {
+			if e.EntityID == x.ID && e.Kind == "subscription.ended" {
+				ended++
+			}
+		}
+		return ended
+	}
+	w.night("2030-01-01")
+	w.setNow(at("2030-01-10T10:00:00Z"))
+	w.cancel(byNight, "2030-01-12")
+	w.cancel(byHand, "2030-01-10")
+	assert.Equal(t, []int{1, 0, 0}, []int{told(byHand), told(byNight), told(running)})
+	w.night("2030-01-12")
+	w.setNow(at("2030-01-20T10:00:00Z"))
+	before, err := w.SubscriptionByID(t.Context(), byNight.ID)
+	require.NoError(t, err)
+	w.amend(byNight, billing.Compute)
+	after, err := w.SubscriptionByID(t.Context(), byNight.ID)
+	require.NoError(t, err)
+	require.NotEqual(t, before.RatedUntil, after.RatedUntil, "its usage is rated")
+	assert.Equal(t, []int{1, 1, 0}, []int{told(byHand), told(byNight), told(running)})
+	require.NoError(t, w.DeleteUser(t.Context(), "alice"))
+	assert.Equal(t, []int{1, 1, 1}, []int{told(byHand), told(byNight), told(running)})
+	entries, err := w.ListAudit(t.Context(), operator.AuditFilter{Action: "subscriptions.update"})
+	require.NoError(t, err)
+	assert.Len(t, entries, 4, "two that are cancelled, one that is rated, and one that ends with the user")
 	requireSound(t, w.Store)
 }
 

@@ -147,6 +147,7 @@ func Run(t *testing.T, database Database) {
 		"PrepaidTrial":   testPrepaidTrial,
 		"DunningEnds":    testDunningEnds,
 		"Grace":          testGrace,
+		"EndedOnce":      testEndedOnce,
 		"UsageOnce":      testUsageOnce,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
