@@ -16,7 +16,7 @@ func TestDeletedUserPays(t *testing.T) {
 	engines(t, func(t *testing.T, s *site) {
 		s.ok("plan", "add", "home")
 		s.ok("user", "add", "alice", "--password", "x")
-		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "29.90")
+		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "29.90", "--tax", "school")
 		s.ok("billing", "set", "--seller-name", "Example Net", "--series", "A")
 		s.ok("subscription", "add", "alice", "home", "--from", "2026-02-01", "--until", "2026-03-01")
 		s.ok("charge", "add", "alice", "10.00", "--description", "cable", "--currency", "EUR", "--tax", "school")

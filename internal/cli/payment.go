@@ -254,8 +254,8 @@ func (a *app) paymentRefundCommand() *cobra.Command {
 invoices that were paid last, which are open again unless other credit pays them.
 What came by a page of the card provider is given back by that (--method card), and
 booked once it was; with --reference it was given back there already, by that name.
-What charges have used up that are on no invoice yet, such as prepaid days, goes back
-only with --charged-back: the bank or the card's owner has taken it already.`,
+What charges have used up that are on no invoice yet, such as prepaid days, goes
+back only with --charged-back: the bank or the card's owner has taken it already.`,
 		Example:           "  radiusd payment refund 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa 10.00",
 		Args:              arguments("ID", "AMOUNT"),
 		ValidArgsFunction: cobra.NoFileCompletions,
