@@ -19,10 +19,11 @@ func (s SubscriptionState) CanBecome(next SubscriptionState) bool {
 }
 
 // stateOn returns the state after the changes that a day alone brings: the trial ends,
-// and the subscription does. Grace and suspension are not the calendar's.
+// and the subscription does, on any day if it has none of its own. Grace and suspension are
+// not the calendar's.
 func (s *Subscription) stateOn(day Date) SubscriptionState {
 	switch {
-	case !s.End.IsZero() && !day.Before(s.End):
+	case !s.End.IsZero() && (!day.Before(s.End) || !s.Start.Before(s.End)):
 		return SubscriptionEnded
 	case s.State == SubscriptionTrial && !day.Before(s.Anchor):
 		return SubscriptionActive

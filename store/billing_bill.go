@@ -23,7 +23,7 @@ type billWriter struct {
 	waited        []chargePlace // charges that were pending and are on an invoice now
 	subscriptions []billing.Subscription
 	changed       []subscriptionChange // of these, those whose state or rate is another one
-	turned        []uuid.UUID          // users of whom one has another state
+	turned        map[uuid.UUID]turn   // users of whom one has another state
 	invoices      []*invoiceRow
 	failures      []failureRow
 }
@@ -148,14 +148,18 @@ func (b *billWriter) add(a *billing.Account, bill *billing.Bill) {
 	b.users = append(b.users, a.UserID)
 	b.charges = append(b.charges, bill.Charges...)
 	b.subscriptions = append(b.subscriptions, bill.Subscriptions...)
+	today := b.tx.store.today()
+	if b.turned == nil {
+		b.turned = map[uuid.UUID]turn{}
+	}
 	for i := range bill.Subscriptions {
 		for j := range a.Subscriptions {
 			x, old := &bill.Subscriptions[i], &a.Subscriptions[j]
 			if x.ID == old.ID && (x.State != old.State || x.Rate.ID != old.Rate.ID) {
 				b.changed = append(b.changed, subscriptionChange{old, x})
 			}
-			if x.ID == old.ID && x.State != old.State {
-				b.turned = append(b.turned, x.UserID)
+			if x.ID == old.ID {
+				b.turned[x.UserID] = max(b.turned[x.UserID], turnOf(old, x, today))
 			}
 		}
 	}

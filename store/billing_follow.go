@@ -22,7 +22,7 @@ import (
 // alone lose something: who has none any more expires, and who has used up the credit is
 // suspended, with the sessions that are open. So what somebody gives by hand afterwards
 // stays.
-func (tx *writeTx) followSubscriptions(ctx context.Context, userIDs, turned []uuid.UUID) error {
+func (tx *writeTx) followSubscriptions(ctx context.Context, userIDs []uuid.UUID, turned map[uuid.UUID]turn) error {
 	today := tx.store.today()
 	followed, err := tx.followed(ctx, userIDs)
 	if err != nil {
@@ -30,15 +30,39 @@ func (tx *writeTx) followSubscriptions(ctx context.Context, userIDs, turned []uu
 	}
 	for i := range followed {
 		f := &followed[i]
-		if err := tx.follow(ctx, f, billing.ServiceOf(f.subscriptions, today), slices.Contains(turned, f.user.ID)); err != nil {
+		if err := tx.follow(ctx, f, billing.ServiceOf(f.subscriptions, today), turned[f.user.ID]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// turn is what has become of a user's subscriptions.
+type turn uint8
+
+// The turns. Of several of a user the highest counts.
+const (
+	notTurned   turn = iota
+	turnedByDay      // one has ended on the day that was noted before
+	turnedNow        // one has another state
+)
+
+// turnOf says what has become of a subscription. One that ended before it ran takes nothing
+// from anybody.
+func turnOf(before, x *billing.Subscription, today billing.Date) turn {
+	noted := x.State == billing.SubscriptionEnded && x.End == before.End
+	ran := x.End.IsZero() || x.Start.Before(x.End) || !noted && !today.Before(x.Start)
+	switch {
+	case x.State == before.State || !ran:
+		return notTurned
+	case noted:
+		return turnedByDay
+	}
+	return turnedNow
+}
+
 // followedUser is a user with all subscriptions. Of the user it has ID, Name, Status,
-// Suspension, PlanID and ExpiresAt.
+// Suspension, PlanID, ExpiresAt and UpdatedAt.
 type followedUser struct {
 	user          aaa.User
 	subscriptions []billing.Subscription
@@ -51,9 +75,9 @@ func (tx *writeTx) followed(ctx context.Context, userIDs []uuid.UUID) (list []fo
 	var u aaa.User
 	var x billing.Subscription
 	err = eachChunk(tx, "s.user_id", "uuid", slices.Compact(wanted), func(which string, args []any) error {
-		return eachRow(ctx, tx, `SELECT u.id, u.username, u.status, u.suspension, u.plan_id, u.expires_at, s.id, r.plan_id, s.state, s.start_day, s.end_day, s.created_at
+		return eachRow(ctx, tx, `SELECT u.id, u.username, u.status, u.suspension, u.plan_id, u.expires_at, u.updated_at, s.id, r.plan_id, s.state, s.start_day, s.end_day, s.created_at
 			FROM subscriptions s JOIN rates r ON r.id = s.rate_id JOIN users u ON u.id = s.user_id WHERE `+which+" ORDER BY s.user_id", args,
-			[]any{id{&u.ID}, text{&u.Name}, word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}, word[aaa.Suspension]{&u.Suspension, aaa.ParseSuspension}, nullID{&u.PlanID}, moment{&u.ExpiresAt},
+			[]any{id{&u.ID}, text{&u.Name}, word[aaa.UserStatus]{&u.Status, aaa.ParseUserStatus}, word[aaa.Suspension]{&u.Suspension, aaa.ParseSuspension}, nullID{&u.PlanID}, moment{&u.ExpiresAt}, moment{&u.UpdatedAt},
 				id{&x.ID}, id{&x.Rate.PlanID}, term(&x.State), civil{&x.Start}, civil{&x.End}, moment{&x.CreatedAt}}, func() error {
 				if n := len(list); n == 0 || list[n-1].user.ID != u.ID {
 					list = append(list, followedUser{user: u})
@@ -67,13 +91,15 @@ func (tx *writeTx) followed(ctx context.Context, userIDs []uuid.UUID) (list []fo
 }
 
 // follow gives a user a service. turned is as for followSubscriptions.
-func (tx *writeTx) follow(ctx context.Context, f *followedUser, s billing.Service, turned bool) error {
+func (tx *writeTx) follow(ctx context.Context, f *followedUser, s billing.Service, turned turn) error {
 	runs := s.PlanID != uuid.Nil
-	ended := turned && !runs && !s.Until.IsZero()
 	var end time.Time
 	if !s.Until.IsZero() {
 		end = s.Until.Start(tx.store.location).UTC()
 	}
+	longer := f.user.ExpiresAt.IsZero() || f.user.ExpiresAt.After(end)
+	given := turned == turnedByDay && longer && !f.user.UpdatedAt.Before(end) // by hand, after the end
+	ended := turned != notTurned && !runs && !s.Until.IsZero() && !given
 	overdue := false
 	if f.user.Suspension == aaa.SuspendedBalance && !s.Suspended {
 		var err error
@@ -89,7 +115,7 @@ func (tx *writeTx) follow(ctx context.Context, f *followedUser, s billing.Servic
 			u.ExpiresAt = end
 		}
 		switch {
-		case s.Suspended && turned && u.Status == aaa.UserActive:
+		case s.Suspended && turned != notTurned && u.Status == aaa.UserActive:
 			u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedBalance
 		case s.Suspended || u.Suspension != aaa.SuspendedBalance:
 		case overdue:
@@ -108,7 +134,7 @@ func (tx *writeTx) follow(ctx context.Context, f *followedUser, s billing.Servic
 			return err
 		}
 	}
-	if ended || turned && u.Suspension == aaa.SuspendedBalance {
+	if ended || turned != notTurned && u.Suspension == aaa.SuspendedBalance {
 		return tx.endSessions(ctx, "billing", u.Name, nil)
 	}
 	return nil

@@ -174,7 +174,7 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if err != nil {
 			return err
 		}
-		updatedAt, state := x.UpdatedAt, x.State
+		old := *x
 		charges, err := fn(x)
 		if err != nil {
 			return err
@@ -192,12 +192,12 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if same(before, after) {
 			return nil
 		}
-		x.UpdatedAt = s.timestampAfter(updatedAt)
+		x.UpdatedAt = s.timestampAfter(old.UpdatedAt)
 		if err := update(ctx, tx.Tx, "subscriptions", subscriptionFields(x)); err != nil {
 			return err
 		}
 		event := "subscription.changed"
-		if state != x.State && x.State == billing.SubscriptionEnded {
+		if old.State != x.State && x.State == billing.SubscriptionEnded {
 			event = "subscription.ended"
 		}
 		rate, err := findRate(ctx, tx, x.Rate.ID, "")
@@ -207,11 +207,7 @@ func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID
 		if err := tx.recordFields(ctx, "subscriptions.update", "subscription", x.ID, rateLabel(rate), before, subscriptionFields(x), event); err != nil {
 			return err
 		}
-		var turned []uuid.UUID
-		if x.State != state {
-			turned = []uuid.UUID{x.UserID}
-		}
-		return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, turned)
+		return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, map[uuid.UUID]turn{x.UserID: turnOf(&old, x, s.today())})
 	})
 	return s.failed(fmt.Sprintf("change subscription %s", subscriptionID), err)
 }

@@ -188,6 +188,60 @@ func testService(t *testing.T, database Database) {
 	w.require(both, served{plan: "fibre", status: yes}, "what is paid is served")
 }
 
+// testServiceByHand: a subscription that never ran, or whose end had come already, takes
+// nothing away that was given by hand.
+func testServiceByHand(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	const yes = aaa.UserActive
+	byHand := func(name, expires string) {
+		t.Helper()
+		require.NoError(t, w.UpdateUser(ctx, name, func(u *aaa.User) error {
+			u.PlanID, u.ExpiresAt = w.plans["home"], time.Time{}
+			if expires != "" {
+				u.ExpiresAt = at(expires + "T00:00:00Z")
+			}
+			return nil
+		}))
+	}
+	// One that is cancelled before it begins has ended, also beside another that had ended.
+	never, again := w.user("never"), w.user("again")
+	byHand("never", "")
+	first := subscribe(t, w.Store, again, w.rates["home"], "2030-01-01")
+	w.cancel(first, "2030-01-01")
+	byHand("again", "2030-06-01")
+	for _, userID := range []uuid.UUID{never, again} {
+		x := subscribe(t, w.Store, userID, w.rates["fibre"], "2030-01-03")
+		w.cancel(x, "2030-01-03")
+		assert.Equal(t, billing.SubscriptionEnded, w.state(x))
+	}
+	// Ends that were noted before: given by hand after the end, and before it.
+	extended, endless, early := w.user("extended"), w.user("endless"), w.user("early")
+	for _, userID := range []uuid.UUID{extended, endless, early} {
+		w.cancel(subscribe(t, w.Store, userID, w.rates["home"], "2030-01-01"), "2030-01-03")
+	}
+	online := record("live", aaa.AcctStart, 0, 0)
+	online.Username = "extended"
+	require.NoError(t, write(ctx, sinkOf(t, w.Store), 1, online))
+	w.night("2030-01-02")
+	w.setNow(at("2030-01-02T10:00:00Z"))
+	byHand("early", "2030-06-01")
+	w.setNow(at("2030-01-03T01:00:00Z"))
+	byHand("extended", "2030-06-01")
+	byHand("endless", "")
+	for _, day := range []string{"2030-01-03", "2030-01-04"} {
+		w.night(day)
+		w.require(never, served{plan: "home", status: yes}, "never was subscribed to anything")
+		w.require(again, served{plan: "home", expires: "2030-06-01", status: yes}, "had ended before")
+		w.require(extended, served{plan: "home", expires: "2030-06-01", status: yes}, "given after the end")
+		w.require(endless, served{plan: "home", status: yes}, "given after the end")
+		w.require(early, served{plan: "home", expires: "2030-01-03", status: yes}, "given beside one that ran")
+	}
+	actions, _, err := w.ListActionsPage(ctx, aaa.ActionFilter{}, aaa.Page{})
+	require.NoError(t, err)
+	assert.Empty(t, actions, "who is served on stays online")
+}
+
 // testPrepaidService: of several prepaid subscriptions those serve that the credit is
 // enough for.
 func testPrepaidService(t *testing.T, database Database) {

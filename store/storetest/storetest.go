@@ -143,6 +143,7 @@ func Run(t *testing.T, database Database) {
 		"MailTurns":      testMailTurns,
 		"CreditExpiry":   testCreditExpiry,
 		"Service":        testService,
+		"ServiceByHand":  testServiceByHand,
 		"PrepaidService": testPrepaidService,
 		"PrepaidTrial":   testPrepaidTrial,
 		"DunningEnds":    testDunningEnds,
