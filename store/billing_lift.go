@@ -159,15 +159,10 @@ func (tx *writeTx) serve(ctx context.Context, userIDs []uuid.UUID) error {
 	if err != nil || len(waiting)+len(overdrawn) == 0 {
 		return err
 	}
-	settings, _, err := billingSetting.read(ctx, tx)
+	o, err := tx.optionsOfToday(ctx)
 	if err != nil {
 		return err
 	}
-	taxes, err := taxRates(ctx, tx)
-	if err != nil {
-		return err
-	}
-	o := settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp())
 	for _, userID := range waiting {
 		if err := tx.tryBill(ctx, userID, o, billing.Compute); err != nil {
 			return err
@@ -179,6 +174,16 @@ func (tx *writeTx) serve(ctx context.Context, userIDs []uuid.UUID) error {
 		}
 	}
 	return nil
+}
+
+// optionsOfToday are those of a run for the present day.
+func (tx *writeTx) optionsOfToday(ctx context.Context) (billing.RunOptions, error) {
+	settings, _, err := billingSetting.read(ctx, tx)
+	if err != nil {
+		return billing.RunOptions{}, err
+	}
+	taxes, err := taxRates(ctx, tx)
+	return settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp()), err
 }
 
 // overdrawn returns the users with a prepaid subscription who have less credit than they were

@@ -101,8 +101,9 @@ func (s *Store) findSubscription(ctx context.Context, tx *sql.Tx, subscriptionID
 
 // CreateSubscription subscribes a user to a rate, of which Rate.ID is enough. It sets
 // the ID if that is zero, Rate, Username and the times; what depends on the rate's terms
-// (Anchor, State) unless it is given. It fails with ErrNotFound if there is no such user
-// or rate.
+// (Anchor, State) unless it is given. One that is prepaid and has begun is charged as the
+// next run would: without credit it is suspended from the first day on. It fails with
+// ErrNotFound if there is no such user or rate.
 func (s *Store) CreateSubscription(ctx context.Context, subscription *billing.Subscription) error {
 	x := *subscription
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -158,7 +159,24 @@ func (tx *writeTx) insertSubscription(ctx context.Context, x *billing.Subscripti
 	if err := tx.recordFields(ctx, "subscriptions.create", "subscription", x.ID, rateLabel(rate), nil, subscriptionFields(x), "subscription.created"); err != nil {
 		return err
 	}
-	return tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, nil)
+	if err := tx.followSubscriptions(ctx, []uuid.UUID{x.UserID}, nil); err != nil {
+		return err
+	}
+	if rate.Terms.Prepaid == billing.Postpaid || tx.store.today().Before(x.Start) {
+		return nil
+	}
+	o, err := tx.optionsOfToday(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tx.tryBill(ctx, x.UserID, o, billing.Compute); err != nil { // there must be credit for today
+		return err
+	}
+	found, err := tx.store.findSubscription(ctx, tx.Tx, x.ID, "")
+	if err == nil {
+		*x = *found
+	}
+	return err
 }
 
 // UpdateSubscription lets fn change the subscription, by the rules of package billing,

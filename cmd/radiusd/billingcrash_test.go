@@ -80,9 +80,10 @@ func (b *billedSite) subscribeOthers(db *sql.DB) {
 	for name, credit := range map[string]string{"daily1": "3.50", "daily2": "100", "metered1": "3.50", "metered2": "100"} {
 		plan := strings.TrimRight(name, "12")
 		b.do("payment", "add", name, credit, "--currency", "EUR")
-		b.do("subscription", "add", name, plan, "--from", b.day(0))
+		b.do("subscription", "add", name, plan, "--from", b.day(40)) // whoever has begun is charged at once
 	}
 	for _, statement := range []string{
+		`UPDATE subscriptions SET start_day = '` + b.day(0) + `', anchor_day = '` + b.day(0) + `' WHERE start_day = '` + b.day(40) + `'`,
 		`INSERT INTO usage_daily (username, day, session_seconds, input_octets, output_octets) VALUES ('metered1', '` + b.day(28) + `', 60, 1048576, 3145728), ('metered2', '` + b.day(28) + `', 60, 0, 2097152)`,
 		`UPDATE payments SET expires_on = '` + b.day(30) + `' WHERE amount = 10000`,
 	} {

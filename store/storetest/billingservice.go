@@ -286,6 +286,33 @@ func testPrepaidService(t *testing.T, database Database) {
 	requireSound(t, w.Store)
 }
 
+// testPrepaidStart: whoever buys in advance is served from the moment on that there is
+// credit, and the first day is charged then.
+func testPrepaidStart(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	const yes, no = aaa.UserActive, aaa.UserSuspended
+	poor := w.user("poor")
+	x := subscribe(t, w.Store, poor, w.rates["daily"], "2030-01-01")
+	assert.Equal(t, billing.SubscriptionSuspended, x.State)
+	w.require(poor, served{plan: "daily", status: no, why: aaa.SuspendedBalance}, "nothing was paid")
+	w.pay(t, poor, 100, "")
+	w.require(poor, served{plan: "daily", status: yes}, "the first day")
+	rich := w.user("rich")
+	w.pay(t, rich, 100, "")
+	x = subscribe(t, w.Store, rich, w.rates["daily"], "2030-01-01")
+	w.require(rich, served{plan: "daily", status: yes}, "paid before")
+	assert.Equal(t, civil("2030-01-02"), x.ChargedUntil)
+	later := w.user("later")
+	x = subscribe(t, w.Store, later, w.rates["daily"], "2030-01-02")
+	assert.Equal(t, billing.SubscriptionActive, x.State)
+	w.require(later, served{status: yes}, "not begun")
+	w.night("2030-01-02")
+	for _, userID := range []uuid.UUID{poor, rich, later} {
+		w.require(userID, served{plan: "daily", status: no, why: aaa.SuspendedBalance}, "the credit is used up")
+	}
+	requireSound(t, w.Store)
+}
+
 // testPrepaidTrial: whoever tries for nothing needs no credit for it.
 func testPrepaidTrial(t *testing.T, database Database) {
 	w := newServiceWorld(t, database)

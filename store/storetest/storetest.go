@@ -146,6 +146,7 @@ func Run(t *testing.T, database Database) {
 		"ServiceByHand":  testServiceByHand,
 		"PrepaidService": testPrepaidService,
 		"PrepaidTrial":   testPrepaidTrial,
+		"PrepaidStart":   testPrepaidStart,
 		"DunningEnds":    testDunningEnds,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
