@@ -44,7 +44,7 @@ func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billin
 	for _, userID := range users {
 		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}, Ended: map[billing.Currency]billing.Amount{}}
 	}
-	for _, read := range []func(context.Context) error{r.readSubscriptions, r.readPending, r.readBilled, r.readCredit, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
+	for _, read := range []func(context.Context) error{r.readCredit, r.readSubscriptions, r.readPending, r.readBilled, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
 		if err := read(ctx); err != nil {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func (r *billingReader) readBilled(ctx context.Context) error {
 }
 
 func (r *billingReader) readCredit(ctx context.Context) error {
-	balances, err := r.tx.balances(ctx, r.users, r.tx.forUpdate())
+	balances, err := r.tx.lockAccounts(ctx, r.users)
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (s *Store) overdueUsers(ctx context.Context, after uuid.UUID, d *billing.Du
 func (s *Store) dun(ctx context.Context, run DunningRun, settings *billing.Dunning, o DunningOptions, users []uuid.UUID) (next DunningRun, err error) {
 	err = s.write(ctx, func(tx *writeTx) error {
 		next = run
-		if _, err := tx.balances(ctx, users, tx.forUpdate()); err != nil { // whoever pays waits
+		if _, err := tx.lockAccounts(ctx, users); err != nil { // whoever pays waits
 			return err
 		}
 		accounts, err := readDunning(ctx, tx, tx.store, users)

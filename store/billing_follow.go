@@ -68,7 +68,8 @@ type followedUser struct {
 	subscriptions []billing.Subscription
 }
 
-// followed reads users who are there and have subscriptions, in the order of their ids.
+// followed reads users who are there and have subscriptions, in the order of their ids. Their
+// accounts must be locked, or a subscription that another transaction makes is not seen.
 func (tx *writeTx) followed(ctx context.Context, userIDs []uuid.UUID) (list []followedUser, err error) {
 	wanted := texts(userIDs)
 	slices.Sort(wanted)

@@ -62,23 +62,50 @@ func postingFields(p *postingRow) []field {
 	}
 }
 
-// lockBalances locks users' accounts in the ledger, which are made if there are none, in
-// one order. Whoever changes what users owe has them locked, so money is allocated by one
-// at a time. What else is locked is locked after them.
+// lockAccounts locks the accounts of users and returns what they owe. Whoever changes what
+// is sold to users or what they owe has them locked, so that is done by one at a time. Rows
+// are locked in one order, or two transactions would wait for one another: users, their
+// ledger_balances, their subscriptions, their charges, in each table by the user. Deleting
+// and changing a user begin with the first of them.
+func (tx *writeTx) lockAccounts(ctx context.Context, userIDs []uuid.UUID) (map[balanceKey]billing.Amount, error) {
+	if err := tx.lockUsers(ctx, userIDs); err != nil {
+		return nil, err
+	}
+	return tx.balances(ctx, userIDs, tx.forUpdate())
+}
+
+// lockUsers is the first step of lockAccounts.
+func (tx *writeTx) lockUsers(ctx context.Context, userIDs []uuid.UUID) error {
+	lock := tx.forUpdate()
+	if lock == "" {
+		return nil
+	}
+	return eachChunk(tx, "id", "uuid", texts(userIDs), func(which string, args []any) error {
+		_, err := tx.ExecContext(ctx, "SELECT 1 FROM users WHERE "+which+" ORDER BY id"+lock, args...)
+		return err
+	})
+}
+
+// lockBalances is lockAccounts of those with the keys, whose balances are made if there are
+// none.
 func (tx *writeTx) lockBalances(ctx context.Context, keys []balanceKey) error {
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, compareBalances)
 	keys = slices.Compact(keys)
+	userIDs := make([]uuid.UUID, len(keys))
+	for i := range keys {
+		userIDs[i] = keys[i].userID
+	}
+	userIDs = slices.Compact(userIDs)
+	if err := tx.lockUsers(ctx, userIDs); err != nil {
+		return err
+	}
 	var k balanceKey
 	var none billing.Amount
 	if err := insertNew(ctx, tx, "ledger_balances", filled(balanceFields(&k, &none), len(keys), func(i int) { k = keys[i] })); err != nil {
 		return err
 	}
-	users := make([]uuid.UUID, len(keys))
-	for i := range keys {
-		users[i] = keys[i].userID
-	}
-	_, err := tx.balances(ctx, slices.Compact(users), tx.forUpdate())
+	_, err := tx.balances(ctx, userIDs, tx.forUpdate())
 	return err
 }
 

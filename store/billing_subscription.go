@@ -130,6 +130,9 @@ func (tx *writeTx) insertSubscription(ctx context.Context, x *billing.Subscripti
 	if !x.End.IsZero() && x.End.Before(x.Start) {
 		return &billing.FieldError{Field: "end", Message: "a subscription cannot end before it begins"}
 	}
+	if _, err := tx.lockAccounts(ctx, []uuid.UUID{x.UserID}); err != nil {
+		return err
+	}
 	err := tx.QueryRowContext(ctx, "SELECT username FROM users WHERE id = $1", x.UserID.String()).Scan(&x.Username)
 	if errors.Is(err, sql.ErrNoRows) {
 		return notFound("user", x.UserID.String())
@@ -184,8 +187,14 @@ func (tx *writeTx) insertSubscription(ctx context.Context, x *billing.Subscripti
 // more than once. If it changes nothing and charges nothing, nothing is written.
 func (s *Store) UpdateSubscription(ctx context.Context, subscriptionID uuid.UUID, fn func(*billing.Subscription) ([]billing.Charge, error)) error {
 	err := s.write(ctx, func(tx *writeTx) error {
-		x, err := s.findSubscription(ctx, tx.Tx, subscriptionID, tx.forUpdate())
+		x, err := s.findSubscription(ctx, tx.Tx, subscriptionID, "")
 		if err != nil {
+			return err
+		}
+		if _, err := tx.lockAccounts(ctx, []uuid.UUID{x.UserID}); err != nil {
+			return err
+		}
+		if x, err = s.findSubscription(ctx, tx.Tx, subscriptionID, tx.forUpdate()); err != nil {
 			return err
 		}
 		before, err := factsOf(subscriptionFields(x))

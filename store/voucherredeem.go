@@ -165,6 +165,9 @@ func (tx *writeTx) redeemPlan(ctx context.Context, v *voucherRow, r *billing.Red
 	if v.UserID == v.loginID {
 		return &billing.VoucherError{State: billing.VoucherNew, Message: "a voucher cannot be redeemed for itself"}
 	}
+	if _, err := tx.lockAccounts(ctx, []uuid.UUID{v.UserID}); err != nil {
+		return err
+	}
 	var subscriptions int
 	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM subscriptions WHERE user_id = $1 AND state <> 'ended'", v.UserID.String()).Scan(&subscriptions); err != nil {
 		return err

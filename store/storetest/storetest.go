@@ -150,6 +150,7 @@ func Run(t *testing.T, database Database) {
 		"DunningEnds":    testDunningEnds,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
+		"LockOrder":      testLockOrder,
 		"UsageOnce":      testUsageOnce,
 		"BackupBilling":  testBackupBilling,
 		"Settings":       testSettings,
