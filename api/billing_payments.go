@@ -32,6 +32,11 @@ type payments struct {
 
 func (h *payments) ListPayments(ctx context.Context, r ListPaymentsRequestObject) (ListPaymentsResponseObject, error) {
 	p := r.Params
+	if p.Reference != "" { // who may not read references may not guess them either
+		if err := principalOf(ctx).Require(operator.ProfilesRead); err != nil {
+			return nil, err
+		}
+	}
 	filter := billing.PaymentFilter{
 		UserID: p.UserID, Method: billing.PaymentMethod(p.Method), Provider: p.Provider, Reference: p.Reference, Refunds: p.Refunds,
 		ReceivedFrom: dayFilter(p.ReceivedFrom), ReceivedBefore: dayFilter(p.ReceivedBefore),

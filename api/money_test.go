@@ -123,6 +123,9 @@ func TestBankStatements(t *testing.T) {
 			blind := w.token(t, operator.BillingRead, operator.BillingWrite)
 			body := string(blind.sendBank("?dry_run=true", file, xml).is(http.StatusOK).body)
 			assert.NotContains(t, body, "Zora Payer")
+			owner.in(t).get("/payments?reference=x").is(http.StatusOK)
+			blind.in(t).get("/payments").is(http.StatusOK)
+			blind.in(t).get("/payments?reference=x").code(http.StatusForbidden, "forbidden") // who may not read them, may not guess them
 		})
 		t.Run("assign", func(t *testing.T) {
 			owner := owner.in(t)

@@ -5569,7 +5569,7 @@ type ListPaymentsParams struct {
 	Method   PaymentMethod `form:"method,omitempty" json:"method,omitempty"`
 	Provider string        `form:"provider,omitempty" json:"provider,omitempty"`
 
-	// Reference What the reference begins with.
+	// Reference What the reference begins with. Also needs profiles:read; without, 403 (forbidden).
 	Reference string `form:"reference,omitempty" json:"reference,omitempty"`
 
 	// Refunds true: refunds only; false: money that came in.

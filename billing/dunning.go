@@ -165,7 +165,7 @@ type DunningRecord struct {
 type DunningAccount struct {
 	UserID   uuid.UUID
 	Username string // as the user is called now; not written
-	Email    string // empty: none
+	Email    string // empty: none, or the user was deleted; the invoices say where they went
 	// Invoices are those that are issued and not paid in full, the oldest due day first.
 	Invoices []Invoice
 	// Done are the steps that were taken about them.

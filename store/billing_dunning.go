@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -237,7 +238,7 @@ func (d *dunner) take(ctx context.Context, a *billing.DunningAccount) error {
 		})
 		if reminder := d.settings.Reminder(x.Step); reminder > 0 {
 			d.mails = append(d.mails, billing.Mailing{
-				InvoiceID: x.Invoice.ID, UserID: a.UserID, Purpose: fmt.Sprintf("overdue_%d", step.AfterDays), Recipient: a.Email,
+				InvoiceID: x.Invoice.ID, UserID: a.UserID, Purpose: fmt.Sprintf("overdue_%d", step.AfterDays), Recipient: cmp.Or(a.Email, x.Invoice.Buyer.Email),
 				Details: billing.MailDetails{Reminder: reminder, DaysOverdue: x.DaysOverdue, ActOn: d.settings.ActOn(x.Invoice, d.o.Day)},
 			})
 		}

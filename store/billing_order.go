@@ -137,7 +137,7 @@ func entryFields(e *billing.OrderEntry) []field {
 // completeOrder does what was ordered. Credit needs no more than the payment.
 func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billing.RunOptions) error {
 	start := x.Details.Start
-	if start.IsZero() {
+	if start.IsZero() || x.Amount > 0 && start.Before(o.AsOf) { // nobody was served before it was paid
 		start = o.AsOf
 	}
 	switch x.Kind {

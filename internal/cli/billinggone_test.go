@@ -32,6 +32,7 @@ func TestDeletedUserPays(t *testing.T) {
 		assert.Contains(t, s.fails(exitFailed, "payment", "add", strings.Repeat("0", 31)+"-1", "1.00"), "not found")
 		s.ok("payment", "add", id, "9.90")
 		assert.Equal(t, "30.00", s.rows("balance", id)[0]["owed"])
+		assert.Len(t, s.rows("statement", id), 4, "opening, invoice, payment and closing")
 		ref, err := billing.RFReference("A-000001")
 		require.NoError(t, err)
 		file := camtFile(t, s, camtEntry("B1", "20.00", "<Strd><CdtrRefInf><Ref>"+ref+"</Ref></CdtrRefInf></Strd>")+camtEntry("B2", "10.00", "<Ustrd>?</Ustrd>"))

@@ -46,7 +46,7 @@ paid: radiusd invoice list --user USER --state issued.`,
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
-				user, err := userNamed(c.Context(), s, args[0])
+				user, err := accountNamed(c.Context(), s, args[0])
 				if err != nil {
 					return err
 				}

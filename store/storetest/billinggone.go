@@ -139,3 +139,26 @@ func testDeletedBilled(t *testing.T, database Database) {
 	assert.Equal(t, billing.Amount(1100), b.invoicesOf(t, wrong)[0].Total)
 	requireSound(t, b.Store)
 }
+
+// testDeletedDunned: who is deleted and owes something is written to where the invoice went.
+func testDeletedDunned(t *testing.T, database Database) {
+	d := &dunned{newBilled(t, database, 1), &aaa.Group{Name: "debtors"}}
+	ctx := t.Context()
+	require.NoError(t, d.UpdateUserProfile(ctx, "user-0000", func(p *aaa.Profile) error { p.Email = "gone@example.org"; return nil }))
+	_, err := d.run(ctx, "2030-01-01", 100)
+	require.NoError(t, err)
+	require.NoError(t, d.CreateGroup(ctx, d.debtors))
+	d.set(t, "20 remind")
+	d.setNow(at("2030-01-31T12:00:00Z")) // nothing of the month goes back
+	require.NoError(t, d.DeleteUser(ctx, "user-0000"))
+	assert.Equal(t, 1, d.dun(t, 20, 10).Reminded)
+	list, _, err := d.ListMailsPage(ctx, billing.MailingFilter{UserID: d.users[0]}, aaa.Page{})
+	require.NoError(t, err)
+	var reminded []string
+	for _, m := range list {
+		if m.Purpose == "overdue_20" {
+			reminded = append(reminded, m.Recipient)
+		}
+	}
+	assert.Equal(t, []string{"gone@example.org"}, reminded)
+}

@@ -53,6 +53,18 @@ func testOrders(t *testing.T, database Database) {
 	require.NoError(t, err)
 	assert.Equal(t, billing.Amount(-2000), balance, "the other payment was not booked")
 
+	// Days that were over when it was paid are not sold: nobody was served on them.
+	late := newUser("late")
+	require.NoError(t, b.CreateUser(ctx, late))
+	waits := &billing.Order{UserID: late.ID, Kind: billing.OrderPlan, Currency: "EUR", Amount: 2000, Details: billing.OrderDetails{RateID: b.gold.ID, Start: civil("2030-01-01")}}
+	require.NoError(t, b.CreateOrder(ctx, waits, o))
+	o.AsOf = civil("2030-01-09")
+	waits, err = b.PayOrder(ctx, waits.ID, payment(2000, "late"), o)
+	require.NoError(t, err)
+	x, err = b.SubscriptionByID(ctx, waits.SubscriptionID)
+	require.NoError(t, err)
+	assert.Equal(t, o.AsOf, x.Start)
+
 	// A change, by the rules.
 	offered := newRate(t, b.Store, "platinum", monthly(4999))
 	_, err = b.run(ctx, "2030-01-01", 100)

@@ -148,6 +148,7 @@ func Run(t *testing.T, database Database) {
 		"PrepaidTrial":   testPrepaidTrial,
 		"PrepaidStart":   testPrepaidStart,
 		"DunningEnds":    testDunningEnds,
+		"DeletedDunned":  testDeletedDunned,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
 		"LockOrder":      testLockOrder,
