@@ -141,5 +141,19 @@ func (tx *writeTx) follow(ctx context.Context, f *followedUser, s billing.Servic
 	return nil
 }
 
+// awaitCredit has a user who is made active wait for credit, if that was used up while an
+// operator had the user suspended or disabled. Whoever is given service although billing has
+// suspended them keeps it.
+func (tx *writeTx) awaitCredit(ctx context.Context, before, u *aaa.User) error {
+	if u.Status != aaa.UserActive || before.Status == aaa.UserActive || before.SuspendedByBilling() {
+		return nil
+	}
+	exhausted, err := tx.exhausted(ctx, u.ID)
+	if exhausted {
+		u.Status, u.Suspension = aaa.UserSuspended, aaa.SuspendedBalance
+	}
+	return err
+}
+
 // today is the present day in the configured time zone.
 func (s *Store) today() billing.Date { return billing.DateOf(s.timestamp(), s.location) }

@@ -177,6 +177,7 @@ func (j *importJob) flush(ctx context.Context) error {
 				return err
 			}
 		}
+		before := *user
 		groups, err := j.apply(row, user)
 		if err != nil {
 			if err := j.reject(row.Line, err); err != nil {
@@ -188,6 +189,9 @@ func (j *importJob) flush(ctx context.Context) error {
 			j.first = append(j.first, user.Name)
 		}
 		if exists {
+			if err := j.tx.awaitCredit(ctx, &before, user); err != nil {
+				return err
+			}
 			j.result.Updated++
 		} else {
 			j.result.Created++

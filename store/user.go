@@ -155,13 +155,24 @@ func (s *Store) CreateUserWithProfile(ctx context.Context, user *aaa.User, profi
 // whole, in one transaction with what was read. An error of fn leaves all as it was.
 // fn may be called more than once. It may change the name, but not the ID.
 func (s *Store) ChangeUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error {
-	return accounts.change(ctx, s, "id", userID.String(), func(a *account) error { return fn(&a.user, &a.profile) })
+	return s.changeAccount(ctx, "id", userID.String(), func(_ *writeTx, a *account) error { return fn(&a.user, &a.profile) })
+}
+
+// changeAccount changes an account for an operator.
+func (s *Store) changeAccount(ctx context.Context, column string, value any, fn func(*writeTx, *account) error) error {
+	return accounts.changeWith(ctx, s, column, value, func(tx *writeTx, a *account) error {
+		before := a.user
+		if err := fn(tx, a); err != nil {
+			return err
+		}
+		return tx.awaitCredit(ctx, &before, &a.user)
+	})
 }
 
 // ReplaceUser is ChangeUser for who describes all of a user without knowing what billing
 // has done since: the user stays in the groups that dunning has put it into.
 func (s *Store) ReplaceUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error {
-	return accounts.changeWith(ctx, s, "id", userID.String(), func(tx *writeTx, a *account) error {
+	return s.changeAccount(ctx, "id", userID.String(), func(tx *writeTx, a *account) error {
 		imposed, err := restrictions(ctx, tx, "user_id = $1", []any{userID.String()})
 		if err != nil {
 			return err
@@ -194,7 +205,7 @@ func (s *Store) RemoveUser(ctx context.Context, userID uuid.UUID, check func(*aa
 // UpdateUser lets fn change the user and writes it whole. fn may be called more
 // than once. It may change the name, but not the ID.
 func (s *Store) UpdateUser(ctx context.Context, name string, fn func(*aaa.User) error) error {
-	return accounts.change(ctx, s, "username", name, func(a *account) error { return fn(&a.user) })
+	return s.changeAccount(ctx, "username", name, func(_ *writeTx, a *account) error { return fn(&a.user) })
 }
 
 // DeleteUser removes a user with its profile. Sessions and accounting records

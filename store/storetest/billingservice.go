@@ -313,6 +313,50 @@ func testPrepaidStart(t *testing.T, database Database) {
 	requireSound(t, w.Store)
 }
 
+// testExhaustedByHand: whose credit is used up in a suspension by an operator is not served when
+// that is over, but waits for credit.
+func testExhaustedByHand(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	const yes, no = aaa.UserActive, aaa.UserSuspended
+	alice := w.user("alice")
+	w.pay(t, alice, 100, "")
+	subscribe(t, w.Store, alice, w.rates["daily"], "2030-01-01")
+	set := func(status aaa.UserStatus) func(*aaa.User) error {
+		return func(u *aaa.User) error { u.Status = status; return nil }
+	}
+	both := func(status aaa.UserStatus) func(*aaa.User, *aaa.Profile) error {
+		return func(u *aaa.User, _ *aaa.Profile) error { return set(status)(u) }
+	}
+	waits := served{plan: "daily", status: no, why: aaa.SuspendedBalance}
+	require.NoError(t, w.UpdateUser(ctx, "alice", set(no)))
+	w.night("2030-01-02")
+	w.require(alice, served{plan: "daily", status: no}, "by hand, still")
+	require.NoError(t, w.UpdateUser(ctx, "alice", set(yes)))
+	w.require(alice, waits, "nothing is left")
+	for name, change := range map[string]func(context.Context, uuid.UUID, func(*aaa.User, *aaa.Profile) error) error{
+		"change": w.ChangeUser, "replace": w.ReplaceUser,
+	} {
+		require.NoError(t, change(ctx, alice, both(aaa.UserDisabled)))
+		require.NoError(t, change(ctx, alice, both(yes)))
+		w.require(alice, waits, name)
+	}
+	require.NoError(t, w.UpdateUser(ctx, "alice", set(aaa.UserDisabled)))
+	_, err := w.ImportUsers(ctx, rowsOf(store.ImportRow{Username: "alice", Status: new(yes)}), store.ImportOptions{Update: true})
+	require.NoError(t, err)
+	w.require(alice, waits, "import")
+	// Who is given service although the credit is used up keeps it.
+	require.NoError(t, w.UpdateUser(ctx, "alice", set(yes)))
+	w.require(alice, served{plan: "daily", status: yes}, "by hand")
+	w.night("2030-01-03")
+	w.require(alice, served{plan: "daily", status: yes}, "by hand, still")
+	// With credit nothing is in the way.
+	require.NoError(t, w.UpdateUser(ctx, "alice", set(no)))
+	w.pay(t, alice, 100, "")
+	require.NoError(t, w.UpdateUser(ctx, "alice", set(yes)))
+	w.require(alice, served{plan: "daily", status: yes}, "the day is paid")
+}
+
 // testPrepaidTrial: whoever tries for nothing needs no credit for it.
 func testPrepaidTrial(t *testing.T, database Database) {
 	w := newServiceWorld(t, database)

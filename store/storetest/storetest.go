@@ -146,6 +146,7 @@ func Run(t *testing.T, database Database) {
 		"ServiceByHand":  testServiceByHand,
 		"PrepaidService": testPrepaidService,
 		"PrepaidTrial":   testPrepaidTrial,
+		"ByHand":         testExhaustedByHand,
 		"PrepaidStart":   testPrepaidStart,
 		"DunningEnds":    testDunningEnds,
 		"DeletedDunned":  testDeletedDunned,
