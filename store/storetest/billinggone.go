@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -161,4 +162,27 @@ func testDeletedDunned(t *testing.T, database Database) {
 		}
 	}
 	assert.Equal(t, []string{"gone@example.org"}, reminded)
+}
+
+// testDeletedCredited: what a user who is deleted had paid in advance and does not have is
+// given back by a credit note, and nothing is left pending.
+func testDeletedCredited(t *testing.T, database Database) {
+	b := newBilled(t, database, 2)
+	ctx := t.Context()
+	userID := uuid.NewSHA1(uuid.NameSpaceOID, []byte("user-0001")) // with one subscription
+	_, err := b.run(ctx, "2030-01-01", 100)
+	require.NoError(t, err)
+	b.setNow(at("2030-01-10T12:00:00Z"))
+	require.NoError(t, b.DeleteUser(ctx, "user-0001"))
+	invoices := b.invoicesOf(t, userID)
+	require.Len(t, invoices, 2)
+	slices.SortFunc(invoices, func(a, b billing.Invoice) int { return a.IssuedOn.Compare(b.IssuedOn) })
+	assert.Equal(t, billing.KindCreditNote, invoices[1].Kind)
+	assert.Equal(t, invoices[0].Number, invoices[1].CorrectsNumber)
+	assert.Equal(t, billing.Amount(1611), invoices[1].Total) // 21 of 31 days at 19.99 are 13.54, and 19 % 2.57
+	pending := true
+	left, _, err := b.ListChargesPage(ctx, billing.ChargeFilter{UserID: userID, Pending: &pending}, aaa.Page{})
+	require.NoError(t, err)
+	assert.Empty(t, left)
+	requireSound(t, b.Store)
 }

@@ -150,6 +150,7 @@ func Run(t *testing.T, database Database) {
 		"PrepaidStart":   testPrepaidStart,
 		"DunningEnds":    testDunningEnds,
 		"DeletedDunned":  testDeletedDunned,
+		"DeletedCredit":  testDeletedCredited,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
 		"LockOrder":      testLockOrder,
