@@ -357,7 +357,7 @@ func (t *eventTaker) back(ctx context.Context, e *eventRow) (handled bool, err e
 	}
 	switch {
 	case undone && booked: // the money has come back
-		again := t.payment(e, p.UserID, e.subject+":back", e.Amount)
+		again := t.payment(e, p.UserID, e.subject+cameBackSuffix, e.Amount)
 		_, _, err := t.tx.recordPayment(ctx, &again)
 		e.outcome = "booked again"
 		return true, err

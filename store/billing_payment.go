@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -327,14 +328,18 @@ func (s *Store) CheckRefund(ctx context.Context, refund *billing.Payment) (from 
 		if err != nil {
 			return err
 		}
+		source, err := tx.cameBy(ctx, p)
+		if err != nil {
+			return err
+		}
 		var pages int
-		err = tx.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM checkouts WHERE payment_id = $1), (SELECT coalesce(CAST(sum(amount) AS bigint), 0) FROM payments WHERE refunds = $1)", p.ID.String()).
+		err = tx.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM checkouts WHERE payment_id = $1), (SELECT coalesce(CAST(sum(amount) AS bigint), 0) FROM payments WHERE refunds = $2)", source.ID.String(), p.ID.String()).
 			Scan(whole[int]{&pages}, money(&from.Refunded))
 		if err != nil {
 			return err
 		}
 		if from.Amount, from.Currency = p.Amount, p.Currency; pages > 0 {
-			from.Provider, from.PaymentID = p.Provider, p.Reference
+			from.Provider, from.PaymentID = source.Provider, source.Reference
 		}
 		if _, _, err := tx.refundPayment(ctx, refund); err != nil {
 			return err
@@ -345,6 +350,31 @@ func (s *Store) CheckRefund(ctx context.Context, refund *billing.Payment) (from 
 		err = nil
 	}
 	return from, s.failed("refund payment "+refund.Refunds.String(), err)
+}
+
+// cameBackSuffix ends the reference of money that was given back, or disputed, and has come
+// back: it begins with that of the refund.
+const cameBackSuffix = ":back"
+
+// cameBy is the payment that money came by at first: its own, or that of which a refund
+// came back.
+func (tx *writeTx) cameBy(ctx context.Context, p *paymentRow) (*paymentRow, error) {
+	for {
+		subject, back := strings.CutSuffix(p.Reference, cameBackSuffix)
+		if !back || p.Method != billing.PaidCard {
+			return p, nil
+		}
+		refund, err := findPayment(ctx, tx, "provider = $1 AND reference = $2 AND refunds IS NOT NULL", "", text{&p.Provider}, text{&subject})
+		if errors.Is(err, ErrNotFound) {
+			return p, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p, err = findPayment(ctx, tx, "id = $1", "", refund.Refunds.String()); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (made uuid.UUID, booked bool, err error) {

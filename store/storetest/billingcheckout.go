@@ -325,6 +325,30 @@ func testCardRefunds(t *testing.T, database Database) {
 	assert.True(t, booked)
 	requireGone(1160, 1300, "in cash")
 
+	// What was taken back, and has come back, is given back by the provider too.
+	top := &billing.Order{UserID: invoice.UserID, Kind: billing.OrderTopUp, Currency: "EUR", Amount: 700}
+	require.NoError(t, b.CreateOrder(ctx, top, b.runOptions()))
+	order, err := c.Ask(ctx, uuid.Nil, top.ID)
+	require.NoError(t, err)
+	n = len(c.provider.Events())
+	c.provider.Pay(order.SessionID)
+	c.provider.Dispute(order.SessionID)
+	c.provider.CloseDispute(order.SessionID, "won")
+	c.tell(t, c.since(n)...)
+	list, _, err := b.ListPaymentsPage(ctx, billing.PaymentFilter{UserID: invoice.UserID, Reference: "dp_"}, aaa.Page{})
+	require.NoError(t, err)
+	i := slices.IndexFunc(list, func(p billing.Payment) bool { return p.Refunds == uuid.Nil })
+	require.GreaterOrEqual(t, i, 0, "it came back")
+	n = len(c.provider.Events())
+	made, booked, err = refund(c.Provider, 700, "", func(p *billing.Payment) { p.Refunds = list[i].ID })
+	require.NoError(t, err)
+	assert.True(t, booked)
+	assert.Equal(t, list[i].ID, made.Refunds)
+	session, _ := c.provider.Session(order.SessionID)
+	assert.Equal(t, int64(700), session.Refunded)
+	c.tell(t, c.since(n)...)
+	requireGone(1160, 1300, "once")
+
 	// Amounts that nobody pays.
 	_, err = b.RecordPayment(ctx, &billing.Payment{UserID: invoice.UserID, Method: billing.PaidCash, Currency: "EUR", Amount: billing.MaxAmount + 1, ReceivedOn: civil("2030-01-01")})
 	require.ErrorAs(t, err, &field)
