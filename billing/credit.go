@@ -15,7 +15,8 @@ import (
 // line that is a credit itself the part is negative.
 //
 // The taxes are the invoice's, also if the rates changed since. Credit notes that give
-// back all of an invoice add up to it exactly.
+// back all of an invoice add up to it exactly. Those of runs name an invoice but not its
+// lines: what they gave back is not given again.
 func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Amount, on Date, now time.Time) (*Invoice, error) {
 	if i.Kind != KindInvoice || i.State != InvoiceIssued && i.State != InvoicePaid {
 		return nil, Refuse(CodeInvoiceState, "%s is %s, %s: a credit note is for an issued invoice", i.Number, kindNames[i.Kind], i.State)
@@ -62,6 +63,16 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 	}
 	for n := range note.Lines {
 		note.Lines[n].Line = n + 1
+	}
+	var byRuns Amount
+	for _, other := range earlier {
+		if other.State != InvoiceVoid && other.Corrects == uuid.Nil && other.CorrectsNumber == i.Number {
+			byRuns += other.Total
+		}
+	}
+	if rest := left.Total - byRuns; byRuns > 0 && note.Total > rest {
+		return nil, Refuse(CodeNothingToCredit, "of invoice %s %s was given back by credit notes of runs already: %s is left to credit, by its lines, not %s",
+			i.Number, i.Currency.Format(byRuns), i.Currency.Format(max(rest, 0)), i.Currency.Format(note.Total))
 	}
 	if note.Total <= 0 {
 		return nil, Refuse(CodeNothingToCredit, "a credit note is over more than nothing, this one over %s", i.Currency.Format(note.Total))

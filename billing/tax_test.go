@@ -192,6 +192,14 @@ func TestCreditNotes(t *testing.T) {
 		_, err := note([]Invoice{*first}, parts)
 		require.ErrorContains(t, err, want)
 	}
+	// A run gave 5.00 of it back, on lines of its own.
+	byRun := Invoice{Kind: KindCreditNote, State: InvoiceIssued, CorrectsNumber: i.Number, Total: 500}
+	_, err = note([]Invoice{byRun}, nil)
+	require.ErrorContains(t, err, "5.00 was given back by credit notes of runs already: "+i.Currency.Format(i.Total-500)+" is left")
+	part, err := note([]Invoice{byRun}, map[int]Amount{1: 500})
+	require.NoError(t, err)
+	require.Equal(t, Amount(500), part.Total)
+
 	i.State = InvoiceVoid
 	_, err = note(nil, nil)
 	require.ErrorContains(t, err, "a credit note is for an issued invoice")

@@ -117,8 +117,8 @@ func (s *Store) invoice(ctx context.Context, label, where string, arg any) (invo
 	return invoice, nil
 }
 
-// CreditNotesOf returns the credit notes of an invoice with their lines and taxes, in the
-// order of their making.
+// CreditNotesOf returns the credit notes of an invoice, and those of runs that name it,
+// with their lines and taxes, in the order of their making.
 func (s *Store) CreditNotesOf(ctx context.Context, invoiceID uuid.UUID) (list []billing.Invoice, err error) {
 	err = s.read(ctx, func(tx *sql.Tx) error {
 		list, err = s.creditNotes(ctx, tx, invoiceID)
@@ -130,8 +130,14 @@ func (s *Store) CreditNotesOf(ctx context.Context, invoiceID uuid.UUID) (list []
 	return list, nil
 }
 
+// correcting holds for the credit notes that correct an invoice, $1. Those of runs have but
+// its number.
+const correcting = `(corrects = $1 OR corrects IS NULL AND kind = 'credit_note'
+	AND user_id = (SELECT i.user_id FROM invoices i WHERE i.id = $1)
+	AND corrects_number = (SELECT i.number FROM invoices i WHERE i.id = $1))`
+
 func (s *Store) creditNotes(ctx context.Context, tx *sql.Tx, invoiceID uuid.UUID) (list []billing.Invoice, err error) {
-	notes, err := invoicesWhere(ctx, tx, "WHERE corrects = $1 ORDER BY created_at, id", []any{invoiceID.String()})
+	notes, err := invoicesWhere(ctx, tx, "WHERE "+correcting+" ORDER BY created_at, id", []any{invoiceID.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +308,7 @@ func (tx *writeTx) sameTax(ctx context.Context, i *invoiceRow, day billing.Date)
 func (s *Store) VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error {
 	return s.changeInvoice(ctx, invoiceID, "void", func(tx *writeTx, i *invoiceRow) error {
 		var notes int
-		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM invoices WHERE corrects = $1 AND state <> 'void'", i.ID.String()).Scan(&notes); err != nil {
+		if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM invoices WHERE "+correcting+" AND state <> 'void'", i.ID.String()).Scan(&notes); err != nil {
 			return err
 		}
 		if notes > 0 {

@@ -320,6 +320,13 @@ func testBillingRunCredits(t *testing.T, database Database) {
 	require.NoError(t, err)
 	assert.Equal(t, -notes[0].Total, balance, "it is the user's credit")
 	requireSound(t, b.Store)
+	// And is not given a second time.
+	_, err = b.CreditInvoice(ctx, paidFor.ID, nil, civil("2030-01-11"), "")
+	requireRefused(t, err, billing.CodeNothingToCredit)
+	requireRefused(t, b.VoidInvoice(ctx, paidFor.ID), billing.CodeInvoiceState)
+	listed, err := b.CreditNotesOf(ctx, paidFor.ID)
+	require.NoError(t, err)
+	require.Len(t, listed, 1)
 	run, err = b.run(ctx, "2030-01-12", 10)
 	require.NoError(t, err)
 	assert.Zero(t, run.Invoices)
