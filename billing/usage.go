@@ -123,33 +123,77 @@ func (r *usageRater) ratePiece(p piece) error {
 	return nil
 }
 
-// ownOf returns what of the usage is the subscription's. What is used on a day is charged for
+// ownOf returns what of the usage is the terms' own. What is used on a day is charged for
 // once: by that of the user's subscriptions which goes first, as it does for the service,
-// among those with terms for usage on that day.
-func (b *biller) ownOf(usage []DayUsage) ([]DayUsage, error) {
+// among those with terms for it on that day. An hour and an octet are different things, and
+// so are those at certain hours and the rest of the day; what the certain hours of two
+// subscriptions have in common is charged by both.
+func (r *usageRater) ownOf(usage []DayUsage) ([]DayUsage, error) {
+	others := slices.Concat(r.account.Subscriptions, r.account.Former)
+	others = slices.DeleteFunc(others, func(x Subscription) bool { return x.ID == r.s.ID || compareSubscriptions(x, *r.s) > 0 })
+	if len(others) == 0 {
+		return usage, nil
+	}
 	var own []DayUsage
-	others := slices.Concat(b.account.Subscriptions, b.account.Former)
-	others = slices.DeleteFunc(others, func(x Subscription) bool { return x.ID == b.s.ID || compareSubscriptions(x, *b.s) > 0 })
 	for _, d := range usage {
-		taken := false
+		rest := d
 		for i := range others {
-			metered, err := b.meters(&others[i], d.Day)
+			terms, err := r.usageTermsOn(&others[i], d.Day)
 			if err != nil {
 				return nil, err
 			}
-			taken = taken || metered
+			for _, u := range terms {
+				taken, err := r.at(u.Hours, d)
+				if err != nil {
+					return nil, err
+				}
+				rest.without(u.Metric, taken)
+			}
 		}
-		if !taken {
-			own = append(own, d)
+		if rest == d || rest.Of(r.terms.Metric) > 0 {
+			own = append(own, rest)
 		}
 	}
 	return own, nil
 }
 
-// meters reports whether a subscription has terms for usage on a day.
-func (b *biller) meters(s *Subscription, day Date) (bool, error) {
+// at returns what of the usage of a day, at the terms' own hours, was at those of others.
+func (r *usageRater) at(hours string, d DayUsage) (DayUsage, error) {
+	switch {
+	case hours == "" || hours == r.terms.Hours:
+		return d, nil
+	case r.terms.Hours != "":
+		return DayUsage{}, nil
+	case r.account.HoursErr != nil:
+		return DayUsage{}, r.account.HoursErr
+	}
+	at, ok := r.account.Hours[hours]
+	if !ok {
+		return DayUsage{}, fmt.Errorf("usage at %s was not read", hours)
+	}
+	if days := (Span{d.Day, d.Day.AddDays(1)}).in(at); len(days) > 0 {
+		return days[0], nil
+	}
+	return DayUsage{}, nil
+}
+
+// without takes away what a metric counts of other usage, as far as it is there.
+func (d *DayUsage) without(m Metric, taken DayUsage) {
+	if m == MetricSeconds {
+		d.Seconds -= min(d.Seconds, taken.Seconds)
+	}
+	if m == MetricUpload || m == MetricOctets {
+		d.Upload -= min(d.Upload, taken.Upload)
+	}
+	if m == MetricDownload || m == MetricOctets {
+		d.Download -= min(d.Download, taken.Download)
+	}
+}
+
+// usageTermsOn returns the terms for usage that a subscription has on a day.
+func (b *biller) usageTermsOn(s *Subscription, day Date) ([]UsageTerms, error) {
 	if !s.covers(day) {
-		return false, nil
+		return nil, nil
 	}
 	rateID := s.Rate.ID
 	if past := slices.IndexFunc(s.Past, func(p PastRate) bool { return day.Before(p.Until) }); past >= 0 {
@@ -159,9 +203,9 @@ func (b *biller) meters(s *Subscription, day Date) (bool, error) {
 	}
 	rate, err := b.rate(rateID)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return len(rate.Terms.Usage) > 0, nil
+	return rate.Terms.Usage, nil
 }
 
 // rateSlice charges a slice of a piece, or what it costs more or less than was charged

@@ -401,3 +401,41 @@ func TestUsageIsChargedOnce(t *testing.T) {
 	x.Usage = []DayUsage{octets("2026-11-05", 110), octets("2026-11-20", 120)}
 	require.Equal(t, Amount(200), usageOf(run(t, x, "2026-12-05"))[0].Amount, "also when the first one is done with")
 }
+
+// Each metric, and the hours of the day that the first one does not meter, are charged by who
+// has terms for them.
+func TestUsageOfDifferentKindsIsCharged(t *testing.T) {
+	const work = "Wk0800-1800"
+	metric := func(m Metric, hours string) Rate {
+		return traffic(func(t *Terms) {
+			t.Usage = []UsageTerms{{Metric: m, Per: 1, Tiers: []Tier{{0, dec("0.01")}}, Hours: hours}}
+		})
+	}
+	for name, c := range map[string]struct {
+		first, second Rate
+		want          []Amount // cents: one for a second or an octet
+	}{
+		"seconds beside octets":          {metric(MetricOctets, ""), metric(MetricSeconds, ""), []Amount{150, 3600}},
+		"download beside upload":         {metric(MetricUpload, ""), metric(MetricDownload, ""), []Amount{50, 100}},
+		"all octets beside upload":       {metric(MetricUpload, ""), metric(MetricOctets, ""), []Amount{50, 100}},
+		"upload beside all octets":       {metric(MetricOctets, ""), metric(MetricUpload, ""), []Amount{150, 0}},
+		"the day beside working hours":   {metric(MetricOctets, work), metric(MetricOctets, ""), []Amount{45, 105}},
+		"working hours beside the day":   {metric(MetricOctets, ""), metric(MetricOctets, work), []Amount{150, 0}},
+		"working hours beside the same":  {metric(MetricOctets, work), metric(MetricOctets, work), []Amount{45, 0}},
+		"seconds beside octets at hours": {metric(MetricOctets, work), metric(MetricSeconds, ""), []Amount{45, 3600}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.second.ID = uuid.New()
+			a, b := subscribe(c.first, "2026-11-01"), subscribe(c.second, "2026-11-01")
+			b.ID, b.CreatedAt = uuid.New(), a.CreatedAt.Add(1)
+			x := account(a, b)
+			x.Usage = []DayUsage{{Day: day("2026-11-05"), Seconds: 3600, Upload: 50, Download: 100}}
+			x.Hours = map[string][]DayUsage{work: {{Day: day("2026-11-05"), Seconds: 600, Upload: 25, Download: 20}}}
+			sums := map[uuid.UUID]Amount{}
+			for _, charge := range usageOf(run(t, x, "2026-12-05")) {
+				sums[charge.SubscriptionID] += charge.Amount
+			}
+			require.Equal(t, c.want, []Amount{sums[a.ID], sums[b.ID]})
+		})
+	}
+}

@@ -271,7 +271,7 @@ func (r *billingReader) readHours(ctx context.Context) error {
 	for userID, since := range r.since {
 		account := r.accounts[userID]
 		cut := &hourCut{username: account.Username, since: since, loc: r.o.Location}
-		for _, text := range billing.HoursOf(account.Subscriptions, r.rates) {
+		for _, text := range billing.HoursOf(slices.Concat(account.Subscriptions, account.Former), r.rates) {
 			if err := cut.add(text); err != nil {
 				return err
 			}
