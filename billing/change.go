@@ -160,6 +160,11 @@ func (b *biller) change(to Rate, on Date) error {
 		return err
 	}
 	s.NextRateID, s.NextFrom = uuid.Nil, Date{}
+	if s.ChargedUntil.IsZero() && s.State == SubscriptionSuspended && len(s.Past) == 0 { // it waited for credit all the time
+		s.Rate, s.Anchor = to, on
+		s.Revision++
+		return nil
+	}
 	if err := b.creditFrom(on); err != nil {
 		return err
 	}

@@ -117,6 +117,9 @@ func (b *biller) chargePrice(asOf Date) error {
 // subscription is suspended and the days go by free of charge, as nothing is served on
 // them; it is active again on the first day that the credit is there for.
 func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
+	if b.s.State == SubscriptionEnded && b.s.ChargedUntil.IsZero() {
+		return nil // it had no day: all of them went by before it ended
+	}
 	for day := days.From; day.Before(days.To) && !asOf.Before(day); day = day.AddDays(1) {
 		if b.s.State == SubscriptionSuspended && day.Before(asOf) {
 			b.pass(day)

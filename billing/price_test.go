@@ -362,3 +362,42 @@ func TestSubscriptionStates(t *testing.T) {
 	run(t, a, "2026-11-08")
 	require.Equal(t, SubscriptionActive, a.Subscriptions[0].State)
 }
+
+// Days that go by without credit are never paid for, also if the first of all was one, and
+// the subscription has ended since or is paid for afterwards.
+func TestPrepaidDaysWithoutCreditStayFree(t *testing.T) {
+	rate := monthly(3000, func(t *Terms) { t.Prepaid, t.TaxIncluded, t.Setup = PrepaidDaily, true, 200 })
+	waiting := func() *Account {
+		a := account(subscribe(rate, "2026-11-01"))
+		a.Subscriptions[0].End = day("2026-11-05")
+		for _, d := range []string{"2026-11-01", "2026-11-02", "2026-11-04"} {
+			run(t, a, d)
+			require.Equal(t, SubscriptionSuspended, a.Subscriptions[0].State)
+		}
+		return a
+	}
+	a := waiting()
+	run(t, a, "2026-11-05")
+	require.Equal(t, SubscriptionEnded, a.Subscriptions[0].State)
+	a.Credit = map[Currency]Amount{"EUR": 9000}
+	require.Empty(t, run(t, a, "2026-11-06").Charges)
+
+	a = waiting()
+	a.Subscriptions[0].End = Date{}
+	afterwards := monthly(3100, func(t *Terms) { t.Setup = 500 })
+	afterwards.ID = makeID("afterwards")
+	a.Rates[afterwards.ID] = afterwards
+	b, err := Change(a, a.Subscriptions[0].ID, afterwards, day("2026-11-05"), options("2026-11-05"))
+	require.NoError(t, err)
+	apply(a, b)
+	charges := b.Charges
+	charges = append(charges, run(t, a, "2026-11-05").Charges...)
+	charges = append(charges, run(t, a, "2026-11-06").Charges...)
+	sums := map[ChargeKind]Amount{}
+	for _, c := range charges {
+		require.False(t, c.Period.From.Before(day("2026-11-05")), "%s of %v", c.Description, c.Period)
+		sums[c.Kind] += c.Amount
+	}
+	require.Equal(t, map[ChargeKind]Amount{ChargeSetup: 500, ChargePeriod: 3100}, sums)
+	require.Equal(t, SubscriptionActive, a.Subscriptions[0].State)
+}

@@ -354,7 +354,7 @@ func TestChangesLoseNothing(t *testing.T) {
 
 		whole := w.a.Subscriptions[0]
 		chargedUntil := whole.ChargedUntil
-		whole.ChargedUntil, whole.RatedUntil = Date{}, Date{}
+		whole.ChargedUntil, whole.RatedUntil, whole.State = Date{}, Date{}, SubscriptionActive
 		once := newWorld(t, whole, rates...)
 		once.a.Usage = w.a.Usage
 		once.run(lastDay)
