@@ -50,7 +50,9 @@ func (l *listener) read() (int, error) {
 	case l.backlog.length > 0:
 		return l.reader.poll(l.in)
 	case l.floods.filtered > 0: // they may have ended
+		began := time.Now()
 		l.reader.wait(floodInterval)
+		l.floods.idle += time.Since(began)
 		return l.reader.poll(l.in)
 	}
 	return l.reader.read(l.in)

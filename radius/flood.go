@@ -21,6 +21,11 @@ const (
 	floodWaste = 1000
 	// floodRest of a flood that is nothing but garbage is let through in an interval.
 	floodRest = 100
+	// floodIdle is how much of an interval a listener that has a filter is to have nothing
+	// to do, while there are others than those that flood. What is let through of a flood
+	// would else fill all of its time, and when the system took some of that for something
+	// else, as it does for milliseconds, the others would wait for long.
+	floodIdle = floodInterval * 2 / 5
 	// floodLeast is the least part that is let through. It takes 14 intervals from there
 	// until all is.
 	floodLeast = 1e-4
@@ -30,9 +35,11 @@ const (
 // It belongs to the listener's goroutine.
 type floods struct {
 	sources  [maxFloods]flood
-	filtered int       // how many of them have keep below 1
-	due      time.Time // when to adapt
-	failed   bool      // the kernel takes no filter
+	filtered int           // how many of them have keep below 1
+	due      time.Time     // when to adapt
+	idle     time.Duration // in this interval, while there was a filter
+	others   int           // handled in this interval of sources that have no place
+	failed   bool          // the kernel takes no filter
 }
 
 type flood struct {
@@ -79,22 +86,38 @@ func (f *floods) handle(addr netip.Addr) {
 			return
 		}
 	}
+	f.others++
+}
+
+// tired reports whether a listener that has a filter had too little rest for the others.
+func (f *floods) tired() bool {
+	others := f.others
+	for i := range f.sources {
+		if s := &f.sources[i]; !s.filtered() {
+			others += s.handled
+		}
+	}
+	return f.filtered > 0 && others > 0 && f.idle < floodIdle
 }
 
 // adapt ends an interval. A source is let have a quarter more than was handled of it,
 // so that the listener can choose, and notices when there is time for more or when the
-// flood ends. adapt reports whether there is another filter to attach.
+// flood ends; or, while the listener has too little rest, an eighth less. adapt reports whether there is another filter to attach.
 func (f *floods) adapt(now time.Time) (changed bool) {
 	if now.Before(f.due) {
 		return false
 	}
 	late := now.Sub(f.due) > floodInterval // what was counted is not of one interval
 	f.due = now.Add(floodInterval)
-	f.filtered = 0
+	tired := f.tired()
+	f.filtered, f.idle, f.others = 0, 0, 0
 	for i := range f.sources {
 		s := &f.sources[i]
 		wasted := s.arrived - s.handled
 		wanted := float64(s.handled + s.handled/4 + floodRest)
+		if tired {
+			wanted = float64(s.handled - s.handled/8 + floodRest)
+		}
 		switch {
 		case s.filtered():
 			s.keep = max(s.keep*min(wanted/float64(max(s.arrived, 1)), 2), floodLeast)

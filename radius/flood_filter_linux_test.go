@@ -133,6 +133,7 @@ func TestFloodsAreFoundAndFollowed(t *testing.T) {
 			f.handle(flooder)
 		}
 		now = now.Add(floodInterval)
+		f.idle = floodIdle
 		return f.adapt(now)
 	}
 	f.adapt(now)
@@ -160,4 +161,39 @@ func TestFloodsAreFoundAndFollowed(t *testing.T) {
 	}
 	require.Zero(t, f.filtered)
 	require.Zero(t, testing.AllocsPerRun(10, func() { interval(1000) }))
+}
+
+// A listener that the flood leaves no rest lets less of it through, until it has some; but
+// not where nobody else is there to wait.
+func TestFilteringListenerKeepsSomeRest(t *testing.T) {
+	const most = 10_000 // that it can handle in an interval
+	source, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	mean := func(others int) int {
+		var f floods
+		now := time.Unix(1000, 0)
+		f.adapt(now)
+		sum := 0
+		for n := range 100 {
+			arrived := 100_000
+			for _, s := range f.sources {
+				if s.addr == source && s.filtered() {
+					arrived = int(s.keep * 100_000)
+				}
+			}
+			handled := min(arrived, most-others)
+			f.idle = floodInterval * time.Duration(most-others-handled) / most
+			for range others {
+				f.arrive(other)
+				f.handle(other)
+			}
+			f.interval(&now, source, arrived, handled)
+			require.Equal(t, 1, f.filtered)
+			if n >= 50 {
+				sum += others + handled
+			}
+		}
+		return sum / 50
+	}
+	require.Equal(t, most, mean(0))
+	require.InDelta(t, most*(1-float64(floodIdle)/float64(floodInterval)), mean(1000), most/10)
 }
