@@ -177,6 +177,8 @@ func TestFromPlanToPaid(t *testing.T) {
 		assert.Equal(t, "-35.58", s.rows("balance", "alice")[0]["owed"])
 		assert.Equal(t, "the books balance\n", s.ok("billing", "check"))
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1.234"), "EUR has 2 decimals")
+		s.ok("user", "add", "newcomer", "--password", "x")
+		assert.Contains(t, s.fails(exitUsage, "payment", "add", "newcomer", "1"), "no subscription and no balance yet: say the currency with --currency")
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1", "--method", "shells"), "is not one of cash, bank, card")
 	})
 }

@@ -176,10 +176,13 @@ func currencyOf(c *cobra.Command, s *store.Store, user *aaa.User, text string) (
 		found = append(found, subscriptions[i].Rate.Currency)
 	}
 	slices.Sort(found)
-	if found = slices.Compact(found); len(found) != 1 {
-		return "", usagef("%s has %d currencies: say which with --currency", printable(user.Name), len(found))
+	switch found = slices.Compact(found); len(found) {
+	case 0:
+		return "", usagef("%s has no subscription and no balance yet: say the currency with --currency", printable(user.Name))
+	case 1:
+		return found[0], nil
 	}
-	return found[0], nil
+	return "", usagef("%s has %d currencies: say which with --currency", printable(user.Name), len(found))
 }
 
 func (a *app) paymentListCommand() *cobra.Command {
