@@ -25,6 +25,9 @@ type Account struct {
 	// Ended is what of it has ended before the day and is taken after the run, but for what
 	// is charged until then.
 	Ended map[Currency]Amount
+	// GivenBack is what was given back of charges for the price of days, where a subscription
+	// ends or changes.
+	GivenBack []GivenBack
 	// Usage is what was used on each day since the earliest day that Compute may look at
 	// (see UsageSince), in order.
 	Usage []DayUsage
@@ -47,6 +50,15 @@ type Billed struct {
 	SubscriptionID uuid.UUID // zero: none, as of a charge made by hand
 	Currency       Currency
 	Number         string
+}
+
+// GivenBack is what credit notes that were made by hand, or the voiding of its invoice, have
+// given back of a charge for the price of days.
+type GivenBack struct {
+	SubscriptionID uuid.UUID
+	Period         Span // of the charge
+	Charged        Amount
+	Amount         Amount // of that
 }
 
 // RunOptions are what is the same for all accounts of a run.

@@ -21,7 +21,7 @@ func Recompute(c Charge, t Terms) (Amount, error) {
 		}
 		amount, err := t.price(in.First, in.Days, in.Of)
 		if c.Kind == ChargeProration {
-			amount = -amount
+			amount = in.Before - amount
 		}
 		return amount, err
 	case ChargeUsage, ChargeAdjustment:
@@ -76,6 +76,9 @@ func Explain(c Charge, t Terms) (string, error) {
 			}
 		}
 		if c.Kind == ChargeProration {
+			if in.Before != 0 {
+				line("less %s that had been given back before", money(in.Before))
+			}
 			line("given back")
 		}
 	case ChargeUsage, ChargeAdjustment:

@@ -214,6 +214,12 @@ func (b *biller) chargePiece(p piece, days Span, kind ChargeKind) error {
 	if err != nil || amount == 0 {
 		return err
 	}
+	if kind == ChargeProration {
+		if inputs.Before, err = b.givenBack(p, days, amount); err != nil || inputs.Before == amount {
+			return err
+		}
+		amount -= inputs.Before
+	}
 	c := b.newCharge(p.rate, kind, days)
 	c.ID = makeID("charge", b.s.ID, string(kind), b.s.Revision, days.From, days.To)
 	c.Inputs = inputs
@@ -226,6 +232,24 @@ func (b *biller) chargePiece(p piece, days Span, kind ChargeKind) error {
 		c.Description += fmt.Sprintf(" (%d of %d days)", inputs.Days, inputs.Of)
 	}
 	return b.add(c, amount)
+}
+
+// givenBack returns what of the price of days of a piece has been given back already: what
+// is not left of their charges.
+func (b *biller) givenBack(p piece, days Span, price Amount) (Amount, error) {
+	var sum Amount
+	for _, g := range b.account.GivenBack {
+		common := days.cut(g.Period)
+		if g.SubscriptionID != b.s.ID || common.empty() {
+			continue
+		}
+		part, err := p.rate.Terms.price(p.span.From.DaysUntil(common.From), common.Days(), p.period.Days())
+		if err != nil {
+			return 0, err
+		}
+		sum += max(0, part+g.Amount-g.Charged)
+	}
+	return min(sum, price), nil
 }
 
 func (b *biller) newCharge(rate *Rate, kind ChargeKind, period Span) Charge {

@@ -117,7 +117,7 @@ type Inputs struct {
 	Allowance uint64     `json:"allowance,omitempty"` // with what was carried over
 	Carried   []Carried  `json:"carried,omitempty"`   // of that, the oldest first
 	// Adjusts is the charge, and Before what had been charged for the same usage until
-	// then.
+	// then; of a credit for days, what had been given back of them.
 	Adjusts uuid.UUID `json:"adjusts,omitzero"`
 	Before  Amount    `json:"before,omitempty"`
 }

@@ -44,7 +44,7 @@ func (tx *writeTx) readAccounts(ctx context.Context, users []uuid.UUID, o billin
 	for _, userID := range users {
 		r.accounts[userID] = &billing.Account{UserID: userID, Credit: map[billing.Currency]billing.Amount{}, Ended: map[billing.Currency]billing.Amount{}}
 	}
-	for _, read := range []func(context.Context) error{r.readCredit, r.readSubscriptions, r.readPending, r.readBilled, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
+	for _, read := range []func(context.Context) error{r.readCredit, r.readSubscriptions, r.readPending, r.readBilled, r.readGivenBack, r.readBuyers, r.readRated, r.readRates, r.readUsage, r.readHours} {
 		if err := read(ctx); err != nil {
 			return nil, err
 		}
@@ -150,6 +150,38 @@ func (r *billingReader) readBilled(ctx context.Context) error {
 				return nil
 			})
 	})
+}
+
+// readGivenBack reads what was given back of users' charges whose days may be credited:
+// those of somebody who is billed alone, and in a run of those who change.
+func (r *billingReader) readGivenBack(ctx context.Context) error {
+	var changing []uuid.UUID
+	for _, userID := range r.users {
+		changes := func(x billing.Subscription) bool { return x.NextRateID != uuid.Nil && !r.o.AsOf.Before(x.NextFrom) }
+		if len(r.users) == 1 || slices.ContainsFunc(r.accounts[userID].Subscriptions, changes) {
+			changing = append(changing, userID)
+		}
+	}
+	var userID uuid.UUID
+	var g billing.GivenBack
+	fields := []any{id{&userID}, nullID{&g.SubscriptionID}, civil{&g.Period.From}, civil{&g.Period.To}, money(&g.Charged), money(&g.Amount)}
+	const what = "SELECT c.user_id, c.subscription_id, c.period_from, c.period_to, c.amount, "
+	for _, from := range []struct{ query, group string }{
+		{`CAST(sum(l.gross) AS bigint) FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id JOIN charges c ON c.id = l.charge_id
+			WHERE i.kind = 'credit_note' AND i.corrects IS NOT NULL AND i.state <> 'void'`, " GROUP BY c.id, c.user_id, c.subscription_id, c.period_from, c.period_to, c.amount"},
+		{"c.amount FROM invoices i JOIN charges c ON c.invoice_id = i.id WHERE i.kind = 'invoice' AND i.state = 'void'", ""},
+	} {
+		err := eachChunk(r.tx, "i.user_id", "uuid", texts(changing), func(which string, args []any) error {
+			return eachRow(ctx, r.tx, what+from.query+" AND c.kind = 'period' AND "+which+from.group, args, fields, func() error {
+				r.accounts[userID].GivenBack = append(r.accounts[userID].GivenBack, g)
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *billingReader) readCredit(ctx context.Context) error {

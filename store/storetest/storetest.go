@@ -151,6 +151,7 @@ func Run(t *testing.T, database Database) {
 		"DunningEnds":    testDunningEnds,
 		"DeletedDunned":  testDeletedDunned,
 		"DeletedCredit":  testDeletedCredited,
+		"GivenBackOnce":  testGivenBackOnce,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
 		"LockOrder":      testLockOrder,

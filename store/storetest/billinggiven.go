@@ -1,0 +1,101 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/billing"
+)
+
+// testGivenBackOnce: days that a credit note or the voiding of their invoice has given back
+// are not given back again when they are not had.
+func testGivenBackOnce(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	_, err := w.UpdateBillingSettings(ctx, func(s *billing.Settings) error { s.Seller.Name = "ISP"; return nil })
+	require.NoError(t, err)
+	fibre, err := w.RateByID(ctx, w.rates["fibre"]) // for 19.99, as home
+	require.NoError(t, err)
+	credit := func(parts map[int]billing.Amount) func(uuid.UUID) error {
+		return func(invoiceID uuid.UUID) error {
+			_, err := w.CreditInvoice(ctx, invoiceID, parts, civil("2030-01-05"), "")
+			return err
+		}
+	}
+	// What comes of it: the total of a credit note if it ends after 9 of 31 days, of which 22
+	// are worth 14.19 and 19 %, and that of an invoice if it is changed after 19, as the other
+	// 12 cost 7.74.
+	givenBack := map[string]struct {
+		by             func(invoiceID uuid.UUID) error
+		ended, changed billing.Amount
+	}{
+		"void":     {func(invoiceID uuid.UUID) error { return w.VoidInvoice(ctx, invoiceID) }, 0, 921},
+		"credited": {credit(nil), 0, 921},
+		"in part":  {credit(map[int]billing.Amount{1: 500}), 1689, 0},   // 14.99 are left
+		"mostly":   {credit(map[int]billing.Amount{1: 1500}), 594, 327}, // 4.99 are left
+	}
+	ends := map[string]func(name string, x *billing.Subscription){
+		"cancelled": func(_ string, x *billing.Subscription) { w.cancel(x, "2030-01-10") },
+		"deleted":   func(name string, _ *billing.Subscription) { require.NoError(t, w.DeleteUser(ctx, name)) },
+		"changed": func(_ string, x *billing.Subscription) { // by the run of the day
+			w.amend(x, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+				return billing.Change(a, x.ID, *fibre, civil("2030-01-20"), o)
+			})
+		},
+	}
+	each := func(fn func(how, end, name string)) {
+		for how := range givenBack {
+			for end := range ends {
+				fn(how, end, how+" "+end)
+			}
+		}
+	}
+	subscriptions := map[string]*billing.Subscription{}
+	documents := map[string]int{}
+	each(func(_, _, name string) {
+		subscriptions[name] = subscribe(t, w.Store, w.user(name), w.rates["home"], "2030-01-01")
+	})
+	w.night("2030-01-01")
+	w.setNow(at("2030-01-05T12:00:00Z"))
+	each(func(how, _, name string) {
+		userID := subscriptions[name].UserID
+		require.NoError(t, givenBack[how].by(w.invoicesOf(t, userID)[0].ID))
+		documents[name] = len(w.invoicesOf(t, userID))
+	})
+	w.setNow(at("2030-01-09T12:00:00Z")) // the last day of those who are deleted
+	each(func(_, end, name string) { ends[end](name, subscriptions[name]) })
+	w.night("2030-01-10")
+	w.night("2030-01-20")
+	each(func(how, end, name string) {
+		userID := subscriptions[name].UserID
+		want := givenBack[how].ended
+		if end == "changed" {
+			want = givenBack[how].changed
+		}
+		var total billing.Amount
+		for _, i := range w.invoicesOf(t, userID)[documents[name]:] {
+			total += i.Total
+		}
+		assert.Equal(t, want, total, name)
+		pending := true
+		left, _, err := w.ListChargesPage(ctx, billing.ChargeFilter{UserID: userID, Pending: &pending}, aaa.Page{})
+		require.NoError(t, err)
+		proven, _, err := w.ListChargesPage(ctx, billing.ChargeFilter{UserID: userID, Kind: billing.ChargeProration}, aaa.Page{})
+		require.NoError(t, err)
+		for _, c := range proven {
+			amount, err := billing.Recompute(c, fibre.Terms)
+			require.NoError(t, err)
+			assert.Equal(t, c.Amount, amount, name)
+		}
+		var sum billing.Amount
+		for _, c := range left {
+			sum += c.Amount
+		}
+		assert.Zero(t, sum, name)
+	})
+	requireSound(t, w.Store)
+}
