@@ -167,15 +167,29 @@ func (s *Store) EntryByReference(ctx context.Context, reference string) (*bank.R
 
 // EqualEntry implements bank.Books.
 func (s *Store) EqualEntry(ctx context.Context, equal string, nth int) (*bank.Record, error) {
+	r, err := findEqualEntry(ctx, s.reader, equal, nth)
+	return r, s.failed("read a bank entry", err)
+}
+
+func findEqualEntry(ctx context.Context, q querier, equal string, nth int) (*bank.Record, error) {
 	from, before := equal+"-", equal+"." // the character after the hyphen
 	var r bank.Record
 	fields := listedBankEntry(&r)
-	err := s.reader.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM bank_entries WHERE reference >= $1 AND reference < $2 ORDER BY reference LIMIT 1 OFFSET $3",
+	err := q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM bank_entries WHERE reference >= $1 AND reference < $2 ORDER BY reference LIMIT 1 OFFSET $3",
 		text{&from}, text{&before}, nth-1).Scan(targets(fields)...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return &r, s.failed("read a bank entry", err)
+	return &r, err
+}
+
+// lockEqual keeps other imports from taking an entry that equals one.
+func (tx *writeTx) lockEqual(ctx context.Context, equal string) error {
+	if !tx.postgres || equal == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('radiusd bank entries'), hashtext($1))", equal)
+	return err
 }
 
 // BankEntryByID returns a bank entry. It fails with ErrNotFound.
@@ -201,9 +215,20 @@ func (s *Store) TakeEntry(ctx context.Context, record *bank.Record, allocations 
 	var r bank.Record
 	err = s.write(ctx, func(tx *writeTx) error {
 		taken, r = false, *record
+		if err := tx.lockEqual(ctx, record.Equal); err != nil {
+			return err
+		}
 		kept, err := findBankEntry(ctx, tx, "reference = $1", tx.forUpdate(), text{&record.Reference})
 		switch {
 		case errors.Is(err, sql.ErrNoRows):
+			if record.Equal != "" {
+				if equal, err := findEqualEntry(ctx, tx, record.Equal, record.Nth); err != nil || equal != nil {
+					if equal != nil {
+						r = *equal
+					}
+					return err
+				}
+			}
 			r.CreatedAt = s.timestamp()
 			r.UpdatedAt, r.PaymentID = r.CreatedAt, uuid.Nil
 		case err != nil:

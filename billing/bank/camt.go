@@ -45,7 +45,7 @@ func readCAMT(r io.Reader, yield func(Entry, error) bool) error {
 	if err := findMessage(x); err != nil {
 		return err
 	}
-	statement := statement{seen: occurrences{}}
+	statement := newStatement(0)
 	statements, entries := 0, 0
 	for {
 		e, err := x.next()
@@ -59,7 +59,7 @@ func readCAMT(r io.Reader, yield func(Entry, error) bool) error {
 		case !strings.HasPrefix(e.Path, stmtPath):
 		case e.Start && e.Path == stmtPath:
 			statements++
-			statement = newStatement()
+			statement = newStatement(statements)
 		case e.Start && e.Path == entryPath:
 			if entries++; entries > maxEntries {
 				return x.fail(fmt.Errorf("%w: more than %d entries", ErrTooLarge, maxEntries))
@@ -107,12 +107,13 @@ func findMessage(x *xmlReader) error {
 
 // statement is what all entries of a statement share.
 type statement struct {
+	nth         int // of the file
 	id          string
 	iban, other string
 	seen        occurrences
 }
 
-func newStatement() statement { return statement{seen: occurrences{}} }
+func newStatement(nth int) statement { return statement{nth: nth, seen: occurrences{}} }
 
 func (s *statement) set(path, text string) {
 	switch path {
@@ -137,6 +138,7 @@ func (s *statement) deliver(n *camtEntry, yield func(Entry, error) bool) bool {
 	}
 	for i := range entries {
 		e := &entries[i]
+		e.Statement = s.nth
 		switch own := bankReference(n.transactions, i); {
 		case own != "" && own != n.ref:
 			e.Reference = entryRef(e, own, 0)

@@ -45,7 +45,7 @@ func readFile(t *testing.T, name string) []bank.Entry {
 // forget takes away what is tested on its own.
 func forget(entries []bank.Entry) []bank.Entry {
 	for i := range entries {
-		entries[i].Reference, entries[i].Equal, entries[i].Nth = "", "", 0
+		entries[i].Reference, entries[i].Equal, entries[i].Nth, entries[i].Statement = "", "", 0, 0
 	}
 	return entries
 }

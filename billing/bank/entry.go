@@ -24,6 +24,8 @@ type Entry struct {
 	// kept.
 	Equal string
 	Nth   int
+	// Statement tells apart the statements of a file. It is not kept.
+	Statement int
 	// Account is ours, an IBAN if the bank says so; empty: the file does not tell.
 	Account string
 	Line    int // in the file, where the entry begins

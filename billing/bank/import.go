@@ -25,8 +25,9 @@ type Books interface {
 	// TakeEntry keeps an entry and, if its state is Booked, books its payment in the
 	// same transaction. One that is kept already is taken only if it waits for a person
 	// and now does so no more, or is proposed now; else taken is false and the record
-	// becomes the one that is kept. It fails with a *billing.FieldError on allocations
-	// if the invoices are not what they were when the entry was matched.
+	// becomes the one that is kept. So it is with one of which another statement has an
+	// equal entry by now (EqualEntry), if Equal is set. It fails with a *billing.FieldError
+	// on allocations if the invoices are not what they were when the entry was matched.
 	TakeEntry(ctx context.Context, r *Record, allocations []billing.Allocation) (taken bool, err error)
 	// BeginStatement and FinishStatement write down that a file is imported, and what
 	// was in it.
@@ -76,7 +77,7 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 	if dryRun {
 		within = map[string]bool{}
 	}
-	var first, last billing.Date
+	days := map[int]*bookedDays{} // of each statement
 	var doubtful []doubt
 	for e, err := range entries {
 		line := &Line{Outcome: OutcomeWrong}
@@ -87,12 +88,10 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 		case err != nil:
 			return err
 		default:
-			if first.IsZero() || e.BookedOn.Before(first) {
-				first = e.BookedOn
+			if days[e.Statement] == nil {
+				days[e.Statement] = &bookedDays{}
 			}
-			if last.Before(e.BookedOn) {
-				last = e.BookedOn
-			}
+			days[e.Statement].add(&e)
 			r := NewRecord(&e, s.ID)
 			equal, err := equalOf(ctx, books, &r)
 			if err != nil {
@@ -104,6 +103,10 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 			}
 			if line, err = take(ctx, books, r, dryRun); err != nil {
 				return fmt.Errorf("the entry in line %d: %w", e.Line, err)
+			}
+			if r.Equal != "" && line.Outcome == OutcomeKnown && line.Reference != r.Reference { // another import was faster
+				doubtful = append(doubtful, doubt{r, &line.Record})
+				continue
 			}
 			if dryRun && within[e.Reference] {
 				line.Outcome, line.Allocations = OutcomeKnown, nil
@@ -119,10 +122,9 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 	}
 	for _, d := range doubtful {
 		line := knownLine(d.equal, d.Line)
-		within := first.Before(d.BookedOn) && d.BookedOn.Before(last)
-		if !within && (d.NoPayment() == "" || d.Reversal) {
+		if !days[d.Statement].whole(d.BookedOn) && (d.NoPayment() == "" || d.Reversal) {
 			line = &Line{Record: d.Record, Outcome: OutcomeUnmatched}
-			line.State, line.Reason = Unmatched, equalReason
+			line.State, line.Reason, line.Equal = Unmatched, equalReason, ""
 			if !dryRun {
 				if taken, err := books.TakeEntry(ctx, &line.Record, nil); err != nil {
 					return fmt.Errorf("the entry in line %d: %w", d.Line, err)
@@ -141,6 +143,25 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 	}
 	return books.FinishStatement(ctx, s)
 }
+
+// bookedDays are the first and the last day of which a statement has something that the bank
+// has booked.
+type bookedDays struct{ first, last billing.Date }
+
+func (d *bookedDays) add(e *Entry) {
+	if e.Pending {
+		return
+	}
+	if d.first.IsZero() || e.BookedOn.Before(d.first) {
+		d.first = e.BookedOn
+	}
+	if d.last.Before(e.BookedOn) {
+		d.last = e.BookedOn
+	}
+}
+
+// whole reports whether the statement has all of a day.
+func (d *bookedDays) whole(day billing.Date) bool { return d.first.Before(day) && day.Before(d.last) }
 
 // doubt is an entry that may be one of another statement.
 type doubt struct {

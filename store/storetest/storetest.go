@@ -125,6 +125,8 @@ func Run(t *testing.T, database Database) {
 		"DeletedBilled":  testDeletedBilled,
 		"BankEntries":    testBankEntries,
 		"EqualEntries":   testEqualEntries,
+		"EqualByFile":    testEqualOfStatements,
+		"EqualAtOnce":    testEqualAtOnce,
 		"Checkout":       testCheckout,
 		"CardRefunds":    testCardRefunds,
 		"BillingReports": testBillingReports,
