@@ -122,7 +122,16 @@ func Import(ctx context.Context, books Books, s *Statement, entries iter.Seq2[En
 	}
 	for _, d := range doubtful {
 		line := knownLine(d.equal, d.Line)
-		if !days[d.Statement].whole(d.BookedOn) && (d.NoPayment() == "" || d.Reversal) {
+		whole := days[d.Statement].whole(d.BookedOn)
+		switch {
+		case whole && (d.equal.State == Unmatched || d.equal.State == Proposed): // by now it may match
+			r := d.Record
+			r.ID, r.Reference, r.Equal = d.equal.ID, d.equal.Reference, ""
+			var err error
+			if line, err = take(ctx, books, r, dryRun); err != nil {
+				return fmt.Errorf("the entry in line %d: %w", d.Line, err)
+			}
+		case !whole && (d.NoPayment() == "" || d.Reversal):
 			line = &Line{Record: d.Record, Outcome: OutcomeUnmatched}
 			line.State, line.Reason, line.Equal = Unmatched, equalReason, ""
 			if !dryRun {

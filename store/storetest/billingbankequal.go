@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"radiusd/aaa"
 	"radiusd/billing"
 	"radiusd/billing/bank"
 	"radiusd/store"
@@ -103,5 +104,34 @@ func testEqualAtOnce(t *testing.T, database Database) {
 	i, err := b.InvoiceByID(t.Context(), invoice.ID)
 	require.NoError(t, err)
 	assert.Equal(t, billing.Amount(500), i.Paid)
+	requireSound(t, b.Store)
+}
+
+// testEqualMatchedLater: what was unmatched and matches when another statement has it again
+// is booked then, once.
+func testEqualMatchedLater(t *testing.T, database Database) {
+	b := newBilled(t, database, 1)
+	entry := "2030-01-10;5.00;BOOK;for 2030-000001"
+	days := []string{"2030-01-09;1.00;BOOK;tea", entry, "2030-01-12;1.00;BOOK;milk"}
+	unmatched := []bank.Outcome{bank.OutcomeUnmatched, bank.OutcomeUnmatched, bank.OutcomeUnmatched}
+	require.Equal(t, unmatched, importCAMT(t, b.Store, camtStatement("1", days...)), "there is no invoice")
+	_, err := b.run(t.Context(), "2030-01-01", 100)
+	require.NoError(t, err)
+	invoice := b.invoicesOf(t, b.users[0])[0]
+	require.Equal(t, "2030-000001", invoice.Number)
+	around := []string{"2030-01-08;1.00;BOOK;tea", entry, "2030-01-13;1.00;BOOK;milk"}
+	booked := []bank.Outcome{bank.OutcomeUnmatched, bank.OutcomeUnmatched, bank.OutcomeBooked} // what is asked about comes last
+	assert.Equal(t, booked, importCAMT(t, b.Store, camtStatement("2", around...)))
+	for _, id := range []string{"1", "2", "3"} {
+		importCAMT(t, b.Store, camtStatement(id, around...))
+	}
+	i, err := b.InvoiceByID(t.Context(), invoice.ID)
+	require.NoError(t, err)
+	assert.Equal(t, billing.Amount(500), i.Paid)
+	waiting, _, err := b.ListBankEntriesPage(t.Context(), bank.Filter{States: bank.Waiting()}, aaa.Page{})
+	require.NoError(t, err)
+	for _, r := range waiting {
+		assert.NotContains(t, r.Remittance, invoice.Number)
+	}
 	requireSound(t, b.Store)
 }

@@ -127,6 +127,7 @@ func Run(t *testing.T, database Database) {
 		"EqualEntries":   testEqualEntries,
 		"EqualByFile":    testEqualOfStatements,
 		"EqualAtOnce":    testEqualAtOnce,
+		"EqualLater":     testEqualMatchedLater,
 		"Checkout":       testCheckout,
 		"CardRefunds":    testCardRefunds,
 		"BillingReports": testBillingReports,
