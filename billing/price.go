@@ -132,7 +132,11 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 		if b.s.ChargedUntil.IsZero() {
 			amount += p.rate.Terms.Setup
 		}
-		if b.credit[p.rate.Currency] < amount {
+		credit := b.credit[p.rate.Currency]
+		if day == asOf {
+			credit = b.left(p.rate.Currency)
+		}
+		if credit < amount {
 			b.s.State = SubscriptionSuspended
 			if day.Before(asOf) {
 				b.pass(day)
@@ -167,9 +171,7 @@ func (b *biller) useUp() error {
 		return err
 	}
 	rate := pieces[0].rate
-	credit := b.credit[rate.Currency]
-	charged := b.account.Credit[rate.Currency] - credit
-	credit -= max(0, b.account.Ended[rate.Currency]-max(0, charged))
+	credit := b.left(rate.Currency)
 	used, paid := credit < 0, today.Before(s.ChargedUntil)
 	switch rate.Terms.Prepaid {
 	case Postpaid:
@@ -185,6 +187,14 @@ func (b *biller) useUp() error {
 		s.State = SubscriptionActive
 	}
 	return nil
+}
+
+// left is the credit without what has ended before o.AsOf, which is taken after the run but
+// for what is charged.
+func (b *biller) left(c Currency) Amount {
+	credit := b.credit[c]
+	charged := b.account.Credit[c] - credit
+	return credit - max(0, b.account.Ended[c]-max(0, charged))
 }
 
 // pass goes past a day without a charge. Before the first charge there is nothing to

@@ -128,6 +128,7 @@ func Run(t *testing.T, database Database) {
 		"EqualByFile":    testEqualOfStatements,
 		"EqualAtOnce":    testEqualAtOnce,
 		"EqualLater":     testEqualMatchedLater,
+		"EndedServesNot": testEndedCreditServesNobody,
 		"Checkout":       testCheckout,
 		"CardRefunds":    testCardRefunds,
 		"BillingReports": testBillingReports,
