@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -79,9 +80,13 @@ func (r *billingReader) readSubscriptions(ctx context.Context) error {
 			ids = append(ids, rateID)
 		}
 	}
-	err := r.each(ctx, "subscriptions", fields, nil, " ORDER BY user_id, created_at, id"+r.tx.forUpdate(), func() error {
+	erased, err := r.erased(ctx)
+	if err != nil {
+		return err
+	}
+	err = r.each(ctx, "subscriptions", fields, nil, " ORDER BY user_id, created_at, id"+r.tx.forUpdate(), func() error {
 		account := r.accounts[x.UserID]
-		if x.State == billing.SubscriptionEnded && !r.unfinished(&x) {
+		if x.State == billing.SubscriptionEnded && (!r.unfinished(&x) || x.CreatedAt.Before(erased[x.UserID])) {
 			account.Former = append(account.Former, x)
 		} else {
 			account.Subscriptions = append(account.Subscriptions, x)
@@ -111,6 +116,21 @@ func (r *billingReader) readSubscriptions(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// erased returns when users were erased who are kept. What was sold to them before that was
+// billed to its end then.
+func (r *billingReader) erased(ctx context.Context) (map[uuid.UUID]time.Time, error) {
+	list := map[uuid.UUID]time.Time{}
+	var userID uuid.UUID
+	var when time.Time
+	err := eachChunk(r.tx, "user_id", "uuid", texts(r.users), func(which string, args []any) error {
+		return eachRow(ctx, r.tx, "SELECT user_id, created_at FROM erasures WHERE "+which, args, []any{id{&userID}, moment{&when}}, func() error {
+			list[userID] = when
+			return nil
+		})
+	})
+	return list, err
 }
 
 // unfinished is what billable says of a subscription that has ended.

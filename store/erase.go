@@ -98,10 +98,10 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 			return err
 		}
 		e.name = []byte(name)
-		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
+		if err := tx.closeAccount(ctx, userID, name); err != nil {
 			return err
 		}
-		if err := tx.closeAccount(ctx, userID, name); err != nil {
+		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {
 			return err
 		}
 		if err := eraseBilling(ctx, tx, userID, e.Pseudonym, held); err != nil {

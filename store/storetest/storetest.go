@@ -169,6 +169,7 @@ func Run(t *testing.T, database Database) {
 		"ErasedBilling":  testErasedBilling,
 		"ErasedActions":  testErasedActions,
 		"KeptUserLeaves": testKeptUserLeaves,
+		"ErasedUsage":    testErasedUsage,
 		"ExportBilling":  testExportBilling,
 		"FormerNames":    testFormerNames,
 		"ExportRenamed":  testExportRenamed,
