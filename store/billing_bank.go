@@ -172,7 +172,7 @@ func (s *Store) EqualEntry(ctx context.Context, equal string, nth int) (*bank.Re
 }
 
 func findEqualEntry(ctx context.Context, q querier, equal string, nth int) (*bank.Record, error) {
-	from, before := equal+"-", equal+"." // the character after the hyphen
+	from, before := equalReferences(equal)
 	var r bank.Record
 	fields := listedBankEntry(&r)
 	err := q.QueryRowContext(ctx, "SELECT "+names(fields)+" FROM bank_entries WHERE reference >= $1 AND reference < $2 ORDER BY reference LIMIT 1 OFFSET $3",
@@ -181,6 +181,11 @@ func findEqualEntry(ctx context.Context, q querier, equal string, nth int) (*ban
 		return nil, nil
 	}
 	return &r, err
+}
+
+// equalReferences are the bounds of the references of entries that equal one.
+func equalReferences(equal string) (from, before string) {
+	return equal + "-", equal + "." // the character after the hyphen
 }
 
 // lockEqual keeps other imports from taking an entry that equals one.

@@ -14,6 +14,7 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/billing/bank"
 )
 
 // billingEraser takes from the books who a user was. What was sold, for how much, when,
@@ -54,6 +55,9 @@ func eraseBilling(ctx context.Context, tx *writeTx, userID uuid.UUID, pseudonym 
 		return err
 	}
 	if err := b.payments(ctx); err != nil {
+		return err
+	}
+	if err := b.equalEntries(ctx); err != nil {
 		return err
 	}
 	if err := b.mails(ctx); err != nil {
@@ -145,6 +149,33 @@ func (b *billingEraser) payments(ctx context.Context) error {
 			p.Reference = erasedReference(p.Provider, p.Reference)
 		}
 		if _, err := b.tx.ExecContext(ctx, "UPDATE payments SET note = '', reference = $2 WHERE id = $1", p.ID.String(), text{&p.Reference}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// equalEntries blanks entries of bank statements that equal one of the user's: they may be
+// the same payment, which another statement has as well, so that they are nobody's.
+func (b *billingEraser) equalEntries(ctx context.Context) error {
+	var reference string
+	var own []string
+	err := eachRow(ctx, b.tx, "SELECT reference FROM bank_entries WHERE user_id = $1", []any{b.userID.String()}, []any{text{&reference}}, func() error {
+		own = append(own, reference)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, reference := range own {
+		equal := bank.EqualOf(reference)
+		if equal == "" {
+			continue
+		}
+		from, before := equalReferences(equal)
+		_, err := b.tx.ExecContext(ctx, `UPDATE bank_entries SET name = '', iban = '', remittance = '', end_to_end_id = '',
+			reason = CASE WHEN state = 'unmatched' THEN reason ELSE '' END WHERE user_id IS NULL AND reference >= $1 AND reference < $2`, text{&from}, text{&before})
+		if err != nil {
 			return err
 		}
 	}

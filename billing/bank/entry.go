@@ -107,9 +107,21 @@ func (o occurrences) name(e *Entry, statement string) {
 	sum := digest(append(facts, e.CreditorReferences...)...)
 	o[sum]++
 	of := digest(statement)
-	e.Equal, e.Nth = "sha256-"+hex.EncodeToString(sum[:]), o[sum]
+	e.Equal, e.Nth = equalPrefix+hex.EncodeToString(sum[:]), o[sum]
 	e.Reference = fmt.Sprintf("%s-%d-%s", e.Equal, e.Nth, hex.EncodeToString(of[:4]))
 }
+
+// EqualOf returns what Equal is of entries with a reference; empty: the bank has one for it.
+func EqualOf(reference string) string {
+	const length = len(equalPrefix) + 2*len([16]byte{})
+	if !strings.HasPrefix(reference, equalPrefix) || len(reference) <= length || reference[length] != '-' {
+		return ""
+	}
+	return reference[:length]
+}
+
+// equalPrefix begins the references that are made here.
+const equalPrefix = "sha256-"
 
 // digest is of the texts and where one ends and the next begins.
 func digest(texts ...string) [16]byte {

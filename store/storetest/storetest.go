@@ -170,6 +170,7 @@ func Run(t *testing.T, database Database) {
 		"ErasedActions":  testErasedActions,
 		"KeptUserLeaves": testKeptUserLeaves,
 		"ErasedUsage":    testErasedUsage,
+		"ErasedEntries":  testErasedEqualEntries,
 		"ExportBilling":  testExportBilling,
 		"FormerNames":    testFormerNames,
 		"ExportRenamed":  testExportRenamed,
