@@ -92,6 +92,9 @@ func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error 
 		if err := tx.claimKey(ctx, c.ID); err != nil {
 			return err
 		}
+		if _, err := tx.lockAccounts(ctx, []uuid.UUID{c.UserID}); err != nil { // or the user is deleted meanwhile
+			return err
+		}
 		if err := tx.userExists(ctx, c.UserID); err != nil {
 			return err
 		}

@@ -40,6 +40,14 @@ func testLockOrder(t *testing.T, database Database) {
 				return err
 			},
 			"bill": func() error { return w.BillAccount(ctx, userID, o, billing.Compute) },
+			"charge": func() error {
+				c, err := billing.NewManualCharge(userID, "EUR", 100, "a cable")
+				c.TaxClass = "standard"
+				if err == nil {
+					err = w.CreateCharge(ctx, &c)
+				}
+				return err
+			},
 			"pay": func() error {
 				_, err := w.RecordPayment(ctx, &billing.Payment{UserID: userID, Method: billing.PaidCash, Currency: "EUR", Amount: 1000, ReceivedOn: civil("2030-01-01")})
 				return err
