@@ -251,7 +251,8 @@ func TestUsageIsBilledToTheCent(t *testing.T) {
 }
 
 // requireOpened opens the usage line of an invoice: the charge was made from the octets of
-// each day, which are those of the sessions behind it, which were sent.
+// each day, which are those of the sessions behind it, which are those of their records,
+// which were sent.
 func (b *billedSite) requireOpened(username, number string) {
 	b.t.Helper()
 	charges := b.rows("charge", "list", "--invoice", number, "--kind", "usage")
@@ -259,12 +260,20 @@ func (b *billedSite) requireOpened(username, number string) {
 	var charge struct {
 		Usage    []struct{ Upload, Download int64 }
 		Sessions []struct {
+			ID       string
 			Username string
 			Input    int64 `json:"input_octets"`
 			Output   int64 `json:"output_octets"`
 		}
+		Records []struct {
+			SessionID string `json:"session_id"`
+			Status    string
+			Seconds   int64 `json:"session_seconds"`
+			Input     int64 `json:"input_octets"`
+			Output    int64 `json:"output_octets"`
+		}
 	}
-	b.decode(&charge, "charge", "show", charges[0]["id"].(string), "--limit", "0")
+	b.decode(&charge, "charge", "show", charges[0]["id"].(string), "--limit", "0", "--records")
 	require.Len(b.t, charge.Usage, 3, "three days")
 	days, sessions := int64(0), int64(0)
 	for _, d := range charge.Usage {
@@ -276,4 +285,25 @@ func (b *billedSite) requireOpened(username, number string) {
 	}
 	require.NotEmpty(b.t, charge.Sessions)
 	require.Equal(b.t, []int64{b.octets(username), b.octets(username)}, []int64{days, sessions}, "what was sent")
+
+	ofSessions := map[string][]acknowledged{}
+	var records, sent []acknowledged
+	for _, r := range charge.Records {
+		record := acknowledged{status: r.Status, seconds: r.Seconds, input: r.Input, output: r.Output}
+		records = append(records, record)
+		ofSessions[r.SessionID] = append(ofSessions[r.SessionID], record)
+	}
+	for _, a := range b.sent {
+		if a.username == username {
+			sent = append(sent, acknowledged{status: a.status, seconds: a.seconds, input: a.input, output: a.output})
+		}
+	}
+	require.ElementsMatch(b.t, sent, records, "each record that was sent, once")
+	require.Len(b.t, ofSessions, len(charge.Sessions))
+	for _, x := range charge.Sessions {
+		of := ofSessions[x.ID]
+		require.NotEmpty(b.t, of, "session %s", x.ID)
+		last := of[len(of)-1]
+		require.Equal(b.t, []any{"stop", x.Input, x.Output}, []any{last.status, last.input, last.output}, "session %s", x.ID)
+	}
 }

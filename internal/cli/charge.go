@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/google/uuid"
@@ -40,6 +41,9 @@ var dayUsageColumns = []column[billing.DayUsage]{
 	{name: "upload", value: func(d *billing.DayUsage) any { return d.Upload }, human: func(d *billing.DayUsage) string { return formatOctets(d.Upload) }},
 	{name: "download", value: func(d *billing.DayUsage) any { return d.Download }, human: func(d *billing.DayUsage) string { return formatOctets(d.Download) }},
 }
+
+// chargeRecordColumns are recordColumns that say of which session each record is.
+var chargeRecordColumns = append([]column[aaa.Record]{{name: "session_id", value: func(r *aaa.Record) any { return r.SessionID }}}, recordColumns...)
 
 func (a *app) chargeCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -122,6 +126,9 @@ known now of the usage on its days, and the sessions of its period. With
 				if err != nil {
 					return err
 				}
+				if opened.more {
+					fmt.Fprintf(a.stderr, "more sessions are not shown, --limit 0 shows all\n")
+				}
 				return a.writeCharge(opened, records)
 			})
 		},
@@ -138,6 +145,7 @@ type openedCharge struct {
 	how      string
 	usage    []billing.DayUsage
 	sessions []aaa.Session
+	more     bool // there are sessions beyond the limit
 	records  []aaa.Record
 }
 
@@ -166,16 +174,24 @@ func openCharge(c *cobra.Command, s *store.Store, chargeID uuid.UUID, limit int,
 	if x.usage, err = s.ChargeUsage(ctx, chargeID); err != nil {
 		return nil, err
 	}
-	pages := eachCursorPage(limit, func(page aaa.Page) ([]aaa.Session, string, error) { return s.ChargeSessions(ctx, chargeID, page) })
+	most := limit
+	if limit > 0 {
+		most = limit + 1 // to know whether there are more
+	}
+	pages := eachCursorPage(most, func(page aaa.Page) ([]aaa.Session, string, error) { return s.ChargeSessions(ctx, chargeID, page) })
 	for session, err := range pages {
 		if err != nil {
 			return nil, err
+		}
+		if limit > 0 && len(x.sessions) == limit {
+			x.more = true
+			break
 		}
 		x.sessions = append(x.sessions, *session)
 		if !records {
 			continue
 		}
-		of, err := s.SessionRecords(ctx, session.ID, maxChargeRecords)
+		of, err := s.SessionRecords(ctx, session.ID, math.MaxInt32)
 		if err != nil {
 			return nil, err
 		}
@@ -183,9 +199,6 @@ func openCharge(c *cobra.Command, s *store.Store, chargeID uuid.UUID, limit int,
 	}
 	return x, nil
 }
-
-// maxChargeRecords is how many records of a session are listed with a charge.
-const maxChargeRecords = 10_000
 
 func (a *app) writeCharge(x *openedCharge, records bool) error {
 	steps := strings.Split(strings.TrimSpace(x.how), "\n")
@@ -195,7 +208,7 @@ func (a *app) writeCharge(x *openedCharge, records bool) error {
 			column[billing.Charge]{name: "usage", value: func(*billing.Charge) any { return rawList(dayUsageColumns, x.usage) }},
 			column[billing.Charge]{name: "sessions", value: func(*billing.Charge) any { return rawList(sessionColumns, x.sessions) }})
 		if records {
-			columns = append(columns, column[billing.Charge]{name: "records", value: func(*billing.Charge) any { return rawList(recordColumns, x.records) }})
+			columns = append(columns, column[billing.Charge]{name: "records", value: func(*billing.Charge) any { return rawList(chargeRecordColumns, x.records) }})
 		}
 		return writeOne(a, columns, x.charge)
 	}
@@ -215,7 +228,7 @@ func (a *app) writeCharge(x *openedCharge, records bool) error {
 	if err := section(a, "sessions", sessionColumns, x.sessions); err != nil || !records {
 		return err
 	}
-	return section(a, "records", recordColumns, x.records)
+	return section(a, "records", chargeRecordColumns, x.records)
 }
 
 func (a *app) chargeAddCommand() *cobra.Command {

@@ -2,10 +2,15 @@ package cli
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"radiusd/aaa"
+	"radiusd/ingest"
 )
 
 func TestCharges(t *testing.T) {
@@ -50,6 +55,49 @@ func TestCharges(t *testing.T) {
 		assert.Equal(t, []string{"opening  0.00 EUR", "invoice 48.00 48.00 EUR", "payment -8.00 40.00 EUR", "closing  40.00 EUR"}, statement())
 		assert.Equal(t, []string{"opening  40.00 EUR", "closing  40.00 EUR"}, statement("--from", "2100-01-01"))
 		assert.Empty(t, statement("--to", "2020-01-01"))
+	})
+}
+
+// TestChargeIsOpened opens a charge for usage down to sessions and their records, of which
+// each says whose it is.
+func TestChargeIsOpened(t *testing.T) {
+	engines(t, func(t *testing.T, s *site) {
+		s.ok("plan", "add", "metered")
+		s.ok("user", "add", "alice", "--password", "x")
+		s.ok("plan", "price", "metered", "--currency", "EUR", "--price", "0", "--usage", "octets price=1 per=1MiB")
+		s.ok("billing", "set", "--seller-name", "Example Net")
+		began := time.Date(2026, 1, 10, 8, 0, 0, 0, time.UTC)
+		sink, err := s.open().NewSink()
+		require.NoError(t, err)
+		batch := &ingest.Batch{End: 9}
+		for n, session := range []string{"one", "two", "three"} {
+			at := began.Add(time.Duration(n) * time.Hour)
+			batch.Records = append(batch.Records, record(session, aaa.AcctStart, at, 0, 0), record(session, aaa.AcctInterim, at.Add(time.Minute), 60, 1000), record(session, aaa.AcctStop, at.Add(2*time.Minute), 120, 1<<20))
+		}
+		require.NoError(t, sink.Write(t.Context(), batch))
+		s.ok("subscription", "add", "alice", "metered", "--from", "2026-01-01", "--until", "2026-02-01")
+		s.ok("billing", "run", "--as-of", "2026-02-02")
+		charges := s.rows("charge", "list", "--invoice", "INV-000001")
+		require.Len(t, charges, 1)
+		assert.Equal(t, "33.00", charges[0]["amount"], "three sessions of 1 MiB up and 10 down")
+
+		opened := s.object("charge", "show", charges[0]["id"].(string), "--records")
+		require.Len(t, opened["sessions"], 3)
+		records := map[any][]any{}
+		for _, r := range opened["records"].([]any) {
+			r := r.(map[string]any)
+			records[r["session_id"]] = append(records[r["session_id"]], r["status"])
+		}
+		for _, x := range opened["sessions"].([]any) {
+			assert.Equal(t, []any{"start", "interim", "stop"}, records[x.(map[string]any)["id"]])
+		}
+		assert.NotContains(t, s.object("charge", "show", charges[0]["id"].(string)), "records")
+
+		part := s.run("charge", "show", charges[0]["id"].(string), "--limit", "2", "-o", "json")
+		require.Zero(t, part.code)
+		assert.Equal(t, "more sessions are not shown, --limit 0 shows all\n", part.err)
+		assert.Equal(t, 2, strings.Count(part.out, "acct_session_id"))
+		assert.Empty(t, s.run("charge", "show", charges[0]["id"].(string), "--limit", "3").err)
 	})
 }
 
