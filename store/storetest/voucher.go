@@ -100,11 +100,21 @@ func testVouchers(t *testing.T, database Database) {
 	assert.Equal(t, "day", got.Plan)
 	assert.Equal(t, billing.VoucherCounts{New: 150}, got.Counts)
 	seen := map[string]bool{}
+	places := map[int]map[byte]bool{}
 	for _, m := range made {
 		require.Regexp(t, "^[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}$", m.Code)
 		seen[m.Code] = true
+		for i := range len(m.Code) {
+			if places[i] == nil {
+				places[i] = map[byte]bool{}
+			}
+			places[i][m.Code[i]] = true
+		}
 	}
 	assert.Len(t, seen, 150)
+	for i, characters := range places { // but for the dashes
+		assert.True(t, i%5 == 4 || len(characters) > 20, "place %d of the codes has %d of 32 characters", i, len(characters))
+	}
 
 	key := store.VoucherKey(v.options.Sealer)
 	hash, _ := key.Hash([]byte(strings.ToLower(made[6].Code)))
