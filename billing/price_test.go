@@ -73,6 +73,16 @@ func TestPrice(t *testing.T) {
 			func(t *Terms) { t.Every.Unit = Year }, "2026-11-01", "2027-02-09", "2026-11-01", []charged{{ChargePeriod, "2026-11-01", "2027-02-08", 819}}},
 		"a leap year of it: 29.90 * 100 / 366 = 8.1694": {
 			func(t *Terms) { t.Every.Unit = Year }, "2027-11-01", "2028-02-09", "2027-11-01", []charged{{ChargePeriod, "2027-11-01", "2028-02-08", 817}}},
+		"a week, of which three days are had: 9.99 * 3 / 7 = 4.2814": {
+			func(t *Terms) { t.Price, t.Every.Unit = 999, Week }, "2026-03-27", "2026-03-30", "2026-03-27", []charged{{ChargePeriod, "2026-03-27", "2026-03-29", 428}}},
+		"30 days, and then 20 of 30: 29.90 * 20 / 30 = 19.9333": {
+			func(t *Terms) { t.Every = Interval{Day, 30} }, "2026-11-01", "2026-12-21", "2026-12-01", []charged{
+				{ChargePeriod, "2026-11-01", "2026-11-30", 2990}, {ChargePeriod, "2026-12-01", "2026-12-20", 1993}}},
+		"a quarter of 92 days, ended after 40: 89.70 * 40 / 92 = 39.00": {
+			func(t *Terms) { t.Price, t.Every.Unit = 8970, Quarter }, "2026-11-10", "2026-12-20", "2026-11-10", []charged{{ChargePeriod, "2026-11-10", "2026-12-19", 3900}}},
+		"a quarter to the 1st, begun on November 10: 21 of the 91 days since September 1, 89.70 * 21 / 91 = 20.70": {
+			func(t *Terms) { t.Price, t.Every.Unit, t.BillingDay = 8970, Quarter, 1 }, "2026-11-10", "", "2026-12-01", []charged{
+				{ChargePeriod, "2026-11-10", "2026-11-30", 2070}, {ChargePeriod, "2026-12-01", "2027-02-28", 8970}}},
 		"no price, no charge": {
 			func(t *Terms) { t.Price = 0 }, "2026-11-01", "", "2027-11-01", nil},
 	} {

@@ -12,8 +12,10 @@ import (
 )
 
 // taxed makes an invoice of prices in tax classes; a class with a + contains its tax.
-func taxed(t *testing.T, lines ...any) *Invoice {
-	i := &Invoice{Currency: "EUR"}
+func taxed(t *testing.T, lines ...any) *Invoice { return taxedIn(t, "EUR", lines...) }
+
+func taxedIn(t *testing.T, currency Currency, lines ...any) *Invoice {
+	i := &Invoice{Currency: currency}
 	for n := 0; n < len(lines); n += 2 {
 		class, included := strings.CutSuffix(lines[n].(string), "+")
 		i.Lines = append(i.Lines, InvoiceLine{Line: n/2 + 1, ChargeID: makeID("line", n), TaxClass: class, TaxIncluded: included, Gross: Amount(lines[n+1].(int))})
@@ -65,6 +67,29 @@ func TestTax(t *testing.T) {
 		{Name: "VAT", Category: "E", Net: 300, ExemptionReason: "Article 132"},
 		{Name: "Not taxed", Category: "O", Net: 5, ExemptionReason: "Not subject to tax"},
 	}, taxed(t, "", 5, "exempt", 300, "reduced", 1000, "standard", 1000).Taxes, "the highest rate first")
+}
+
+// TestTaxInCurrenciesOfNoneAndThreeDecimals: tax is rounded to the unit that the currency has,
+// a half of it up.
+func TestTaxInCurrenciesOfNoneAndThreeDecimals(t *testing.T) {
+	for name, c := range map[string]struct {
+		currency        Currency
+		lines           []any
+		net, tax, total string
+	}{
+		"1985 yen * 19 % = 377.15":                            {"JPY", []any{"standard", 1985}, "1985", "377", "2362"},
+		"50 yen * 19 % = 9.5, a half":                         {"JPY", []any{"standard", 50}, "50", "10", "60"},
+		"3 * 33 yen on the sum: 99 * 19 % = 18.81; each 6":    {"JPY", []any{"standard", 33, "standard", 33, "standard", 33}, "99", "19", "118"},
+		"included in 1985 yen: 1985 * 19 / 119 = 316.9":       {"JPY", []any{"standard+", 1985}, "1668", "317", "1985"},
+		"9.999 dinars * 7 % = 0.69993":                        {"KWD", []any{"reduced", 9999}, "9.999", "0.700", "10.699"},
+		"0.050 dinars * 19 % = 0.0095, a half":                {"KWD", []any{"standard", 50}, "0.050", "0.010", "0.060"},
+		"included in 11.901 dinars: 11.901 * 19/119 = 1.9002": {"KWD", []any{"standard+", 11901}, "10.001", "1.900", "11.901"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := taxedIn(t, c.currency, c.lines...)
+			require.Equal(t, []string{c.net, c.tax, c.total}, []string{c.currency.Format(i.Net), c.currency.Format(i.Tax), c.currency.Format(i.Total)})
+		})
+	}
 }
 
 func TestTaxOn(t *testing.T) {
