@@ -157,6 +157,9 @@ func (s *Store) TakeCheckoutEvent(ctx context.Context, provider string, event *c
 				outcome = "known"
 				return err
 			}
+			if err := tx.lockCardPayment(ctx, e); err != nil {
+				return err
+			}
 			taker := eventTaker{tx: tx, o: o, incomplete: incomplete}
 			if err := taker.take(ctx, e); err != nil {
 				return err
@@ -172,6 +175,16 @@ func (s *Store) TakeCheckoutEvent(ctx context.Context, provider string, event *c
 			incomplete = strings.ToValidUTF8(incomplete[:maxFailure], "")
 		}
 	}
+}
+
+// lockCardPayment lets one at a time act on the events about a payment: who waits for another
+// and whom it waits for see each other.
+func (tx *writeTx) lockCardPayment(ctx context.Context, e *eventRow) error {
+	if !tx.postgres || e.PaymentID == "" {
+		return nil // SQLite has one writer
+	}
+	_, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(hashtext('radiusd checkout'), hashtext($1))", e.provider+" "+e.PaymentID)
+	return err
 }
 
 // eventLife is how long events are kept: longer than a provider sends them again.
@@ -289,7 +302,7 @@ func (t *eventTaker) paid(ctx context.Context, e *eventRow) error {
 	if e.outcome = "booked"; r.Reason != "" {
 		e.outcome += ": " + r.Reason
 	}
-	return t.waiting(ctx, e)
+	return t.waiting(ctx, "provider = $1 AND payment = $2 AND payment <> '' AND event_id <> $3", text{&e.provider}, text{&e.PaymentID}, text{&e.ID})
 }
 
 // payment is money that came by an event.
@@ -298,13 +311,13 @@ func (t *eventTaker) payment(e *eventRow, userID uuid.UUID, reference string, am
 		ReceivedOn: billing.DateOf(e.At, t.tx.store.location)}
 }
 
-// waiting acts on events about a payment that came before it.
-func (t *eventTaker) waiting(ctx context.Context, e *eventRow) error {
+// waiting acts on those of the events that came before what they are about.
+func (t *eventTaker) waiting(ctx context.Context, which string, args ...any) error {
 	var row eventRow
 	var rows []eventRow
 	fields := checkoutEventFields(&row)
-	err := eachRow(ctx, t.tx, "SELECT "+names(fields)+" FROM checkout_events WHERE provider = $1 AND payment = $2 AND payment <> '' AND handled_at IS NULL AND event_id <> $3 ORDER BY received_at, event_id",
-		[]any{text{&e.provider}, text{&e.PaymentID}, text{&e.ID}}, targets(fields), func() error {
+	err := eachRow(ctx, t.tx, "SELECT "+names(fields)+" FROM checkout_events WHERE handled_at IS NULL AND "+which+" ORDER BY received_at, event_id",
+		args, targets(fields), func() error {
 			rows = append(rows, row)
 			return nil
 		})
@@ -332,54 +345,4 @@ func (t *eventTaker) unpaid(ctx context.Context, e *eventRow) error {
 	r.UpdatedAt = t.tx.store.timestampAfter(r.UpdatedAt)
 	e.outcome = string(r.State)
 	return update(ctx, t.tx.Tx, "checkouts", checkoutFields(r))
-}
-
-// back acts on an event about money that goes back, or has not gone after all. handled is
-// false if its payment is not known yet.
-func (t *eventTaker) back(ctx context.Context, e *eventRow) (handled bool, err error) {
-	p, err := findPayment(ctx, t.tx, "provider = $1 AND reference = $2", "", text{&e.provider}, text{&e.PaymentID})
-	if errors.Is(err, ErrNotFound) {
-		e.outcome = "it waits for its payment"
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if p.Currency != e.Currency {
-		e.outcome = "it is in another currency than its payment"
-		return true, nil
-	}
-	gone, undone := e.Kind, e.Kind == checkout.RefundFailed || e.Kind == checkout.DisputeWon
-	_, err = findPayment(ctx, t.tx, "provider = $1 AND reference = $2", "", text{&e.provider}, text{&e.subject})
-	booked := err == nil
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return false, err
-	}
-	switch {
-	case undone && booked: // the money has come back
-		again := t.payment(e, p.UserID, e.subject+cameBackSuffix, e.Amount)
-		_, _, err := t.tx.recordPayment(ctx, &again)
-		e.outcome = "booked again"
-		return true, err
-	case undone, booked:
-		e.outcome = "it changes nothing"
-		return true, nil
-	}
-	var others int
-	err = t.tx.QueryRowContext(ctx, "SELECT count(*) FROM checkout_events WHERE provider = $1 AND payment = $2 AND subject = $3 AND kind IN ('refund_failed', 'dispute_won')",
-		text{&e.provider}, text{&e.PaymentID}, text{&e.subject}).Scan(&others)
-	if err != nil || others > 0 {
-		e.outcome = "it was undone"
-		return true, err
-	}
-	refund := t.payment(e, p.UserID, e.subject, e.Amount)
-	refund.Refunds, refund.Note, refund.ChargedBack = p.ID, string(gone), true
-	_, _, err = t.tx.refundPayment(ctx, &refund)
-	var field *billing.FieldError
-	if errors.As(err, &field) { // more than is left: somebody booked it by hand
-		e.outcome = "it cannot be booked: " + field.Message
-		return true, nil
-	}
-	e.outcome = "given back"
-	return true, err
 }

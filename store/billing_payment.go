@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -160,6 +159,9 @@ func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow,
 		return nil, false, err
 	}
 	before, err := tx.reported(ctx, p)
+	if err == nil && before != nil {
+		err = tx.keyMade(ctx, before.ID)
+	}
 	if err != nil || before != nil {
 		return before, false, err
 	}
@@ -177,7 +179,8 @@ func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow,
 	return p, true, a.settle(ctx, []uuid.UUID{p.UserID})
 }
 
-// reported finds the payment, or refund, that has the provider's reference already.
+// reported finds the payment, or refund, that has the provider's reference already. A refund
+// of money that came back may be booked of the payment that it came by at first.
 func (tx *writeTx) reported(ctx context.Context, p *paymentRow) (*paymentRow, error) {
 	if p.Reference == "" {
 		return nil, nil
@@ -186,10 +189,19 @@ func (tx *writeTx) reported(ctx context.Context, p *paymentRow) (*paymentRow, er
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
-	if err == nil && (before.UserID != p.UserID || before.Currency != p.Currency || before.Amount != p.Amount || before.Refunds != p.Refunds) {
-		err = fmt.Errorf("a payment with this reference: %w, of another user or amount", ErrExists)
+	if err != nil {
+		return nil, err
 	}
-	return before, err
+	same := before.UserID == p.UserID && before.Currency == p.Currency && before.Amount == p.Amount
+	if same && before.Refunds != p.Refunds {
+		if same, err = tx.sameMoney(ctx, before, p); err != nil {
+			return nil, err
+		}
+	}
+	if !same {
+		return nil, fmt.Errorf("a payment with this reference: %w, of another user or amount", ErrExists)
+	}
+	return before, nil
 }
 
 // writePayment writes a payment or a refund, and posts it. If somebody else was faster
@@ -352,31 +364,6 @@ func (s *Store) CheckRefund(ctx context.Context, refund *billing.Payment) (from 
 	return from, s.failed("refund payment "+refund.Refunds.String(), err)
 }
 
-// cameBackSuffix ends the reference of money that was given back, or disputed, and has come
-// back: it begins with that of the refund.
-const cameBackSuffix = ":back"
-
-// cameBy is the payment that money came by at first: its own, or that of which a refund
-// came back.
-func (tx *writeTx) cameBy(ctx context.Context, p *paymentRow) (*paymentRow, error) {
-	for {
-		subject, back := strings.CutSuffix(p.Reference, cameBackSuffix)
-		if !back || p.Method != billing.PaidCard {
-			return p, nil
-		}
-		refund, err := findPayment(ctx, tx, "provider = $1 AND reference = $2 AND refunds IS NOT NULL", "", text{&p.Provider}, text{&subject})
-		if errors.Is(err, ErrNotFound) {
-			return p, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if p, err = findPayment(ctx, tx, "id = $1", "", refund.Refunds.String()); err != nil {
-			return nil, err
-		}
-	}
-}
-
 func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (made uuid.UUID, booked bool, err error) {
 	s := tx.store
 	err = tx.withPayment(ctx, refund.Refunds, func(tx *writeTx, p *paymentRow, c *credit) error {
@@ -400,7 +387,7 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 		}
 		if before != nil {
 			made = before.ID
-			return nil
+			return tx.keyMade(ctx, made)
 		}
 		a := tx.allocator()
 		kept, err := tx.usedUp(ctx, c)
@@ -419,7 +406,10 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 		if err := tx.writePayment(ctx, r); err != nil {
 			return err
 		}
-		return a.settle(ctx, []uuid.UUID{r.UserID})
+		if err := a.settle(ctx, []uuid.UUID{r.UserID}); err != nil {
+			return err
+		}
+		return tx.cameBackBefore(ctx, r)
 	})
 	return made, booked, err
 }

@@ -59,6 +59,18 @@ func (tx *writeTx) claimKey(ctx context.Context, entityID uuid.UUID) error {
 	return &operator.RepeatedError{EntityID: entityID}
 }
 
+// keyMade says that what the claimed key of the context stands for was there before, under
+// another id than it was claimed with.
+func (tx *writeTx) keyMade(ctx context.Context, entityID uuid.UUID) error {
+	key, ok := operator.IdempotencyOf(ctx)
+	if !ok {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE idempotency_keys SET entity_id = $3 WHERE actor = $1 AND key = $2",
+		cleanText(operator.ActorOf(ctx).Key()), cleanText(key.Key), id{&entityID})
+	return err
+}
+
 // CheckKey fails as claimKey does if the idempotency key of the context was used before, and
 // writes nothing. It is for what cannot be worked out again once it was carried out.
 func (s *Store) CheckKey(ctx context.Context) error {

@@ -66,7 +66,7 @@ type Session struct {
 // Refund is money to be given back.
 type Refund struct {
 	PaymentID      string // of the event that told of the payment
-	Reference      string // ours; events about the refund bring it back
+	Reference      string // ours, the id of the payment; events about the refund bring it back
 	Amount         billing.Amount
 	Currency       billing.Currency
 	IdempotencyKey string
@@ -109,7 +109,8 @@ type Event struct {
 	PaymentID string
 	// RefundID and DisputeID name the refund or dispute that the event is about.
 	RefundID, DisputeID string
-	// Reference is ours; empty if the event does not have it: go by PaymentID then.
+	// Reference is ours: of the page, or of the payment that a refund is of; empty if the
+	// event does not have it: go by PaymentID then.
 	Reference string
 	// Amount and Currency are of the payment, the refund or the dispute.
 	Amount   billing.Amount

@@ -59,7 +59,8 @@ func GiveBack(ctx context.Context, provider Provider, book RefundBook, refund *b
 		return false, billing.Refuse(billing.CodePaymentState, "the payment came by %s, which is not configured here: give it back there, and book it with the reference it has there, or give it back by other means", from.Provider)
 	}
 	name := refundName(refund, from, key)
-	done, err := provider.Refund(ctx, Refund{PaymentID: from.PaymentID, Reference: name, Amount: refund.Amount, Currency: from.Currency, IdempotencyKey: name})
+	// The reference has its webhook book it of the same payment as this does.
+	done, err := provider.Refund(ctx, Refund{PaymentID: from.PaymentID, Reference: refund.Refunds.String(), Amount: refund.Amount, Currency: from.Currency, IdempotencyKey: name})
 	if err != nil {
 		return false, fmt.Errorf("%w: %w", ErrRefund, err)
 	}

@@ -131,6 +131,8 @@ func Run(t *testing.T, database Database) {
 		"EndedServesNot": testEndedCreditServesNobody,
 		"Checkout":       testCheckout,
 		"CardRefunds":    testCardRefunds,
+		"RefundOrder":    testCardRefundOrder,
+		"CameBack":       testCameBack,
 		"BillingReports": testBillingReports,
 		"BankCutOff":     testBankImportCutOff,
 		"Vouchers":       testVouchers,

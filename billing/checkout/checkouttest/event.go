@@ -139,6 +139,16 @@ func (s *Server) RefundFails(id string, amount int64) {
 	})
 }
 
+// FailRefund has the customer's bank send back the refund that was made last.
+func (s *Server) FailRefund() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	refund := s.refunds[len(s.refunds)-1]
+	refund.Status = "failed"
+	s.payments[refund.PaymentIntent].Refunded -= refund.Amount
+	s.emit("refund.failed", refundObject(refund))
+}
+
 // Dispute has the customer's bank take the money back.
 func (s *Server) Dispute(id string) {
 	s.change(id, func(session *Session) { s.emit("charge.dispute.created", disputeObject(session, "needs_response")) })
