@@ -266,6 +266,9 @@ func (h *bankEntries) assign(ctx context.Context, entryID uuid.UUID, in BankEntr
 
 func (h *bankEntries) DismissBankEntry(ctx context.Context, r DismissBankEntryRequestObject) (DismissBankEntryResponseObject, error) {
 	entry, err := h.store.DismissBankEntry(ctx, r.BankEntryID, strings.TrimSpace(r.Body.Reason))
+	if _, again := repeated(err); again {
+		entry, err = h.store.BankEntryByID(ctx, r.BankEntryID)
+	}
 	if err != nil {
 		return nil, err
 	}

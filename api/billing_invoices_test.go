@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,6 +179,7 @@ func TestBillingPayments(t *testing.T) {
 			owner.post("/invoices/"+invoice.ID.String()+"/void", nil).code(http.StatusConflict, "invoice_paid")
 			owner.post("/payments", map[string]any{"user_id": alice, "amount": eur("41"), "provider": "bank", "reference": "2026/1"}).code(http.StatusConflict, "exists")
 			owner.post("/payments", payment, "Idempotency-Key", "other").is(http.StatusOK)
+			assert.Equal(t, made, into[api.Payment](owner.post("/payments", payment, "Idempotency-Key", "other").is(http.StatusCreated)), "by the key, which found it booked")
 
 			b.tick()
 			refund := "/payments/" + made.ID.String() + "/refund"
@@ -283,6 +285,27 @@ func TestBillingOrders(t *testing.T) {
 	})
 }
 
+// startsOnce: a request to start a run that is sent again with its key starts no other one,
+// also when the run is over.
+func (b *books) startsOnce(t *testing.T, path, action string) {
+	t.Helper()
+	owner := b.owner.in(t)
+	audited := func() int {
+		return len(into[api.AuditList](owner.get("/audit?action=" + action).is(http.StatusOK)).Items)
+	}
+	n := audited()
+	started := into[api.BillingRunStarted](owner.post(path, object{}, "Idempotency-Key", path).is(http.StatusAccepted))
+	assert.Equal(t, n+1, audited())
+	owner.post("/jobs/"+strconv.FormatInt(started.JobID, 10)+"/cancel", nil).is(http.StatusOK)
+	assert.Equal(t, started, into[api.BillingRunStarted](owner.post(path, object{}, "Idempotency-Key", path).is(http.StatusAccepted)))
+	owner.post(path, object{"as_of": b.day(-1)}, "Idempotency-Key", path).code(http.StatusUnprocessableEntity, "key_reused")
+	assert.Equal(t, n+1, audited())
+	other := into[api.BillingRunStarted](owner.post(path, object{"as_of": b.day(-1)}, "Idempotency-Key", path+"2").is(http.StatusAccepted))
+	assert.NotEqual(t, started.JobID, other.JobID)
+	assert.Equal(t, b.day(-1), other.AsOf.String())
+	assert.Equal(t, other, into[api.BillingRunStarted](owner.post(path, object{"as_of": b.day(-1)}, "Idempotency-Key", path+"2").is(http.StatusAccepted)))
+}
+
 func TestBillingRuns(t *testing.T) {
 	bothEngines(t, func(t *testing.T, w *world) {
 		b := newBooks(t, w)
@@ -299,6 +322,7 @@ func TestBillingRuns(t *testing.T) {
 		jobs := into[api.JobList](owner.get("/jobs?kind=billing.run").is(http.StatusOK)).Items
 		require.Len(t, jobs, 1)
 		assert.Equal(t, map[string]any{"as_of": b.day(0)}, jobs[0].Args)
+		b.startsOnce(t, "/billing/runs", "billing_runs.start")
 
 		alice, _ := b.subscribed(t, "alice")
 		bob, _ := b.subscribed(t, "bob")

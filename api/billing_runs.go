@@ -2,15 +2,12 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/google/uuid"
 
 	"radiusd/aaa"
 	"radiusd/billing"
-	"radiusd/operator"
 )
 
 // BillingRunStore keeps billing runs.
@@ -26,9 +23,7 @@ type billingRuns struct {
 	*billingRules
 	store    BillingRunStore
 	accounts SubscriptionStore
-	audit    AuditStore
-	// start adds the job of a run, or finds the one that waits or works.
-	start func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
+	starter  runStarter
 }
 
 func (h *billingRuns) ListBillingRuns(ctx context.Context, r ListBillingRunsRequestObject) (ListBillingRunsResponseObject, error) {
@@ -44,33 +39,14 @@ func (h *billingRuns) ListBillingRuns(ctx context.Context, r ListBillingRunsRequ
 }
 
 func (h *billingRuns) StartBillingRun(ctx context.Context, r StartBillingRunRequestObject) (StartBillingRunResponseObject, error) {
-	day, err := dateIn("as_of", r.Body.AsOf, h.today())
-	if err != nil {
-		return nil, err
-	}
-	if h.today().Before(day) {
-		return nil, invalidField("as_of", "it has not come yet; see POST /billing/preview")
-	}
-	_, changed, err := h.rules.BillingSettings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if changed.IsZero() {
-		return nil, problemf(http.StatusConflict, "billing_not_set_up", "nobody has said yet who sells: PUT /billing/settings first")
-	}
-	jobID, err := h.start(ctx, day)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := json.Marshal(map[string]any{"as_of": day})
-	if err != nil {
-		return nil, err
-	}
-	// A client that is gone meanwhile has done it all the same.
-	err = h.audit.AppendAudit(context.WithoutCancel(ctx), operator.AuditEntry{
-		Action: "billing_runs.start", EntityKind: "job", EntityName: fmt.Sprint(jobID), Changes: changes,
-	}, "")
-	return StartBillingRun202JSONResponse{JobID: jobID, AsOf: dateOf(day)}, err
+	started, err := h.starter.start(ctx, r.Body, h.today(), func() error {
+		_, changed, err := h.rules.BillingSettings(ctx)
+		if err == nil && changed.IsZero() {
+			err = problemf(http.StatusConflict, "billing_not_set_up", "nobody has said yet who sells: PUT /billing/settings first")
+		}
+		return err
+	})
+	return StartBillingRun202JSONResponse(started), err
 }
 
 func (h *billingRuns) GetBillingRun(ctx context.Context, r GetBillingRunRequestObject) (GetBillingRunResponseObject, error) {

@@ -2,15 +2,12 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/google/uuid"
 
 	"radiusd/billing"
-	"radiusd/operator"
 )
 
 // DunningStore keeps what is done about invoices that are not paid.
@@ -23,10 +20,8 @@ type DunningStore interface {
 // dunning is the resource /billing/dunning.
 type dunning struct {
 	*billingRules
-	store DunningStore
-	audit AuditStore
-	// start adds the job of a run, or finds the one that waits or works.
-	start func(ctx context.Context, asOf billing.Date) (jobID int64, err error)
+	store   DunningStore
+	starter runStarter
 }
 
 func (h *dunning) GetDunningSettings(ctx context.Context, _ GetDunningSettingsRequestObject) (GetDunningSettingsResponseObject, error) {
@@ -173,31 +168,12 @@ func (h *dunning) PreviewDunning(ctx context.Context, r PreviewDunningRequestObj
 }
 
 func (h *dunning) StartDunningRun(ctx context.Context, r StartDunningRunRequestObject) (StartDunningRunResponseObject, error) {
-	day, err := dateIn("as_of", r.Body.AsOf, h.today())
-	if err != nil {
-		return nil, err
-	}
-	if h.today().Before(day) {
-		return nil, invalidField("as_of", "it has not come yet; see GET /billing/dunning/preview")
-	}
-	settings, _, err := h.store.DunningSettings(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(settings.Steps) == 0 {
-		return nil, problemf(http.StatusConflict, "dunning_not_set_up", "there are no steps to take: PUT /billing/dunning/settings first")
-	}
-	jobID, err := h.start(ctx, day)
-	if err != nil {
-		return nil, err
-	}
-	changes, err := json.Marshal(map[string]any{"as_of": day})
-	if err != nil {
-		return nil, err
-	}
-	// A client that is gone meanwhile has done it all the same.
-	err = h.audit.AppendAudit(context.WithoutCancel(ctx), operator.AuditEntry{
-		Action: "dunning_runs.start", EntityKind: "job", EntityName: fmt.Sprint(jobID), Changes: changes,
-	}, "")
-	return StartDunningRun202JSONResponse{JobID: jobID, AsOf: dateOf(day)}, err
+	started, err := h.starter.start(ctx, r.Body, h.today(), func() error {
+		settings, _, err := h.store.DunningSettings(ctx)
+		if err == nil && len(settings.Steps) == 0 {
+			err = problemf(http.StatusConflict, "dunning_not_set_up", "there are no steps to take: PUT /billing/dunning/settings first")
+		}
+		return err
+	})
+	return StartDunningRun202JSONResponse(started), err
 }

@@ -150,6 +150,7 @@ func TestDunning(t *testing.T) {
 			taken.DoneOn = api.DunningTaken{}.DoneOn
 			assert.Equal(t, api.DunningTaken{Action: "remind", AfterDays: 7, DaysOverdue: 8, State: "done"}, taken)
 			assert.Empty(t, into[api.DunningPreview](owner.get("/billing/dunning/preview").is(http.StatusOK)).Items)
+			b.startsOnce(t, "/billing/dunning/runs", "dunning_runs.start")
 		})
 		t.Run("mails", func(t *testing.T) {
 			owner := b.owner.in(t)
@@ -202,8 +203,10 @@ func TestDunning(t *testing.T) {
 			assert.Contains(t, refused.Error, "550")
 			hidden := writer.in(t).post(path, object{}).is(http.StatusAccepted)
 			assert.NotContains(t, string(hidden.body), "example.org")
-			assert.Equal(t, api.MailState("waiting"), into[api.Mail](owner.post(path, object{"again": true}).is(http.StatusAccepted)).State)
+			assert.Equal(t, api.MailState("waiting"), into[api.Mail](owner.post(path, object{"again": true}, "Idempotency-Key", "send").is(http.StatusAccepted)).State)
 			finish(billing.MailSent, "")
+			assert.Equal(t, api.MailState("sent"), into[api.Mail](owner.post(path, object{"again": true}, "Idempotency-Key", "send").is(http.StatusAccepted)).State, "the same request does not send it once more")
+			owner.post(path, object{}, "Idempotency-Key", "send").code(http.StatusUnprocessableEntity, "key_reused")
 			sent := into[api.Mail](owner.post(path, object{}).is(http.StatusAccepted))
 			assert.Equal(t, api.MailState("sent"), sent.State)
 			assert.Equal(t, 2, sent.Attempts)

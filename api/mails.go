@@ -14,6 +14,7 @@ import (
 type MailStore interface {
 	ListMailsPage(ctx context.Context, filter billing.MailingFilter, page aaa.Page) (list []billing.Mailing, next string, err error)
 	SendInvoice(ctx context.Context, invoiceID uuid.UUID, again bool) (*billing.Mailing, error)
+	MailByID(ctx context.Context, mailID uuid.UUID) (*billing.Mailing, error)
 }
 
 // mails is the resource /billing/mails.
@@ -35,6 +36,9 @@ func (h *mails) ListMails(ctx context.Context, r ListMailsRequestObject) (ListMa
 
 func (h *mails) SendInvoice(ctx context.Context, r SendInvoiceRequestObject) (SendInvoiceResponseObject, error) {
 	mail, err := h.store.SendInvoice(ctx, r.InvoiceID, r.Body.Again)
+	if id, again := repeated(err); again {
+		mail, err = h.store.MailByID(ctx, id)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -141,7 +141,7 @@ func TestBankStatements(t *testing.T) {
 			booked := into[api.BankEntry](owner.post(path, body, "Idempotency-Key", "a").is(http.StatusOK))
 			assert.Equal(t, []any{api.BankEntryState("booked"), bob, "bob"}, []any{booked.State, booked.UserID.MustGet(), booked.Username})
 			assert.Equal(t, booked, into[api.BankEntry](owner.post(path, body, "Idempotency-Key", "a").is(http.StatusOK)), "sent again")
-			owner.post(path, object{"user_id": alice}, "Idempotency-Key", "a").code(http.StatusConflict, "in_use")
+			owner.post(path, object{"user_id": alice}, "Idempotency-Key", "a").code(http.StatusUnprocessableEntity, "key_reused")
 			owner.post(path, body).code(http.StatusConflict, "in_use")
 			assert.Equal(t, money("26.10"), into[api.Invoice](owner.get("/invoices/"+second.ID.String()).is(http.StatusOK)).Open)
 			owner.post("/bank-entries/"+done.Lines[2].EntryID.MustGet().String()+"/assign", object{"user_id": alice}).field("amount")
@@ -149,10 +149,15 @@ func TestBankStatements(t *testing.T) {
 		t.Run("dismiss", func(t *testing.T) {
 			owner := owner.in(t)
 			path := "/bank-entries/" + done.Lines[4].EntryID.MustGet().String()
-			e := into[api.BankEntry](owner.post(path+"/dismiss", object{"reason": "Of the owner"}).is(http.StatusOK))
+			dismissal := object{"reason": "Of the owner"}
+			e := into[api.BankEntry](owner.post(path+"/dismiss", dismissal, "Idempotency-Key", "d").is(http.StatusOK))
+			assert.Equal(t, e, into[api.BankEntry](owner.post(path+"/dismiss", dismissal, "Idempotency-Key", "d").is(http.StatusOK)))
+			owner.post(path+"/dismiss", object{}, "Idempotency-Key", "d").code(http.StatusUnprocessableEntity, "key_reused")
 			assert.Equal(t, []any{api.BankEntryState("ignored"), "Of the owner"}, []any{e.State, e.Reason})
 			e = into[api.BankEntry](owner.post(path+"/assign", object{"user_id": bob}).is(http.StatusOK))
 			assert.Equal(t, api.BankEntryState("booked"), e.State, "it was one after all")
+			assert.Equal(t, e, into[api.BankEntry](owner.post(path+"/dismiss", dismissal, "Idempotency-Key", "d").is(http.StatusOK)), "sent again it undoes nothing")
+			assert.Len(t, into[api.AuditList](owner.get("/audit?action=bank_entries.dismiss").is(http.StatusOK)).Items, 1)
 			owner.post(path+"/dismiss", object{}).code(http.StatusConflict, "in_use")
 		})
 		t.Run("CSV", func(t *testing.T) {
@@ -225,9 +230,9 @@ func TestCheckouts(t *testing.T) {
 		}
 
 		provider.Fail(checkouttest.Fault{Status: http.StatusPaymentRequired})
-		owner.post(path, nil).code(http.StatusBadGateway, "checkout_provider")
 		portal := w.token(t, operator.CheckoutCreate)
-		page := into[api.CheckoutPage](portal.post(path, nil).is(http.StatusOK))
+		portal.post(path, nil, "Idempotency-Key", "page").code(http.StatusBadGateway, "checkout_provider")
+		page := into[api.CheckoutPage](portal.post(path, nil, "Idempotency-Key", "page").is(http.StatusOK))
 		assert.Equal(t, money("36.00"), page.Amount)
 		portal.get("/invoices/"+invoice.ID.String()).code(http.StatusForbidden, "forbidden")
 		assert.NotEmpty(t, page.URL)
@@ -237,6 +242,8 @@ func TestCheckouts(t *testing.T) {
 		pay(page)
 		paid := into[api.Invoice](owner.get("/invoices/" + invoice.ID.String()).is(http.StatusOK))
 		assert.Equal(t, []any{api.InvoiceState("paid"), money("0.00")}, []any{paid.State, paid.Open})
+		assert.Equal(t, page, into[api.CheckoutPage](portal.post(path, nil, "Idempotency-Key", "page").is(http.StatusOK)), "the same request again")
+		portal.post("/orders/"+order.ID.String()+"/checkout", nil, "Idempotency-Key", "page").code(http.StatusUnprocessableEntity, "key_reused")
 		problem := owner.post(path, nil).code(http.StatusConflict, "nothing_owed").problem()
 		assert.Contains(t, problem.Detail, invoice.Number.MustGet())
 
@@ -257,11 +264,13 @@ func TestCheckouts(t *testing.T) {
 		owner.post("/orders/"+order.ID.String()+"/complete", nil).code(http.StatusConflict, "order_state")
 
 		path = "/orders/" + order.ID.String()
-		page = into[api.CheckoutPage](owner.post(path+"/checkout", nil).is(http.StatusOK))
+		page = into[api.CheckoutPage](owner.post(path+"/checkout", nil, "Idempotency-Key", "order").is(http.StatusOK))
 		assert.Equal(t, money("20.00"), page.Amount)
 		pay(page)
 		assert.Equal(t, api.OrderState("completed"), into[api.Order](owner.get(path).is(http.StatusOK)).State)
 		owner.post(path+"/checkout", nil).code(http.StatusConflict, "nothing_owed")
+		assert.Equal(t, page, into[api.CheckoutPage](owner.post(path+"/checkout", nil, "Idempotency-Key", "order").is(http.StatusOK)))
+		assert.Equal(t, 2, provider.Sessions())
 		for _, kind := range []string{"/invoices/", "/orders/"} {
 			owner.post(kind+uuid.NewString()+"/checkout", nil).code(http.StatusNotFound, "not_found")
 		}

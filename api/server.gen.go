@@ -4910,7 +4910,7 @@ type ListActionBatchesParams struct {
 
 // CreateActionBatchParams defines parameters for CreateActionBatch.
 type CreateActionBatchParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -4942,7 +4942,7 @@ type ListAPITokensParams struct {
 
 // CreateAPITokenParams defines parameters for CreateAPIToken.
 type CreateAPITokenParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5035,7 +5035,13 @@ type ListBankEntriesParamsState string
 
 // AssignBankEntryParams defines parameters for AssignBankEntry.
 type AssignBankEntryParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// DismissBankEntryParams defines parameters for DismissBankEntry.
+type DismissBankEntryParams struct {
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5121,6 +5127,12 @@ type PreviewDunningParams struct {
 	Limit int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// StartDunningRunParams defines parameters for StartDunningRun.
+type StartDunningRunParams struct {
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ReplaceDunningSettingsParams defines parameters for ReplaceDunningSettings.
 type ReplaceDunningSettingsParams struct {
 	// IfMatch ETag that the change is based on.
@@ -5184,6 +5196,12 @@ type ListBillingRunsParams struct {
 	Limit Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// StartBillingRunParams defines parameters for StartBillingRun.
+type StartBillingRunParams struct {
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // ReplaceBillingSettingsParams defines parameters for ReplaceBillingSettings.
 type ReplaceBillingSettingsParams struct {
 	// IfMatch ETag that the change is based on.
@@ -5192,7 +5210,7 @@ type ReplaceBillingSettingsParams struct {
 
 // SetTaxRateParams defines parameters for SetTaxRate.
 type SetTaxRateParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5221,7 +5239,7 @@ type ListChargesParamsSort string
 
 // CreateChargeParams defines parameters for CreateCharge.
 type CreateChargeParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5297,7 +5315,7 @@ type ListGroupsParamsSort string
 
 // CreateGroupParams defines parameters for CreateGroup.
 type CreateGroupParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5352,19 +5370,25 @@ type ListInvoicesParamsSort string
 
 // CreateInvoiceParams defines parameters for CreateInvoice.
 type CreateInvoiceParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CheckoutInvoiceParams defines parameters for CheckoutInvoice.
+type CheckoutInvoiceParams struct {
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateCreditNoteParams defines parameters for CreateCreditNote.
 type CreateCreditNoteParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // IssueInvoiceParams defines parameters for IssueInvoice.
 type IssueInvoiceParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5380,19 +5404,25 @@ type GetInvoicePDFParamsPaper string
 
 // ReinstateInvoiceParams defines parameters for ReinstateInvoice.
 type ReinstateInvoiceParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SendInvoiceParams defines parameters for SendInvoice.
+type SendInvoiceParams struct {
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // VoidInvoiceParams defines parameters for VoidInvoice.
 type VoidInvoiceParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // WriteOffInvoiceParams defines parameters for WriteOffInvoice.
 type WriteOffInvoiceParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5458,7 +5488,7 @@ type ListNASParamsSort string
 
 // CreateNASParams defines parameters for CreateNAS.
 type CreateNASParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5498,7 +5528,7 @@ type ListOperatorsParams struct {
 
 // CreateOperatorParams defines parameters for CreateOperator.
 type CreateOperatorParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5541,25 +5571,31 @@ type ListOrdersParamsSort string
 
 // CreateOrderParams defines parameters for CreateOrder.
 type CreateOrderParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CancelOrderParams defines parameters for CancelOrder.
 type CancelOrderParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// CheckoutOrderParams defines parameters for CheckoutOrder.
+type CheckoutOrderParams struct {
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CompleteOrderParams defines parameters for CompleteOrder.
 type CompleteOrderParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PayOrderParams defines parameters for PayOrder.
 type PayOrderParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5595,19 +5631,19 @@ type ListPaymentsParamsSort string
 
 // CreatePaymentParams defines parameters for CreatePayment.
 type CreatePaymentParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // AllocatePaymentParams defines parameters for AllocatePayment.
 type AllocatePaymentParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RefundPaymentParams defines parameters for RefundPayment.
 type RefundPaymentParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5634,7 +5670,7 @@ type ListPlansParamsSort string
 
 // CreatePlanParams defines parameters for CreatePlan.
 type CreatePlanParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5667,7 +5703,7 @@ type ListPlanPricesParams struct {
 
 // CreatePlanPriceParams defines parameters for CreatePlanPrice.
 type CreatePlanPriceParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5709,7 +5745,7 @@ type RunReportParamsFormat string
 
 // CreateRoleParams defines parameters for CreateRole.
 type CreateRoleParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5770,13 +5806,13 @@ type ListSessionsParamsSort string
 
 // ChangeSessionParams defines parameters for ChangeSession.
 type ChangeSessionParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DisconnectSessionParams defines parameters for DisconnectSession.
 type DisconnectSessionParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5811,7 +5847,7 @@ type ListSubscriptionsParamsSort string
 
 // CreateSubscriptionParams defines parameters for CreateSubscription.
 type CreateSubscriptionParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5820,7 +5856,7 @@ type CancelSubscriptionParams struct {
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5829,7 +5865,7 @@ type ChangeSubscriptionParams struct {
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5838,7 +5874,7 @@ type ResumeSubscriptionParams struct {
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5865,7 +5901,7 @@ type ListUserBatchesParamsSort string
 
 // CreateUserBatchParams defines parameters for CreateUserBatch.
 type CreateUserBatchParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -5909,7 +5945,7 @@ type ListUsersParamsSort string
 
 // CreateUserParams defines parameters for CreateUser.
 type CreateUserParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -6033,13 +6069,13 @@ type ListVoucherBatchesParamsSort string
 
 // CreateVoucherBatchParams defines parameters for CreateVoucherBatch.
 type CreateVoucherBatchParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RenewVoucherCodesParams defines parameters for RenewVoucherCodes.
 type RenewVoucherCodesParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -6072,13 +6108,13 @@ type ListVouchersParamsSort string
 
 // RedeemVoucherParams defines parameters for RedeemVoucher.
 type RedeemVoucherParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateWebhookParams defines parameters for CreateWebhook.
 type CreateWebhookParams struct {
-	// IdempotencyKey Unique to this create, so that it can be sent again without making another.
+	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -6404,7 +6440,7 @@ type ServerInterface interface {
 	AssignBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID, params AssignBankEntryParams)
 	// DismissBankEntry Say that an entry is no payment of a customer
 	// (POST /bank-entries/{bank_entry_id}/dismiss)
-	DismissBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID)
+	DismissBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID, params DismissBankEntryParams)
 	// ImportBankStatement Import a bank statement: CAMT.053 or CSV
 	// (POST /bank-statements)
 	ImportBankStatement(w http.ResponseWriter, r *http.Request, params ImportBankStatementParams)
@@ -6416,7 +6452,7 @@ type ServerInterface interface {
 	PreviewDunning(w http.ResponseWriter, r *http.Request, params PreviewDunningParams)
 	// StartDunningRun Take the steps that are due on a day
 	// (POST /billing/dunning/runs)
-	StartDunningRun(w http.ResponseWriter, r *http.Request)
+	StartDunningRun(w http.ResponseWriter, r *http.Request, params StartDunningRunParams)
 	// GetDunningSettings What is done about invoices that are not paid
 	// (GET /billing/dunning/settings)
 	GetDunningSettings(w http.ResponseWriter, r *http.Request)
@@ -6443,7 +6479,7 @@ type ServerInterface interface {
 	ListBillingRuns(w http.ResponseWriter, r *http.Request, params ListBillingRunsParams)
 	// StartBillingRun Bill what is due on a day and before
 	// (POST /billing/runs)
-	StartBillingRun(w http.ResponseWriter, r *http.Request)
+	StartBillingRun(w http.ResponseWriter, r *http.Request, params StartBillingRunParams)
 	// GetBillingRun A billing run, how far it is, and whom it could not bill
 	// (GET /billing/runs/{run_id})
 	GetBillingRun(w http.ResponseWriter, r *http.Request, runID openapi_types.UUID)
@@ -6527,7 +6563,7 @@ type ServerInterface interface {
 	GetInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
 	// CheckoutInvoice Make a page on which an invoice is paid by card
 	// (POST /invoices/{invoice_id}/checkout)
-	CheckoutInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
+	CheckoutInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params CheckoutInvoiceParams)
 	// ListCreditNotes The credit notes of an invoice
 	// (GET /invoices/{invoice_id}/credit-notes)
 	ListCreditNotes(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
@@ -6545,7 +6581,7 @@ type ServerInterface interface {
 	ReinstateInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params ReinstateInvoiceParams)
 	// SendInvoice Send an invoice or credit note by mail
 	// (POST /invoices/{invoice_id}/send)
-	SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID)
+	SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params SendInvoiceParams)
 	// VoidInvoice Make an issued invoice owed by nobody
 	// (POST /invoices/{invoice_id}/void)
 	VoidInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params VoidInvoiceParams)
@@ -6632,7 +6668,7 @@ type ServerInterface interface {
 	CancelOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CancelOrderParams)
 	// CheckoutOrder Make a page on which an order is paid by card
 	// (POST /orders/{order_id}/checkout)
-	CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID)
+	CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CheckoutOrderParams)
 	// CompleteOrder Do what was ordered and paid
 	// (POST /orders/{order_id}/complete)
 	CompleteOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CompleteOrderParams)
@@ -8256,8 +8292,32 @@ func (siw *ServerInterfaceWrapper) DismissBankEntry(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DismissBankEntryParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.DismissBankEntry(w, r, bankEntryID)
+		siw.Handler.DismissBankEntry(w, r, bankEntryID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -8681,8 +8741,35 @@ func (siw *ServerInterfaceWrapper) PreviewDunning(w http.ResponseWriter, r *http
 // StartDunningRun operation middleware
 func (siw *ServerInterfaceWrapper) StartDunningRun(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartDunningRunParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.StartDunningRun(w, r)
+		siw.Handler.StartDunningRun(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -9077,8 +9164,35 @@ func (siw *ServerInterfaceWrapper) ListBillingRuns(w http.ResponseWriter, r *htt
 // StartBillingRun operation middleware
 func (siw *ServerInterfaceWrapper) StartBillingRun(w http.ResponseWriter, r *http.Request) {
 
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StartBillingRunParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.StartBillingRun(w, r)
+		siw.Handler.StartBillingRun(w, r, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10377,8 +10491,32 @@ func (siw *ServerInterfaceWrapper) CheckoutInvoice(w http.ResponseWriter, r *htt
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckoutInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CheckoutInvoice(w, r, invoiceID)
+		siw.Handler.CheckoutInvoice(w, r, invoiceID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -10634,8 +10772,32 @@ func (siw *ServerInterfaceWrapper) SendInvoice(w http.ResponseWriter, r *http.Re
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SendInvoiceParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.SendInvoice(w, r, invoiceID)
+		siw.Handler.SendInvoice(w, r, invoiceID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -11984,8 +12146,32 @@ func (siw *ServerInterfaceWrapper) CheckoutOrder(w http.ResponseWriter, r *http.
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckoutOrderParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.CheckoutOrder(w, r, orderID)
+		siw.Handler.CheckoutOrder(w, r, orderID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -17722,6 +17908,7 @@ func (response AssignBankEntrydefaultApplicationProblemPlusJSONResponse) VisitAs
 
 type DismissBankEntryRequestObject struct {
 	BankEntryID openapi_types.UUID `json:"bank_entry_id"`
+	Params      DismissBankEntryParams
 	Body        *DismissBankEntryJSONRequestBody
 }
 
@@ -17880,7 +18067,8 @@ func (response PreviewDunningdefaultApplicationProblemPlusJSONResponse) VisitPre
 }
 
 type StartDunningRunRequestObject struct {
-	Body *StartDunningRunJSONRequestBody
+	Params StartDunningRunParams
+	Body   *StartDunningRunJSONRequestBody
 }
 
 type StartDunningRunResponseObject interface {
@@ -18248,7 +18436,8 @@ func (response ListBillingRunsdefaultApplicationProblemPlusJSONResponse) VisitLi
 }
 
 type StartBillingRunRequestObject struct {
-	Body *StartBillingRunJSONRequestBody
+	Params StartBillingRunParams
+	Body   *StartBillingRunJSONRequestBody
 }
 
 type StartBillingRunResponseObject interface {
@@ -19401,6 +19590,7 @@ func (response GetInvoicedefaultApplicationProblemPlusJSONResponse) VisitGetInvo
 
 type CheckoutInvoiceRequestObject struct {
 	InvoiceID InvoiceID `json:"invoice_id"`
+	Params    CheckoutInvoiceParams
 }
 
 type CheckoutInvoiceResponseObject interface {
@@ -19663,6 +19853,7 @@ func (response ReinstateInvoicedefaultApplicationProblemPlusJSONResponse) VisitR
 
 type SendInvoiceRequestObject struct {
 	InvoiceID InvoiceID `json:"invoice_id"`
+	Params    SendInvoiceParams
 	Body      *SendInvoiceJSONRequestBody
 }
 
@@ -20870,6 +21061,7 @@ func (response CancelOrderdefaultApplicationProblemPlusJSONResponse) VisitCancel
 
 type CheckoutOrderRequestObject struct {
 	OrderID OrderID `json:"order_id"`
+	Params  CheckoutOrderParams
 }
 
 type CheckoutOrderResponseObject interface {
@@ -26046,10 +26238,11 @@ func (sh *strictHandler) AssignBankEntry(w http.ResponseWriter, r *http.Request,
 }
 
 // DismissBankEntry operation middleware
-func (sh *strictHandler) DismissBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID) {
+func (sh *strictHandler) DismissBankEntry(w http.ResponseWriter, r *http.Request, bankEntryID openapi_types.UUID, params DismissBankEntryParams) {
 	var request DismissBankEntryRequestObject
 
 	request.BankEntryID = bankEntryID
+	request.Params = params
 
 	var body DismissBankEntryJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26160,8 +26353,10 @@ func (sh *strictHandler) PreviewDunning(w http.ResponseWriter, r *http.Request, 
 }
 
 // StartDunningRun operation middleware
-func (sh *strictHandler) StartDunningRun(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) StartDunningRun(w http.ResponseWriter, r *http.Request, params StartDunningRunParams) {
 	var request StartDunningRunRequestObject
+
+	request.Params = params
 
 	var body StartDunningRunJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -26411,8 +26606,10 @@ func (sh *strictHandler) ListBillingRuns(w http.ResponseWriter, r *http.Request,
 }
 
 // StartBillingRun operation middleware
-func (sh *strictHandler) StartBillingRun(w http.ResponseWriter, r *http.Request) {
+func (sh *strictHandler) StartBillingRun(w http.ResponseWriter, r *http.Request, params StartBillingRunParams) {
 	var request StartBillingRunRequestObject
+
+	request.Params = params
 
 	var body StartBillingRunJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -27191,10 +27388,11 @@ func (sh *strictHandler) GetInvoice(w http.ResponseWriter, r *http.Request, invo
 }
 
 // CheckoutInvoice operation middleware
-func (sh *strictHandler) CheckoutInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID) {
+func (sh *strictHandler) CheckoutInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params CheckoutInvoiceParams) {
 	var request CheckoutInvoiceRequestObject
 
 	request.InvoiceID = invoiceID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CheckoutInvoice(ctx, request.(CheckoutInvoiceRequestObject))
@@ -27365,10 +27563,11 @@ func (sh *strictHandler) ReinstateInvoice(w http.ResponseWriter, r *http.Request
 }
 
 // SendInvoice operation middleware
-func (sh *strictHandler) SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID) {
+func (sh *strictHandler) SendInvoice(w http.ResponseWriter, r *http.Request, invoiceID InvoiceID, params SendInvoiceParams) {
 	var request SendInvoiceRequestObject
 
 	request.InvoiceID = invoiceID
+	request.Params = params
 
 	var body SendInvoiceJSONRequestBody
 	if err := runtime.BindJSONBody(r, &body); err != nil {
@@ -28196,10 +28395,11 @@ func (sh *strictHandler) CancelOrder(w http.ResponseWriter, r *http.Request, ord
 }
 
 // CheckoutOrder operation middleware
-func (sh *strictHandler) CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID) {
+func (sh *strictHandler) CheckoutOrder(w http.ResponseWriter, r *http.Request, orderID OrderID, params CheckoutOrderParams) {
 	var request CheckoutOrderRequestObject
 
 	request.OrderID = orderID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.CheckoutOrder(ctx, request.(CheckoutOrderRequestObject))

@@ -80,6 +80,7 @@ type Store interface {
 	VoucherStore
 	DunningStore
 	MailStore
+	RunLog
 }
 
 // server implements the operations of the specification: each resource is a type of its
@@ -195,8 +196,8 @@ func New(o Options) (http.Handler, error) {
 	s.orders = orders{billingRules: s.billingRules, store: o.Store, subscriptions: &s.subscriptions}
 	s.invoices = invoices{billingRules: s.billingRules, store: o.Store}
 	s.payments = payments{billingRules: s.billingRules, store: o.Store, desk: o.Checkout}
-	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, audit: o.Store, start: o.StartBilling}
-	s.dunning = dunning{billingRules: s.billingRules, store: o.Store, audit: o.Store, start: o.StartDunning}
+	s.billingRuns = billingRuns{billingRules: s.billingRules, store: o.Store, accounts: o.Store, starter: runStarter{o.Store, "billing_runs.start", "POST /billing/preview", o.StartBilling}}
+	s.dunning = dunning{billingRules: s.billingRules, store: o.Store, starter: runStarter{o.Store, "dunning_runs.start", "GET /billing/dunning/preview", o.StartDunning}}
 	s.mails = mails{store: o.Store}
 	s.bankEntries = bankEntries{store: o.Store}
 	s.checkouts = checkouts{desk: o.Checkout}

@@ -220,6 +220,21 @@ func (s *Store) AppendAudit(ctx context.Context, e operator.AuditEntry, eventKin
 	return nil
 }
 
+// AuditOnce is AppendAudit of what was done elsewhere for a request that may have an
+// idempotency key, and made the entity: a repeat fails as every create does.
+func (s *Store) AuditOnce(ctx context.Context, entityID uuid.UUID, e operator.AuditEntry) error {
+	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, entityID); err != nil {
+			return err
+		}
+		return tx.record(ctx, e, "")
+	})
+	if err != nil {
+		return s.explain(err)
+	}
+	return nil
+}
+
 // defaultAuditPage is how many entries ListAudit returns if nobody says.
 const defaultAuditPage = 100
 

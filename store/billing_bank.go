@@ -261,7 +261,8 @@ func (tx *writeTx) keepEntry(ctx context.Context, r *bank.Record, allocations []
 		if err := checkPayment(&p); err != nil {
 			return err
 		}
-		row, _, err := tx.recordPayment(ctx, &p)
+		p.ID = uuid.Must(uuid.NewV7())
+		row, _, err := tx.bookPayment(ctx, &paymentRow{Payment: p})
 		if err != nil {
 			return err
 		}
@@ -309,6 +310,9 @@ func (s *Store) DismissBankEntry(ctx context.Context, entryID uuid.UUID, reason 
 // decideEntry lets a person decide what an entry is.
 func (s *Store) decideEntry(ctx context.Context, action string, entryID uuid.UUID, fn func(tx *writeTx, r *bank.Record) error) (*bank.Record, error) {
 	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, entryID); err != nil {
+			return err
+		}
 		r, err := findBankEntry(ctx, tx, "id = $1", tx.forUpdate(), entryID.String())
 		if errors.Is(err, sql.ErrNoRows) {
 			return notFound("bank entry", entryID.String())

@@ -13,6 +13,7 @@ import (
 
 	"radiusd/billing"
 	"radiusd/billing/checkout"
+	"radiusd/operator"
 )
 
 var _ checkout.Book = (*Store)(nil)
@@ -51,31 +52,30 @@ func findCheckout(ctx context.Context, q querier, where, lock string, args ...an
 const checkoutMargin = time.Hour
 
 // AskCheckout implements checkout.Book. It fails with billing.CodeNothingOwed if there is
-// nothing to pay.
+// nothing to pay. With the idempotency key of the context, a repeat is given the page that
+// was made then, whatever became of it.
 func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (description string, err error) {
 	var r checkout.Request
-	err = s.write(ctx, func(tx *writeTx) error {
+	err = s.write(ctx, func(tx *writeTx) (err error) {
 		r = *request
+		r.ID = uuid.Must(uuid.NewV7())
+		err = tx.claimKey(ctx, r.ID)
+		if again := new(operator.RepeatedError); errors.As(err, &again) {
+			var made *checkout.Request
+			if made, err = findCheckout(ctx, tx, "id = $1", "", again.EntityID.String()); err == nil && made.URL != "" {
+				r = *made
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+		if description, err = tx.toPay(ctx, &r); err != nil {
+			return err
+		}
 		column, key := "invoice_id", r.InvoiceID
 		if r.OrderID != uuid.Nil {
 			column, key = "order_id", r.OrderID
-			x, err := findOrder(ctx, tx, r.OrderID, tx.forUpdate())
-			if err != nil {
-				return err
-			}
-			if x.State != billing.OrderOpen || x.Amount == 0 {
-				return billing.Refuse(billing.CodeNothingOwed, "there is nothing to pay: the order is %s", x.State)
-			}
-			r.UserID, r.Currency, r.Amount, description = x.UserID, x.Currency, x.Amount, "Order "+x.ID.String()
-		} else {
-			i, err := findInvoice(ctx, tx, r.InvoiceID, tx.forUpdate())
-			if err != nil {
-				return err
-			}
-			if i.Kind != billing.KindInvoice || i.State != billing.InvoiceIssued {
-				return billing.Refuse(billing.CodeNothingOwed, "there is nothing to pay: %s is %s", cmp.Or(i.Number, "the invoice"), i.State)
-			}
-			r.UserID, r.Currency, r.Amount, description = i.UserID, i.Currency, i.Open(), "Invoice "+i.Number
 		}
 		now := s.timestamp()
 		until := now.Add(checkoutMargin)
@@ -83,12 +83,15 @@ func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (des
 			key.String(), text{&r.Provider}, money(&r.Amount), moment{&until})
 		if err == nil {
 			r = *before
-			return nil
+			return tx.keyMade(ctx, r.ID)
 		}
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		r.ID, r.State, r.CreatedAt, r.UpdatedAt = uuid.Must(uuid.NewV7()), checkout.StateOpen, now, now
+		if err := tx.keyMade(ctx, r.ID); err != nil {
+			return err
+		}
+		r.State, r.CreatedAt, r.UpdatedAt = checkout.StateOpen, now, now
 		if err := insert(ctx, tx.Tx, "checkouts", checkoutFields(&r)); err != nil {
 			return err
 		}
@@ -99,6 +102,30 @@ func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (des
 	}
 	*request = r
 	return description, nil
+}
+
+// toPay sets what is to be paid of an order or an invoice, and by whom.
+func (tx *writeTx) toPay(ctx context.Context, r *checkout.Request) (description string, err error) {
+	if r.OrderID != uuid.Nil {
+		x, err := findOrder(ctx, tx, r.OrderID, tx.forUpdate())
+		if err != nil {
+			return "", err
+		}
+		if x.State != billing.OrderOpen || x.Amount == 0 {
+			return "", billing.Refuse(billing.CodeNothingOwed, "there is nothing to pay: the order is %s", x.State)
+		}
+		r.UserID, r.Currency, r.Amount = x.UserID, x.Currency, x.Amount
+		return "Order " + x.ID.String(), nil
+	}
+	i, err := findInvoice(ctx, tx, r.InvoiceID, tx.forUpdate())
+	if err != nil {
+		return "", err
+	}
+	if i.Kind != billing.KindInvoice || i.State != billing.InvoiceIssued {
+		return "", billing.Refuse(billing.CodeNothingOwed, "there is nothing to pay: %s is %s", cmp.Or(i.Number, "the invoice"), i.State)
+	}
+	r.UserID, r.Currency, r.Amount = i.UserID, i.Currency, i.Open()
+	return "Invoice " + i.Number, nil
 }
 
 // SaveCheckout implements checkout.Book.

@@ -77,6 +77,9 @@ func (tx *writeTx) mailInvoices(ctx context.Context, invoices []*invoiceRow) err
 func (s *Store) SendInvoice(ctx context.Context, invoiceID uuid.UUID, again bool) (*billing.Mailing, error) {
 	var made billing.Mailing
 	err := s.write(ctx, func(tx *writeTx) error {
+		if err := tx.claimKey(ctx, invoiceID); err != nil {
+			return err
+		}
 		i, err := findInvoice(ctx, tx, invoiceID, "")
 		if err != nil {
 			return err
@@ -104,6 +107,9 @@ func (s *Store) SendInvoice(ctx context.Context, invoiceID uuid.UUID, again bool
 			return err
 		}
 		made = *found
+		if err := tx.keyMade(ctx, made.ID); err != nil {
+			return err
+		}
 		if again && (made.State == billing.MailSent || made.State == billing.MailRefused) {
 			made.State, made.Error, made.UpdatedAt = billing.MailWaiting, "", s.timestamp()
 			made.NextAt = made.UpdatedAt
