@@ -340,7 +340,7 @@ func (f *faultSite) requireBilled() {
 		`SELECT count(*) FROM invoices JOIN users ON users.id = user_id WHERE username LIKE 'load%'`: subscribers,
 		`SELECT count(*) FROM charges JOIN users ON users.id = user_id WHERE username LIKE 'load%'`:  4 * subscribers, // set-up, two periods and usage
 		`SELECT count(*) FROM invoices WHERE kind = 'credit_note' AND corrects_number <> ''`:         2,
-		`SELECT count(*) FROM users WHERE suspension = 'balance'`:                                    3, // also of whom all credit has ended
+		`SELECT count(*) FROM users WHERE suspension = 'balance'`:                                    4, // also of whom all credit has ended
 		`SELECT count(*) FROM ledger_transactions WHERE kind = 'expiry'`:                             2,
 	} {
 		require.Equal(f.t, want, number(f.t, db, query), query)
