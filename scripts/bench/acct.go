@@ -9,14 +9,14 @@ import (
 )
 
 // An acctSource sends whole sessions, many at a time: a Start, twelve interims and a Stop,
-// as of a session of an hour with an update every five minutes. No two records are the
-// same, so each is made when it is sent; that costs one MD5.
+// as of a session of an hour with an update every five minutes, each from one NAS. No two
+// records are the same, so each is made when it is sent; that costs one MD5.
 type acctSource struct {
 	users    int
-	keys     []nasKey // by NAS
-	sessions []acctSession
-	next     int    // the session whose turn it is
-	number   uint64 // of the last session that began
+	keys     []nasKey        // by NAS
+	sessions [][]acctSession // of each socket
+	next     []int           // the session whose turn it is
+	number   uint64          // of the last session that began
 	now      uint32
 	buffers  [][slotSize]byte // by socket and Identifier
 }
@@ -36,13 +36,16 @@ const (
 // newAcctSource begins with sessions of all ages.
 func newAcctSource(sockets, users int, keys []nasKey) *acctSource {
 	s := &acctSource{
-		users: users, keys: keys, sessions: make([]acctSession, openSessions), buffers: make([][slotSize]byte, sockets*256),
+		users: users, keys: keys, sessions: make([][]acctSession, sockets), next: make([]int, sockets), buffers: make([][slotSize]byte, sockets*256),
 		number: uint64(time.Now().UnixMicro()), // not those of a run before
 		now:    uint32(time.Now().Unix()),
 	}
 	for i := range s.sessions {
-		s.begin(&s.sessions[i])
-		s.sessions[i].step = uint32(i % (lastStep + 1))
+		s.sessions[i] = make([]acctSession, openSessions/sockets)
+		for k := range s.sessions[i] {
+			s.begin(&s.sessions[i][k])
+			s.sessions[i][k].step = uint32(k % (lastStep + 1))
+		}
 	}
 	return s
 }
@@ -58,11 +61,11 @@ func (s *acctSource) begin(session *acctSession) {
 
 func (s *acctSource) request(socket, identifier int) []byte {
 	buffer := &s.buffers[socket*256+identifier]
-	session := &s.sessions[s.next]
-	if s.next++; s.next == len(s.sessions) {
-		s.next = 0
+	session := &s.sessions[socket][s.next[socket]]
+	if s.next[socket]++; s.next[socket] == len(s.sessions[socket]) {
+		s.next[socket] = 0
 	}
-	n := len(s.appendRecord(buffer[:0], session, byte(identifier)))
+	n := len(s.appendRecord(buffer[:0], session, nasAddress(socket), byte(identifier)))
 	if session.step++; session.step > lastStep {
 		s.begin(session)
 	}
@@ -73,10 +76,10 @@ func (s *acctSource) request(socket, identifier int) []byte {
 	return buffer[:n]
 }
 
-// appendRecord appends the packet of the session's next record, not signed.
-func (s *acctSource) appendRecord(b []byte, session *acctSession, identifier byte) []byte {
+// appendRecord appends the packet of the session's next record, not signed. The address is
+// that of the NAS.
+func (s *acctSource) appendRecord(b []byte, session *acctSession, address [4]byte, identifier byte) []byte {
 	user, seconds := session.user, session.step*interim
-	address := nasAddress(int(user) % len(s.keys))
 	status := uint32(3) // Interim-Update
 	switch session.step {
 	case 0:

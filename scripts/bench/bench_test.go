@@ -86,6 +86,7 @@ func TestAccountingRecordsDiffer(t *testing.T) {
 	hasher := radius.NewHasher([]byte(secret))
 	seen := map[string]bool{}
 	kinds := map[uint32]int{}
+	of := map[string]string{} // NAS of a session
 	for i := range 3 * openSessions {
 		raw := s.request(i/256%8, i%256)
 		packet, discard := radius.Parse(raw)
@@ -95,6 +96,14 @@ func TestAccountingRecordsDiffer(t *testing.T) {
 		seen[string(raw[headerLength:])] = true
 		status, _ := packet.Attributes().Uint32(radius.TypeAcctStatusType)
 		kinds[status]++
+		session, _ := packet.Attributes().Get(radius.TypeAcctSessionID)
+		nas, _ := packet.Attributes().Get(radius.TypeNASIPAddress)
+		address := nasAddress(i / 256 % 8)
+		require.Equal(t, address[:], nas)
+		if before, known := of[string(session)]; known {
+			require.Equal(t, before, string(nas))
+		}
+		of[string(session)] = string(nas)
 	}
 	assert.InDelta(t, 3*openSessions/14, kinds[radius.AcctStart], openSessions/100)
 	assert.InDelta(t, 3*openSessions/14, kinds[radius.AcctStop], openSessions/100)
