@@ -84,6 +84,25 @@ func (v *Resolver) Resolve(r *Record) {
 func (v *Resolver) resolveSession(r *Record) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	v.resolve(r)
+}
+
+// resolveSessions is resolveSession for the records up to the first one that tells of a boot,
+// with it, and returns how many those are: of the others the boot is to be known first.
+func (v *Resolver) resolveSessions(records []Record) int {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for i := range records {
+		v.resolve(&records[i])
+		if records[i].Status.boot() {
+			return i + 1
+		}
+	}
+	return len(records)
+}
+
+// resolve is resolveSession for who holds the lock.
+func (v *Resolver) resolve(r *Record) {
 	if r.Status.boot() {
 		if i, ok := v.find(r); ok {
 			r.EventTime = v.boots[nasKey{r.NASID, r.NASAddr, r.NASIdentifier}][i].at

@@ -248,12 +248,7 @@ func (l *LiveSessions) Observe(r *Record) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	l.resolver.resolveSession(r)
-	switch {
-	case r.Status.boot():
-		l.applyBoot(r)
-	case r.Status.session():
-		l.applySession(r)
-	}
+	l.observe(r)
 }
 
 func (l *LiveSessions) applySession(r *Record) {

@@ -109,6 +109,45 @@ func TestLiveSessionsKeepNothingOfARecord(t *testing.T) {
 	require.Len(t, viewed.Resolver().Boots(uuid.UUID{1}, netip.MustParseAddr("192.0.2.1"), "bras"), 2)
 }
 
+// TestBatchesAreTheSameAsRecordsOneByOne: also where a boot of the NAS stands among them,
+// after which the same Acct-Session-Id is another session.
+func TestBatchesAreTheSameAsRecordsOneByOne(t *testing.T) {
+	opt := aaa.LiveOptions{Now: func() time.Time { return receivedAt.Add(time.Hour) }}
+	single, batched := aaa.NewLiveSessions(opt), aaa.NewLiveSessions(opt)
+	d := aaa.NewDecoder(dictionary.Embedded())
+	var records []aaa.Record
+	add := func(envelope []byte) {
+		var r aaa.Record
+		_, err := d.Decode(envelope, &r)
+		require.NoError(t, err)
+		records = append(records, r)
+	}
+	const nas = `, NAS-Identifier = "bras-1", NAS-IP-Address = 192.0.2.1`
+	for round := range 3 {
+		for i := range 3 * aaa.LiveBatch / 2 {
+			e := newBenchEnvelope(1+16*i, i%3 == 0)
+			e.count(round)
+			add(e.octets)
+			if i == 40 {
+				at := receivedAt.Add(time.Duration(round)*5*time.Minute - time.Minute).Unix()
+				add(envelope(t, fmt.Sprintf("Acct-Status-Type = Accounting-On, Event-Timestamp = %d%s", at, nas)))
+			}
+		}
+	}
+	for i := range records {
+		single.Observe(&records[i])
+	}
+	for from := 0; from < len(records); { // of all sizes
+		n := min(1+from%(2*aaa.LiveBatch), len(records)-from)
+		batched.ObserveBatch(records[from : from+n])
+		from += n
+	}
+	rows := show(liveRows(single))
+	require.Equal(t, rows, show(liveRows(batched)))
+	require.Contains(t, rows, aaa.CauseReboot)
+	require.Greater(t, len(liveRows(single)), 3*aaa.LiveBatch/2, "a boot begins other sessions")
+}
+
 // BenchmarkLiveStage is what the live sessions cost for each record of the journal:
 // interims of 100,000 sessions, decoded and applied.
 func BenchmarkLiveStage(b *testing.B) {
@@ -119,15 +158,19 @@ func BenchmarkLiveStage(b *testing.B) {
 			l := aaa.NewLiveSessions(aaa.LiveOptions{Now: func() time.Time { return now }})
 			d := aaa.NewDecoder(dictionary.Embedded())
 			envelopes := make([]benchEnvelope, n)
-			var r aaa.Record
+			records := make([]aaa.Record, 0, aaa.LiveBatch)
 			apply := func(i int) {
 				e := &envelopes[i%n]
 				e.count(i / n)
 				now = receivedAt.Add(time.Duration(i) * 3 * time.Millisecond)
-				if _, err := d.DecodeView(e.octets, &r); err != nil {
+				records = records[:len(records)+1]
+				if _, err := d.DecodeView(e.octets, &records[len(records)-1]); err != nil {
 					b.Fatal(err)
 				}
-				l.Observe(&r)
+				if len(records) == aaa.LiveBatch {
+					l.ObserveBatch(records)
+					records = records[:0]
+				}
 			}
 			for i := range n {
 				envelopes[i] = newBenchEnvelope(i, class)

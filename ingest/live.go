@@ -68,9 +68,12 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 	}
 	defer r.Close()
 	i.applied.set(from)
-	var record aaa.Record
+	var batch liveBatch
 	for count := 0; ; {
 		envelope, end, ok, err := r.TryNext()
+		if err != nil || !ok || len(batch.records) == aaa.LiveBatch {
+			i.applyBatch(&batch)
+		}
 		if err == nil && !ok {
 			i.applied.set(from)
 			i.loaded.Store(true)
@@ -88,9 +91,10 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 		}
 		h.recovered()
 		tries.reset()
-		i.applyOne(envelope, &record)
+		i.view(envelope, &batch)
 		from = end
 		if count++; count%liveChunk == 0 {
+			i.applyBatch(&batch)
 			i.applied.set(from)
 			if work.Err() != nil {
 				return from, nil
@@ -100,19 +104,48 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 	}
 }
 
-// applyOne applies a record; r is any, for it to use.
-func (i *Ingest) applyOne(envelope []byte, r *aaa.Record) {
-	malformed, err := i.opt.Decoder.DecodeView(envelope, r)
+// liveBatch has records of the journal that are applied together.
+type liveBatch struct {
+	envelopes []byte // of which the records are views
+	records   []aaa.Record
+	usernames []string
+}
+
+// view adds a record to the batch.
+func (i *Ingest) view(envelope []byte, b *liveBatch) {
+	at := len(b.envelopes)
+	b.envelopes = append(b.envelopes, envelope...) // those before stay where the views have them
+	if b.records == nil {
+		b.records = make([]aaa.Record, 0, aaa.LiveBatch)
+	}
+	n := len(b.records)
+	b.records = b.records[:n+1]
+	malformed, err := i.opt.Decoder.DecodeView(b.envelopes[at:], &b.records[n])
 	if malformed > 0 {
 		i.metrics.malformed.Add(float64(malformed))
 	}
-	if err == nil {
-		i.complete(r)
-		if i.opt.Seen != nil {
-			i.opt.Seen(r)
-		}
-		i.opt.Live.Observe(r)
+	if err != nil {
+		b.records = b.records[:n]
 	}
+}
+
+// applyBatch applies the records, of which there may be none, and empties the batch.
+func (i *Ingest) applyBatch(b *liveBatch) {
+	if i.opt.Prefetch != nil {
+		b.usernames = b.usernames[:0]
+		for n := range b.records {
+			b.usernames = append(b.usernames, b.records[n].Username)
+		}
+		i.opt.Prefetch(b.usernames)
+	}
+	for n := range b.records {
+		i.complete(&b.records[n])
+		if i.opt.Seen != nil {
+			i.opt.Seen(&b.records[n])
+		}
+	}
+	i.opt.Live.ObserveBatch(b.records)
+	b.envelopes, b.records = b.envelopes[:0], b.records[:0]
 }
 
 // decode reads a record from its envelope, and notes what the packet does not say.

@@ -224,7 +224,7 @@ func (n *node) fillMemory(ctx context.Context, cfg *config.Config, dict *diction
 	}
 	n.ingest, err = ingest.New(ingest.Options{
 		Journal: n.journal, Decoder: aaa.NewDecoder(dict), Live: n.live, Sessions: n.backend, Boots: n.backend,
-		PlanOf: n.directory.PlanOf, Username: n.directory.Username, Seen: n.firstUses.Seen, Sinks: sinks, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
+		PlanOf: n.directory.PlanOf, Username: n.directory.Username, Prefetch: n.directory.Prefetch, Seen: n.firstUses.Seen, Sinks: sinks, Quarantine: filepath.Join(cfg.DataDir, quarantineFile),
 		Keep: cfg.Journal.Keep, DrainTimeout: drainTime / 2, Registerer: n.registry, Logger: n.log,
 	})
 	return err
