@@ -2,17 +2,14 @@ package storetest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"pgregory.net/rapid"
 
 	"radiusd/aaa"
 	"radiusd/billing"
@@ -162,149 +159,4 @@ func testPaymentsAtOnce(t *testing.T, database Database) {
 	all.Wait()
 	assert.EqualValues(t, 4, booked.Load())
 	requireSound(t, b.Store)
-}
-
-// requireSettled requires that a user who owes nothing has no open invoice, and that nobody
-// has credit beside one.
-func (b *billed) requireSettled(t require.TestingT, userID uuid.UUID) {
-	ctx := context.Background()
-	balance, err := b.Balance(ctx, userID, "EUR")
-	require.NoError(t, err)
-	var open, credit billing.Amount
-	invoices, _, err := b.ListInvoicesPage(ctx, billing.InvoiceFilter{UserID: userID, State: billing.InvoiceIssued}, aaa.Page{Limit: 1000})
-	require.NoError(t, err)
-	for _, i := range invoices {
-		if i.Kind == billing.KindCreditNote {
-			credit += i.Open()
-		} else {
-			open += i.Open()
-		}
-	}
-	var rest billing.Amount
-	require.NoError(t, b.raw.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(rest), 0) AS bigint) FROM payments WHERE user_id = $1", userID.String()).Scan(&rest))
-	credit += rest
-	require.Equal(t, balance, open-credit, "the ledger and the documents")
-	require.True(t, open == 0 || credit == 0, "%d are open beside a credit of %d", open, credit)
-}
-
-// refusal requires that an operation was done, or refused by one of the rules or for one of
-// the fields that it may be refused for.
-func refusal(t require.TestingT, operation string, err error, may ...string) {
-	var rule *billing.RuleError
-	var field *billing.FieldError
-	switch {
-	case err == nil:
-	case errors.As(err, &rule):
-		require.Contains(t, may, rule.Code, "%s: %v", operation, err)
-	case errors.As(err, &field):
-		require.Contains(t, may, field.Field, "%s: %v", operation, err)
-	default:
-		require.NoError(t, err, operation)
-	}
-}
-
-// testLedgerProperty: whatever is done in whatever order, the ledger is sound, and credit
-// pays what is open. What is refused is refused by a rule of that operation.
-func testLedgerProperty(t *testing.T, database Database) {
-	b := newBilled(t, database, 4)
-	b.raw = Raw(t, b.options)
-	ctx := t.Context()
-	day := civil("2030-01-01")
-	rapid.Check(t, func(t *rapid.T) {
-		for range rapid.IntRange(1, 12).Draw(t, "operations") {
-			userID := rapid.SampledFrom(b.users).Draw(t, "user")
-			invoices := b.invoicesOf(t, userID)
-			no := false
-			payments, _, err := b.ListPaymentsPage(ctx, billing.PaymentFilter{UserID: userID, Refunds: &no}, aaa.Page{})
-			require.NoError(t, err)
-			var invoice billing.Invoice
-			var payment billing.Payment
-			if len(invoices) > 0 {
-				invoice = rapid.SampledFrom(invoices).Draw(t, "invoice")
-			}
-			if len(payments) > 0 {
-				payment = rapid.SampledFrom(payments).Draw(t, "payment")
-			}
-			amount := billing.Amount(rapid.IntRange(1, 6000).Draw(t, "amount"))
-			switch op := rapid.SampledFrom([]string{"run", "pay", "pay", "pay for", "charge", "issue", "refund", "refund", "credit", "void", "write off", "write off", "reinstate", "allocate"}).Draw(t, "operation"); {
-			case op == "run":
-				day = day.AddDays(rapid.IntRange(1, 40).Draw(t, "days"))
-				b.setNow(day.Start(time.UTC).Add(12 * time.Hour))
-				_, err := b.run(ctx, day.String(), rapid.IntRange(1, 5).Draw(t, "limit"))
-				require.NoError(t, err)
-				_, err = b.ExpireCredit(ctx, day, uuid.Nil, 100)
-				require.NoError(t, err)
-			case op == "pay":
-				p := &billing.Payment{UserID: userID, Method: billing.PaidBank, Currency: "EUR", Amount: amount, ReceivedOn: day}
-				if rapid.IntRange(0, 3).Draw(t, "expires") == 0 {
-					p.ExpiresOn = day.AddDays(rapid.IntRange(0, 20).Draw(t, "expires after"))
-				}
-				_, err := b.RecordPayment(ctx, p)
-				require.NoError(t, err)
-			case op == "charge":
-				c := &billing.Charge{UserID: userID, Description: "by hand", Currency: "EUR", Quantity: decimal("1"), Unit: "period", UnitPrice: decimal("1"),
-					Amount: amount - 3000, TaxClass: "standard"}
-				err := b.CreateCharge(ctx, c)
-				refusal(t, op, err, "amount")
-				require.Equal(t, c.Amount == 0, err != nil)
-			case op == "issue":
-				o := b.runOptions()
-				o.AsOf = day
-				draft, err := b.DraftInvoice(ctx, userID, "EUR", o)
-				refusal(t, op, err, billing.CodeNothingToBill)
-				if err == nil && rapid.Bool().Draw(t, "delete") {
-					require.NoError(t, b.DeleteDraft(ctx, draft.ID))
-				} else if err == nil {
-					_, err = b.IssueInvoice(ctx, draft.ID, billing.Date{}, billing.Date{})
-					require.NoError(t, err)
-				}
-			case op == "refund" && len(payments) > 0:
-				want := min(amount, payment.Amount)
-				r := &billing.Payment{Refunds: payment.ID, Amount: want, ReceivedOn: day, ChargedBack: rapid.Bool().Draw(t, "charged back")}
-				var gone billing.Amount
-				require.NoError(t, b.raw.QueryRowContext(ctx, "SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM payments WHERE refunds = $1", payment.ID.String()).Scan(&gone))
-				_, err := b.RefundPayment(ctx, r)
-				refusal(t, op, err, "amount")
-				if tooMuch := want > payment.Amount-payment.Expired-gone; tooMuch || r.ChargedBack {
-					require.Equal(t, tooMuch, err != nil, "%v", err)
-				}
-			case op == "pay for" && len(invoices) > 0:
-				part := min(amount, max(invoice.Open(), 1))
-				_, err := b.RecordPayment(ctx, &billing.Payment{UserID: userID, Method: billing.PaidCash, Currency: "EUR", Amount: amount, ReceivedOn: day,
-					Allocations: []billing.Allocation{{InvoiceID: invoice.ID, Amount: part}}})
-				refusal(t, op, err, "allocations")
-				if invoice.Kind == billing.KindInvoice && invoice.State == billing.InvoiceIssued {
-					require.NoError(t, err)
-				}
-			case op == "credit" && len(invoices) > 0:
-				var parts map[int]billing.Amount
-				if rapid.Bool().Draw(t, "parts") && len(invoice.Lines) > 0 {
-					line := rapid.SampledFrom(invoice.Lines).Draw(t, "line")
-					parts = map[int]billing.Amount{line.Line: line.Gross / 2}
-				}
-				_, err := b.CreditInvoice(ctx, invoice.ID, parts, day, "")
-				refusal(t, op, err, billing.CodeInvoiceState, billing.CodeNothingToCredit, "lines")
-			case op == "void" && len(invoices) > 0:
-				err := b.VoidInvoice(ctx, invoice.ID)
-				refusal(t, op, err, billing.CodeNoChange, billing.CodeInvoiceState, billing.CodeInvoicePaid)
-				if invoice.State == billing.InvoicePaid && invoice.Total > 0 || invoice.State == billing.InvoiceVoid {
-					require.Error(t, err)
-				}
-			case op == "write off" && len(invoices) > 0:
-				err := b.WriteOffInvoice(ctx, invoice.ID)
-				refusal(t, op, err, billing.CodeInvoiceState)
-				require.Equal(t, invoice.Kind == billing.KindInvoice && invoice.State == billing.InvoiceIssued, err == nil, "%v", err)
-			case op == "reinstate" && len(invoices) > 0:
-				refusal(t, op, b.ReinstateInvoice(ctx, invoice.ID), billing.CodeInvoiceState)
-			case op == "allocate" && len(payments) > 0 && len(invoices) > 0:
-				err := b.AllocatePayment(ctx, payment.ID, []billing.Allocation{{InvoiceID: invoice.ID, Amount: amount}})
-				refusal(t, op, err, "allocations")
-			}
-			requireSound(t, b.Store)
-			b.requireSettled(t, userID)
-		}
-		if rapid.IntRange(0, 4).Draw(t, "reports") == 0 { // they take long
-			requireReports(t, b.Store, day.AddDays(-rapid.IntRange(0, 40).Draw(t, "cut")), day)
-		}
-	})
 }
