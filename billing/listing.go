@@ -74,7 +74,7 @@ type InvoiceFilter struct {
 	RunID    uuid.UUID
 	// OverdueOn selects invoices that are not paid in full and were due before the day.
 	OverdueOn Date
-	// IssuedFrom is contained, IssuedBefore is not.
+	// IssuedFrom is contained, IssuedBefore is not. A draft is not issued.
 	IssuedFrom, IssuedBefore Date
 }
 

@@ -65,6 +65,9 @@ func invoiceConditions(f billing.InvoiceFilter, sort string) (c conditions) {
 	if sort != "created_at" {
 		c.add(sort + " IS NOT NULL") // as its index says
 	}
+	if sort != "created_at" || !f.IssuedFrom.IsZero() || !f.IssuedBefore.IsZero() {
+		c.add("state <> 'draft'") // its days are those that it would have
+	}
 	return c
 }
 

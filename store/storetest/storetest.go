@@ -142,6 +142,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherGuesses": testVoucherGuesses,
 		"BillingUsage":   testBillingUsage,
 		"Drafts":         testDrafts,
+		"BillingLists":   testBillingLists,
 		"DunningGroup":   testDunningGroup,
 		"DunningEdits":   testDunningEdits,
 		"DunningEnd":     testDunningEnd,
