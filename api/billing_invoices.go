@@ -179,12 +179,18 @@ func (h *invoices) CreateCreditNote(ctx context.Context, r CreateCreditNoteReque
 	var parts map[int]billing.Amount
 	for i, line := range r.Body.Lines {
 		field := fmt.Sprintf("lines[%d]", i)
-		amount, currency, err := moneyIn(field+".amount", line.Amount)
-		if err != nil {
-			return nil, err
-		}
-		if currency != invoice.Currency {
-			return nil, invalidField(field+".amount.currency", "the invoice is in %s", invoice.Currency)
+		var amount billing.Amount // all that is left of it
+		if line.Amount != nil {
+			var currency billing.Currency
+			if amount, currency, err = moneyIn(field+".amount", *line.Amount); err != nil {
+				return nil, err
+			}
+			if currency != invoice.Currency {
+				return nil, invalidField(field+".amount.currency", "the invoice is in %s", invoice.Currency)
+			}
+			if amount == 0 {
+				return nil, invalidField(field+".amount.amount", "it must be other than nothing; left out, it is all that is left of the line")
+			}
 		}
 		if _, twice := parts[line.Line]; twice {
 			return nil, invalidField(field+".line", "line %d is there twice", line.Line)

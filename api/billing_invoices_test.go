@@ -115,7 +115,10 @@ func TestBillingInvoices(t *testing.T) {
 			problem := owner.post(path+"/void", nil).code(http.StatusConflict, "invoice_state").problem()
 			assert.Contains(t, problem.Detail, "INV-000001")
 			assert.NotContains(t, problem.Detail, first.ID.String())
-			owner.post(path+"/credit-notes", map[string]any{}).is(http.StatusCreated)
+			owner.post(path+"/credit-notes", map[string]any{"lines": []any{map[string]any{"line": 1, "amount": eur("0")}}}).field("lines[0].amount.amount")
+			rest := into[api.Invoice](owner.post(path+"/credit-notes", map[string]any{"lines": []any{map[string]any{"line": 1}}}).is(http.StatusCreated))
+			assert.Equal(t, money("24.00"), rest.Total, "all that is left of the line")
+			owner.post(path+"/credit-notes", map[string]any{"lines": []any{map[string]any{"line": 1}}}).field("lines")
 			owner.post(path+"/credit-notes", map[string]any{}).code(http.StatusConflict, "nothing_to_credit")
 		})
 		t.Run("void", func(t *testing.T) {
@@ -211,9 +214,25 @@ func TestBillingPayments(t *testing.T) {
 			made := into[api.Payment](owner.post("/payments", to("2", invoice.ID)).is(http.StatusCreated))
 			assert.Equal(t, invoice.ID, made.Allocations[0].InvoiceID)
 		})
+		t.Run("credit that ends", func(t *testing.T) {
+			owner := owner.in(t)
+			b.tick()
+			bob := b.user(t, "bob")
+			made := into[api.Payment](owner.post("/payments", map[string]any{"user_id": bob, "amount": eur("7"), "expires_on": b.day(1)}).is(http.StatusCreated))
+			assert.Equal(t, b.day(1), made.ExpiresOn.MustGet().String())
+			assert.Equal(t, money("0.00"), made.Expired)
+			_, err := w.store.ExpireCredit(t.Context(), b.today.AddDays(2), uuid.Nil, 10)
+			require.NoError(t, err)
+			list := into[api.PaymentList](owner.get("/payments?user_id=" + bob.String()).is(http.StatusOK)).Items
+			require.Len(t, list, 1)
+			assert.Equal(t, []any{b.day(1), money("7.00")}, []any{list[0].ExpiresOn.MustGet().String(), list[0].Expired})
+			stays := into[api.Payment](owner.post("/payments", map[string]any{"user_id": bob, "amount": eur("1")}).is(http.StatusCreated))
+			assert.True(t, stays.ExpiresOn.IsNull())
+		})
 		t.Run("refused", func(t *testing.T) {
 			owner := owner.in(t)
 			for field, body := range map[string]map[string]any{
+				"expires_on":    {"user_id": alice, "amount": eur("1"), "expires_on": b.day(-1)},
 				"amount":        {"user_id": alice, "amount": eur("-1")},
 				"amount.amount": {"user_id": alice, "amount": eur("1000000000000.01")},
 				"received_on":   {"user_id": alice, "amount": eur("1"), "received_on": b.day(2)},

@@ -20,7 +20,6 @@ type PaymentStore interface {
 	PaymentByID(ctx context.Context, paymentID uuid.UUID) (*billing.Payment, error)
 	RecordPayment(ctx context.Context, payment *billing.Payment) (booked bool, err error)
 	checkout.RefundBook
-	AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error
 }
 
 // payments is the resource /payments.
@@ -132,25 +131,6 @@ func (h *payments) RefundPayment(ctx context.Context, r RefundPaymentRequestObje
 	return RefundPayment201JSONResponse{Body: paymentOf(ctx, refund), Headers: RefundPayment201ResponseHeaders{Location: location("payments", refund.ID)}}, nil
 }
 
-func (h *payments) AllocatePayment(ctx context.Context, r AllocatePaymentRequestObject) (AllocatePaymentResponseObject, error) {
-	payment, err := h.store.PaymentByID(ctx, r.PaymentID)
-	if err != nil {
-		return nil, err
-	}
-	allocations, err := allocationsIn(r.Body.Allocations, payment.Currency)
-	if err != nil {
-		return nil, err
-	}
-	err = h.store.AllocatePayment(ctx, r.PaymentID, allocations)
-	if _, again := repeated(err); err != nil && !again {
-		return nil, err
-	}
-	if payment, err = h.store.PaymentByID(ctx, r.PaymentID); err != nil {
-		return nil, err
-	}
-	return AllocatePayment200JSONResponse(paymentOf(ctx, payment)), nil
-}
-
 // allocationsIn reads which invoices a payment in the currency goes to.
 func allocationsIn(list []AllocationInput, of billing.Currency) (allocations []billing.Allocation, err error) {
 	for i, a := range list {
@@ -185,6 +165,9 @@ func (h *billingRules) paymentIn(in PaymentInput) (*billing.Payment, error) {
 	if p.ReceivedOn, err = dateIn("received_on", in.ReceivedOn, h.today()); err != nil {
 		return nil, err
 	}
+	if p.ExpiresOn, err = dateIn("expires_on", in.ExpiresOn, billing.Date{}); err != nil {
+		return nil, err
+	}
 	if h.today().AddDays(1).Before(p.ReceivedOn) { // it may be tomorrow where the client is
 		return nil, invalidField("received_on", "it has not come yet")
 	}
@@ -196,6 +179,7 @@ func paymentOf(ctx context.Context, p *billing.Payment) Payment {
 	body := Payment{
 		ID: p.ID, UserID: p.UserID, Username: p.Username, Method: PaymentMethod(p.Method), Amount: moneyOf(p.Currency, p.Amount), Refunds: idOrNull(p.Refunds),
 		Provider: p.Provider, Reference: freeText(ctx, p.Reference), ReceivedOn: dateOf(p.ReceivedOn), Note: freeText(ctx, p.Note),
+		ExpiresOn: dateOrNull(p.ExpiresOn), Expired: moneyOf(p.Currency, p.Expired),
 		CreatedAt: p.CreatedAt,
 	}
 	for _, a := range p.Allocations {

@@ -177,6 +177,8 @@ func TestDunning(t *testing.T) {
 			assert.Equal(t, "alice", reminder.Username)
 			assert.Equal(t, first.Number.MustGet(), reminder.Number)
 			assert.Equal(t, "alice@example.org", reminder.Recipient)
+			assert.Equal(t, reminder.UpdatedAt, reminder.NextAt.MustGet(), "at once")
+			assert.True(t, into[api.MailList](owner.get("/billing/mails?state=no_address").is(http.StatusOK)).Items[0].NextAt.IsNull())
 			hidden := reader.in(t).get("/billing/mails").is(http.StatusOK)
 			assert.Len(t, into[api.MailList](hidden).Items, 2)
 			assert.NotContains(t, string(hidden.body), "example.org")

@@ -50,7 +50,7 @@ func (h *mails) SendInvoice(ctx context.Context, r SendInvoiceRequestObject) (Se
 func mailOf(ctx context.Context, m *billing.Mailing) Mail {
 	body := Mail{
 		ID: m.ID, InvoiceID: m.InvoiceID, Number: m.Number, UserID: m.UserID, Username: m.Username, Purpose: m.Purpose,
-		State: MailState(m.State), Attempts: m.Attempts, CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(), SentAt: timeOrNull(m.SentAt),
+		State: MailState(m.State), Attempts: m.Attempts, CreatedAt: m.CreatedAt.UTC(), UpdatedAt: m.UpdatedAt.UTC(), NextAt: timeOrNull(m.NextAt), SentAt: timeOrNull(m.SentAt),
 	}
 	if principalOf(ctx).Can(operator.ProfilesRead) {
 		body.Recipient, body.Error = m.Recipient, m.Error

@@ -341,34 +341,3 @@ func TestBillingReports(t *testing.T) {
 		owner.post("/reports/revenue/run", object{}).code(http.StatusNotFound, "not_found")
 	})
 }
-
-func TestAllocatePayment(t *testing.T) {
-	bothEngines(t, func(t *testing.T, w *world) {
-		b := newBooks(t, w)
-		alice, invoice := b.billed(t, "alice")
-		owner := b.owner
-		pay := func(amount string) api.Payment {
-			b.tick()
-			return into[api.Payment](owner.post("/payments", object{"user_id": alice, "amount": eur(amount)}).is(http.StatusCreated))
-		}
-		first, second := pay("36"), pay("20")
-		path := "/payments/" + second.ID.String() + "/allocate"
-		part := func(amount any) object {
-			return object{"allocations": []any{object{"invoice_id": invoice.ID, "amount": amount}}}
-		}
-		owner.post(path, part(eur("20"))).field("allocations") // it is paid
-		refund := into[api.Payment](owner.post("/payments/"+first.ID.String()+"/refund", object{"amount": eur("36")}).is(http.StatusCreated))
-		made := into[api.Payment](owner.get("/payments/" + second.ID.String()).is(http.StatusOK))
-		require.Len(t, made.Allocations, 1, "the credit that is left pays the invoice at once")
-		assert.Equal(t, []any{invoice.ID, money("20.00")}, []any{made.Allocations[0].InvoiceID, made.Allocations[0].Amount})
-		assert.Equal(t, money("16.00"), into[api.Invoice](owner.get("/invoices/"+invoice.ID.String()).is(http.StatusOK)).Open)
-		for field, body := range map[string]object{
-			"allocations": part(eur("6")), "allocations[0].amount.currency": part(object{"amount": "1", "currency": "USD"}), "allocations[0].amount.amount": part(eur("0.001")),
-		} {
-			owner.post(path, body).field(field)
-		}
-		owner.post(path, object{"allocations": []any{}}).field("allocations")
-		owner.post("/payments/"+refund.ID.String()+"/allocate", part(eur("1"))).code(http.StatusConflict, "payment_state")
-		owner.post("/payments/"+uuid.NewString()+"/allocate", part(eur("1"))).code(http.StatusNotFound, "not_found")
-	})
-}

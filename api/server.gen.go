@@ -2581,8 +2581,9 @@ type CreditNoteInput struct {
 
 // CreditNoteLine defines model for CreditNoteLine.
 type CreditNoteLine struct {
-	Amount Money `json:"amount"`
-	Line   int   `json:"line"`
+	// Amount Of the line's price: with the tax if that contains it. Left out: all that is left of the line.
+	Amount *Money `json:"amount,omitempty"`
+	Line   int    `json:"line"`
 }
 
 // CreditNoteList defines model for CreditNoteList.
@@ -3199,6 +3200,9 @@ type Mail struct {
 	ID        openapi_types.UUID `json:"id"`
 	InvoiceID openapi_types.UUID `json:"invoice_id"`
 
+	// NextAt When it is tried next; of one that is being sent, when that attempt is given up. Null: never.
+	NextAt nullable.Nullable[time.Time] `json:"next_at"`
+
 	// Number The invoice's.
 	Number string `json:"number"`
 
@@ -3426,7 +3430,14 @@ type Order struct {
 	PaymentID nullable.Nullable[openapi_types.UUID] `json:"payment_id"`
 	PriceID   nullable.Nullable[openapi_types.UUID] `json:"price_id"`
 	Start     nullable.Nullable[openapi_types.Date] `json:"start"`
-	State     OrderState                            `json:"state"`
+
+	// State | state | an order |
+	// | --- | --- |
+	// | `open` | that waits for its payment, or to be cancelled |
+	// | `paid` | whose payment is booked and that could not be completed: its history says why, and `/orders/{order_id}/complete` tries again |
+	// | `completed` | that is done, for good |
+	// | `cancelled` | that is not done; what was paid for it is the user's credit |
+	State OrderState `json:"state"`
 
 	// SubscriptionID What it made or changes.
 	SubscriptionID nullable.Nullable[openapi_types.UUID] `json:"subscription_id"`
@@ -3447,7 +3458,14 @@ type OrderEntry struct {
 	At    time.Time `json:"at"`
 
 	// Note Empty without profiles:read.
-	Note  string     `json:"note"`
+	Note string `json:"note"`
+
+	// State | state | an order |
+	// | --- | --- |
+	// | `open` | that waits for its payment, or to be cancelled |
+	// | `paid` | whose payment is booked and that could not be completed: its history says why, and `/orders/{order_id}/complete` tries again |
+	// | `completed` | that is done, for good |
+	// | `cancelled` | that is not done; what was paid for it is the user's credit |
 	State OrderState `json:"state"`
 }
 
@@ -3506,7 +3524,12 @@ type OrderPayment struct {
 // OrderPaymentMethod Default cash.
 type OrderPaymentMethod string
 
-// OrderState defines model for OrderState.
+// OrderState | state | an order |
+// | --- | --- |
+// | `open` | that waits for its payment, or to be cancelled |
+// | `paid` | whose payment is booked and that could not be completed: its history says why, and `/orders/{order_id}/complete` tries again |
+// | `completed` | that is done, for good |
+// | `cancelled` | that is not done; what was paid for it is the user's credit |
 type OrderState string
 
 // Party defines model for Party.
@@ -3546,10 +3569,16 @@ type Payment struct {
 	Allocations []Allocation `json:"allocations,omitempty"`
 
 	// Amount Positive; of a refund, what went back.
-	Amount    Money              `json:"amount"`
-	CreatedAt time.Time          `json:"created_at"`
-	ID        openapi_types.UUID `json:"id"`
-	Method    PaymentMethod      `json:"method"`
+	Amount    Money     `json:"amount"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Expired What was lost of it since.
+	Expired Money `json:"expired"`
+
+	// ExpiresOn The last day on which what is left of it can be used as credit; null: it stays.
+	ExpiresOn nullable.Nullable[openapi_types.Date] `json:"expires_on"`
+	ID        openapi_types.UUID                    `json:"id"`
+	Method    PaymentMethod                         `json:"method"`
 
 	// Note Empty without profiles:read.
 	Note       string             `json:"note"`
@@ -3565,16 +3594,14 @@ type Payment struct {
 	Username string                                `json:"username"`
 }
 
-// PaymentAllocation defines model for PaymentAllocation.
-type PaymentAllocation struct {
-	Allocations []AllocationInput `json:"allocations"`
-}
-
 // PaymentInput defines model for PaymentInput.
 type PaymentInput struct {
-	// Allocations Left out or empty: the oldest open invoices.
+	// Allocations What goes to which invoices. The rest goes to the oldest open ones, and what is left then is the user's credit, which the next invoice takes.
 	Allocations []AllocationInput `json:"allocations,omitempty"`
 	Amount      Money             `json:"amount"`
+
+	// ExpiresOn The last day on which what is left of it can be used as credit; left out: it stays.
+	ExpiresOn openapi_types.Date `json:"expires_on,omitempty"`
 
 	// Method Default cash.
 	Method PaymentInputMethod `json:"method,omitempty"`
@@ -4226,9 +4253,17 @@ type Subscription struct {
 	// RatedUntil The same for usage.
 	RatedUntil nullable.Nullable[openapi_types.Date] `json:"rated_until"`
 	Start      openapi_types.Date                    `json:"start"`
-	State      SubscriptionState                     `json:"state"`
-	UpdatedAt  time.Time                             `json:"updated_at"`
-	UserID     openapi_types.UUID                    `json:"user_id"`
+
+	// State | state | a subscription |
+	// | --- | --- |
+	// | `trial` | in its days without a price |
+	// | `active` | that goes on, or begins on a later day |
+	// | `grace` | that goes on, with an overdue invoice that it is on, until that is paid, credited, written off or void |
+	// | `suspended` | prepaid, that waits for credit |
+	// | `ended` | whose last day is over, for good |
+	State     SubscriptionState  `json:"state"`
+	UpdatedAt time.Time          `json:"updated_at"`
+	UserID    openapi_types.UUID `json:"user_id"`
 
 	// Username As the user is called now; empty: there is none any more.
 	Username string `json:"username"`
@@ -4306,7 +4341,13 @@ type SubscriptionPreviewInput struct {
 // SubscriptionPreviewInputAction defines model for SubscriptionPreviewInput.Action.
 type SubscriptionPreviewInputAction string
 
-// SubscriptionState defines model for SubscriptionState.
+// SubscriptionState | state | a subscription |
+// | --- | --- |
+// | `trial` | in its days without a price |
+// | `active` | that goes on, or begins on a later day |
+// | `grace` | that goes on, with an overdue invoice that it is on, until that is paid, credited, written off or void |
+// | `suspended` | prepaid, that waits for credit |
+// | `ended` | whose last day is over, for good |
 type SubscriptionState string
 
 // TaxRate defines model for TaxRate.
@@ -5349,8 +5390,10 @@ type ListInvoicesParams struct {
 	Currency CurrencyFilter `form:"currency,omitempty" json:"currency,omitempty"`
 
 	// Overdue Only invoices that should have been paid by now.
-	Overdue      bool                   `form:"overdue,omitempty" json:"overdue,omitempty"`
-	RunID        openapi_types.UUID     `form:"run_id,omitempty" json:"run_id,omitempty"`
+	Overdue bool               `form:"overdue,omitempty" json:"overdue,omitempty"`
+	RunID   openapi_types.UUID `form:"run_id,omitempty" json:"run_id,omitempty"`
+
+	// IssuedFrom This day or later; no drafts, as with issued_before.
 	IssuedFrom   openapi_types.Date     `form:"issued_from,omitempty" json:"issued_from,omitempty"`
 	IssuedBefore openapi_types.Date     `form:"issued_before,omitempty" json:"issued_before,omitempty"`
 	Sort         ListInvoicesParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
@@ -5631,12 +5674,6 @@ type ListPaymentsParamsSort string
 
 // CreatePaymentParams defines parameters for CreatePayment.
 type CreatePaymentParams struct {
-	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
-	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
-}
-
-// AllocatePaymentParams defines parameters for AllocatePayment.
-type AllocatePaymentParams struct {
 	// IdempotencyKey Unique to this request, so that it can be sent again for a day without doing it twice: the answer is what it has made. 422 key_reused: it was used for another request.
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
@@ -6250,9 +6287,6 @@ type PayOrderJSONRequestBody = OrderPayment
 // CreatePaymentJSONRequestBody defines body for CreatePayment for application/json ContentType.
 type CreatePaymentJSONRequestBody = PaymentInput
 
-// AllocatePaymentJSONRequestBody defines body for AllocatePayment for application/json ContentType.
-type AllocatePaymentJSONRequestBody = PaymentAllocation
-
 // RefundPaymentJSONRequestBody defines body for RefundPayment for application/json ContentType.
 type RefundPaymentJSONRequestBody = RefundInput
 
@@ -6684,9 +6718,6 @@ type ServerInterface interface {
 	// GetPayment A payment or refund with its allocations
 	// (GET /payments/{payment_id})
 	GetPayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID)
-	// AllocatePayment Put what is left of a payment on invoices
-	// (POST /payments/{payment_id}/allocate)
-	AllocatePayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params AllocatePaymentParams)
 	// RefundPayment Give a payment back, or book that it was
 	// (POST /payments/{payment_id}/refund)
 	RefundPayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params RefundPaymentParams)
@@ -12511,56 +12542,6 @@ func (siw *ServerInterfaceWrapper) GetPayment(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
-// AllocatePayment operation middleware
-func (siw *ServerInterfaceWrapper) AllocatePayment(w http.ResponseWriter, r *http.Request) {
-
-	var err error
-	_ = err
-
-	// ------------- Path parameter "payment_id" -------------
-	var paymentID PaymentID
-
-	err = runtime.BindStyledParameterWithOptions("simple", "payment_id", r.PathValue("payment_id"), &paymentID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
-	if err != nil {
-		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "payment_id", Err: err})
-		return
-	}
-
-	// Parameter object where we will unmarshal all parameters from the context
-	var params AllocatePaymentParams
-
-	headers := r.Header
-
-	// ------------- Optional header parameter "Idempotency-Key" -------------
-	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
-		var IdempotencyKey IdempotencyKey
-		n := len(valueList)
-		if n != 1 {
-			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
-			return
-		}
-
-		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
-		if err != nil {
-			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
-			return
-		}
-
-		params.IdempotencyKey = IdempotencyKey
-
-	}
-
-	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.AllocatePayment(w, r, paymentID, params)
-	}))
-
-	for _, middleware := range siw.HandlerMiddlewares {
-		handler = middleware(handler)
-	}
-
-	handler.ServeHTTP(w, r)
-}
-
 // RefundPayment operation middleware
 func (siw *ServerInterfaceWrapper) RefundPayment(w http.ResponseWriter, r *http.Request) {
 
@@ -16583,7 +16564,6 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/bank-entries/{bank_entry_id}/dismiss", wrapper.DismissBankEntry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/invoices/{invoice_id}/checkout", wrapper.CheckoutInvoice)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/orders/{order_id}/checkout", wrapper.CheckoutOrder)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/payments/{payment_id}/allocate", wrapper.AllocatePayment)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reports/billing", wrapper.ListBillingReports)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reports/billing/{billing_report_name}", wrapper.GetBillingReport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/voucher-batches", wrapper.ListVoucherBatches)
@@ -21320,47 +21300,6 @@ func (response GetPaymentdefaultApplicationProblemPlusJSONResponse) VisitGetPaym
 	return err
 }
 
-type AllocatePaymentRequestObject struct {
-	PaymentID PaymentID `json:"payment_id"`
-	Params    AllocatePaymentParams
-	Body      *AllocatePaymentJSONRequestBody
-}
-
-type AllocatePaymentResponseObject interface {
-	VisitAllocatePaymentResponse(w http.ResponseWriter) error
-}
-
-type AllocatePayment200JSONResponse Payment
-
-func (response AllocatePayment200JSONResponse) VisitAllocatePaymentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
-type AllocatePaymentdefaultApplicationProblemPlusJSONResponse struct {
-	Body       Problem
-	StatusCode int
-}
-
-func (response AllocatePaymentdefaultApplicationProblemPlusJSONResponse) VisitAllocatePaymentResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(response.StatusCode)
-	_, err := buf.WriteTo(w)
-	return err
-}
-
 type RefundPaymentRequestObject struct {
 	PaymentID PaymentID `json:"payment_id"`
 	Params    RefundPaymentParams
@@ -25059,9 +24998,6 @@ type StrictServerInterface interface {
 	// GetPayment A payment or refund with its allocations
 	// (GET /payments/{payment_id})
 	GetPayment(ctx context.Context, request GetPaymentRequestObject) (GetPaymentResponseObject, error)
-	// AllocatePayment Put what is left of a payment on invoices
-	// (POST /payments/{payment_id}/allocate)
-	AllocatePayment(ctx context.Context, request AllocatePaymentRequestObject) (AllocatePaymentResponseObject, error)
 	// RefundPayment Give a payment back, or book that it was
 	// (POST /payments/{payment_id}/refund)
 	RefundPayment(ctx context.Context, request RefundPaymentRequestObject) (RefundPaymentResponseObject, error)
@@ -28560,40 +28496,6 @@ func (sh *strictHandler) GetPayment(w http.ResponseWriter, r *http.Request, paym
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetPaymentResponseObject); ok {
 		if err := validResponse.VisitGetPaymentResponse(w); err != nil {
-			sh.options.ResponseErrorHandlerFunc(w, r, err)
-		}
-	} else if response != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
-	}
-}
-
-// AllocatePayment operation middleware
-func (sh *strictHandler) AllocatePayment(w http.ResponseWriter, r *http.Request, paymentID PaymentID, params AllocatePaymentParams) {
-	var request AllocatePaymentRequestObject
-
-	request.PaymentID = paymentID
-	request.Params = params
-
-	var body AllocatePaymentJSONRequestBody
-	if err := runtime.BindJSONBody(r, &body); err != nil {
-		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
-		return
-	}
-	request.Body = &body
-
-	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
-		return sh.ssi.AllocatePayment(ctx, request.(AllocatePaymentRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "AllocatePayment")
-	}
-
-	response, err := handler(r.Context(), w, r, request)
-
-	if err != nil {
-		sh.options.ResponseErrorHandlerFunc(w, r, err)
-	} else if validResponse, ok := response.(AllocatePaymentResponseObject); ok {
-		if err := validResponse.VisitAllocatePaymentResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

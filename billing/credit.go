@@ -12,7 +12,8 @@ import (
 // NewCreditNote returns the draft of a credit note over an issued invoice: over all that
 // no earlier credit note of it (which are not void) has given back, or over parts, by
 // the number of the line, of its price: with the tax where the line's contains it. Of a
-// line that is a credit itself the part is negative.
+// line that is a credit itself the part is negative; a part of 0 is all that is left of the
+// line.
 //
 // The taxes are the invoice's, also if the rates changed since. Credit notes that give
 // back all of an invoice add up to it exactly. Those of runs name an invoice but not its
@@ -35,14 +36,17 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 	complete := true
 	for _, line := range left.Lines {
 		part, ok := parts[line.Line]
-		if parts == nil {
-			part, ok = line.Gross, line.Gross != 0
+		if parts == nil || ok && part == 0 {
+			part, ok = line.Gross, ok || line.Gross != 0
 		}
 		complete = complete && part == line.Gross
 		if !ok {
 			continue
 		}
-		if part == 0 || (part < 0) != (line.Gross < 0) || abs(part) > abs(line.Gross) {
+		if line.Gross == 0 {
+			return nil, &FieldError{"lines", fmt.Sprintf("nothing is left of line %d of invoice %s to credit", line.Line, i.Number)}
+		}
+		if (part < 0) != (line.Gross < 0) || abs(part) > abs(line.Gross) {
 			return nil, &FieldError{"lines", fmt.Sprintf("line %d of invoice %s has %s left to credit, not %s", line.Line, i.Number,
 				i.Currency.Format(line.Gross), i.Currency.Format(part))}
 		}

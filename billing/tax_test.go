@@ -208,6 +208,13 @@ func TestCreditNotes(t *testing.T) {
 		require.NoError(t, transaction.Validate())
 	}
 
+	// All that is left of a line.
+	left, err := note([]Invoice{*first}, map[int]Amount{1: 0})
+	require.NoError(t, err)
+	require.Equal(t, Amount(667), left.Total)
+	_, err = note([]Invoice{*first, *left}, map[int]Amount{1: 0, 3: 100})
+	require.ErrorContains(t, err, "nothing is left of line 1 of invoice 2026-000001")
+
 	for want, parts := range map[string]map[int]Amount{
 		"line 1 of invoice 2026-000001 has 6.67 left to credit, not 6.68":  {1: 668},
 		"line 4 of invoice 2026-000001 has -1.00 left to credit, not 1.00": {4: 100},

@@ -263,26 +263,6 @@ func (a *allocator) allocateTo(ctx context.Context, c *credit, allocations []bil
 	return nil
 }
 
-// AllocatePayment puts what is left of a payment on named invoices.
-func (s *Store) AllocatePayment(ctx context.Context, paymentID uuid.UUID, allocations []billing.Allocation) error {
-	err := s.write(ctx, func(tx *writeTx) error {
-		if err := tx.claimKey(ctx, paymentID); err != nil {
-			return err
-		}
-		return tx.withPayment(ctx, paymentID, func(tx *writeTx, p *paymentRow, c *credit) error {
-			a := tx.allocator()
-			if err := a.allocateTo(ctx, c, allocations); err != nil {
-				return err
-			}
-			if err := a.settle(ctx, []uuid.UUID{p.UserID}); err != nil {
-				return err
-			}
-			return tx.recordFields(ctx, "payments.allocate", "payment", p.ID, amountOf(p.Currency, p.Amount), nil, nil, "payment.allocated")
-		})
-	})
-	return s.failed("allocate payment "+paymentID.String(), err)
-}
-
 // withPayment runs fn with a payment of which the user's account is locked.
 func (tx *writeTx) withPayment(ctx context.Context, paymentID uuid.UUID, fn func(tx *writeTx, p *paymentRow, c *credit) error) error {
 	p, err := findPayment(ctx, tx, "id = $1", "", paymentID.String())
@@ -290,7 +270,7 @@ func (tx *writeTx) withPayment(ctx context.Context, paymentID uuid.UUID, fn func
 		return err
 	}
 	if p.Refunds != uuid.Nil {
-		return billing.Refuse(billing.CodePaymentState, "a refund is not given back, nor put on invoices")
+		return billing.Refuse(billing.CodePaymentState, "a refund is not given back")
 	}
 	k := balanceKey{p.UserID, p.Currency}
 	if err := tx.lockBalances(ctx, []balanceKey{k}); err != nil {

@@ -50,7 +50,8 @@ func (a *app) chargeCommand() *cobra.Command {
 		Use:   "charge",
 		Short: "List charges, open them down to sessions and records, and make some",
 		Long: `A charge is a line of a bill before it is on one. Billing runs make them; charge
-add makes one by hand, which the next run puts on an invoice.`,
+add makes one by hand, which the next run puts on an invoice, or radiusd invoice
+draft.`,
 		Example: `  radiusd charge list --user alice --pending
   radiusd charge show 5b0c61a5-4d31-5a0e-9c55-0d9cbb8b4d11
   radiusd charge add alice 25.00 --description 'Visit of a technician' --tax standard`,
@@ -243,6 +244,7 @@ own; a credit needs the tax class of what it is set off against.`,
 		Example: `  radiusd charge add alice 25.00 --description 'Visit of a technician' --tax standard
   radiusd charge add --description 'Outage of 3 November' --tax standard alice -- -5.00`,
 		Args:              arguments("USER", "AMOUNT"),
+		Annotations:       map[string]string{belowZero: "a credit is written behind all flags and --, as in radiusd charge add --description Outage alice -- -5.00"},
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {
 			if description == "" {

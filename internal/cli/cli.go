@@ -7,6 +7,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -149,9 +150,7 @@ func (a *app) prepareRoot(root *cobra.Command) {
 // prepare gives every command of the tree the same treatment of a wrong command
 // line: one line, exit code 2.
 func prepare(c *cobra.Command) {
-	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%v; see %s --help", err, c.CommandPath())
-	})
+	c.SetFlagErrorFunc(flagError)
 	if c.Name() == "set" { // a flag that is not given changes nothing, so none has a default
 		c.Flags().VisitAll(func(f *pflag.Flag) {
 			switch _, err := strconv.Atoi(f.DefValue); {
@@ -178,6 +177,22 @@ func prepare(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		prepare(sub)
 	}
+}
+
+// belowZero is the annotation of a command that takes an amount: what to do about one below
+// zero, which looks like flags.
+const belowZero = "below-zero"
+
+// flagError words what is wrong with the flags of a command line.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		if short := unknown.GetSpecifiedShortnames(); short != "" && strings.ContainsRune("0123456789.", rune(short[0])) {
+			advice := cmp.Or(c.Annotations[belowZero], "what begins with - and is no flag goes behind all flags and --")
+			return usagef("-%s: %s; see %s --help", short, advice, c.CommandPath())
+		}
+	}
+	return usagef("%v; see %s --help", err, c.CommandPath())
 }
 
 // arguments checks the number of positional arguments, which are named for the

@@ -19,7 +19,12 @@ import (
 
 // invoiceColumns show an invoice or a credit note.
 var invoiceColumns = []column[billing.Invoice]{
-	{name: "number", value: func(i *billing.Invoice) any { return i.Number }},
+	{name: "number", value: func(i *billing.Invoice) any { return i.Number }, human: func(i *billing.Invoice) string {
+		if i.State == billing.InvoiceDraft { // it has none yet, and commands take this
+			return i.ID.String()
+		}
+		return i.Number
+	}},
 	{name: "kind", value: func(i *billing.Invoice) any { return string(i.Kind) }},
 	{name: "state", value: func(i *billing.Invoice) any { return string(i.State) }},
 	{name: "username", value: func(i *billing.Invoice) any { return i.Buyer.Username }},
@@ -47,6 +52,7 @@ func lineColumns(c billing.Currency) []column[billing.InvoiceLine] {
 		{name: "quantity", value: func(l *billing.InvoiceLine) any { return l.Quantity.String() }},
 		{name: "unit", value: func(l *billing.InvoiceLine) any { return l.Unit }},
 		{name: "net", value: func(l *billing.InvoiceLine) any { return c.Format(l.Net) }},
+		{name: "gross", value: func(l *billing.InvoiceLine) any { return c.Format(l.Gross) }, detail: true},
 		{name: "tax_percent", value: func(l *billing.InvoiceLine) any { return l.TaxPercent.String() }},
 		{name: "charge_id", value: func(l *billing.InvoiceLine) any { return l.ChargeID }},
 	}
@@ -55,17 +61,18 @@ func lineColumns(c billing.Currency) []column[billing.InvoiceLine] {
 func (a *app) invoiceCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "invoice",
-		Short: "List invoices and credit notes, print and correct them",
-		Long: `Invoices come from billing runs (radiusd billing run). One that is issued never
-changes: what is wrong with it is corrected by a credit note, or, while nothing
-was paid of it, by voiding it. Either keeps its number.`,
+		Short: "List invoices and credit notes, make, print and correct them",
+		Long: `Invoices come from billing runs (radiusd billing run), or are drafted by hand and
+issued. One that is issued never changes: what is wrong with it is corrected by a
+credit note, or, while nothing was paid of it, by voiding it. Either keeps its
+number.`,
 		Example: `  radiusd invoice list --user alice
   radiusd invoice list --overdue -o csv
   radiusd invoice show INV-000001
   radiusd invoice pdf INV-000001 invoice.pdf`,
 	}
-	c.AddCommand(a.invoiceListCommand(), a.invoiceShowCommand(), a.invoicePDFCommand(), a.invoiceXMLCommand(), a.invoiceVoidCommand(),
-		a.invoiceCreditCommand(), a.invoiceWriteOffCommand(), a.invoiceReinstateCommand(), a.invoiceSendCommand(), a.invoiceMailsCommand(), a.invoiceCheckoutCommand())
+	c.AddCommand(a.invoiceListCommand(), a.invoiceShowCommand(), a.invoicePDFCommand(), a.invoiceXMLCommand(), a.invoiceDraftCommand(), a.invoiceIssueCommand(),
+		a.invoiceDeleteCommand(), a.invoiceVoidCommand(), a.invoiceCreditCommand(), a.invoiceWriteOffCommand(), a.invoiceReinstateCommand(), a.invoiceSendCommand(), a.invoiceMailsCommand(), a.invoiceCheckoutCommand())
 	return c
 }
 
@@ -150,19 +157,7 @@ func (a *app) invoiceShowCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withInvoice(c, args[0], func(_ *config.Config, _ *store.Store, invoice *billing.Invoice) error {
-				if a.format == formatJSON {
-					columns := append(invoiceColumns[:len(invoiceColumns):len(invoiceColumns)], column[billing.Invoice]{
-						name: "lines", value: func(i *billing.Invoice) any { return lineObjects(i) }})
-					return writeOne(a, columns, invoice)
-				}
-				if a.format == formatCSV {
-					return writeList(a, lineColumns(invoice.Currency), sliceRows(invoice.Lines))
-				}
-				if err := writeOne(a, invoiceColumns, invoice); err != nil {
-					return err
-				}
-				fmt.Fprintln(a.stdout)
-				return writeList(a, lineColumns(invoice.Currency), sliceRows(invoice.Lines))
+				return a.showInvoice(invoice)
 			})
 		},
 	}
@@ -310,29 +305,4 @@ func (a *app) invoiceReinstateCommand() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (a *app) invoiceCreditCommand() *cobra.Command {
-	var note string
-	c := &cobra.Command{
-		Use:   "credit NUMBER",
-		Short: "Issue a credit note over an invoice",
-		Long: `Issues a credit note over all of an invoice that no other one has given back. It
-pays what is open of the invoice or was written off; the rest is the user's credit.`,
-		Example:           "  radiusd invoice credit INV-000001 --note 'Outage of 3 November'",
-		Args:              arguments("NUMBER"),
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(c *cobra.Command, args []string) error {
-			return a.withInvoice(c, args[0], func(cfg *config.Config, s *store.Store, invoice *billing.Invoice) error {
-				made, err := s.CreditInvoice(c.Context(), invoice.ID, nil, a.today(cfg), note)
-				if err != nil {
-					return err
-				}
-				return writeOne(a, invoiceColumns, made)
-			})
-		},
-	}
-	c.Flags().StringVar(&note, "note", "", "`TEXT` on the credit note")
-	a.outputFlag(c)
-	return c
 }

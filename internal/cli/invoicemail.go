@@ -21,6 +21,7 @@ var mailingColumns = []column[billing.Mailing]{
 	{name: "state", value: func(m *billing.Mailing) any { return string(m.State) }},
 	{name: "attempts", value: func(m *billing.Mailing) any { return m.Attempts }},
 	{name: "created_at", value: func(m *billing.Mailing) any { return m.CreatedAt }},
+	{name: "next_at", value: func(m *billing.Mailing) any { return m.NextAt }},
 	{name: "sent_at", value: func(m *billing.Mailing) any { return m.SentAt }},
 	{name: "error", value: func(m *billing.Mailing) any { return m.Error }},
 	{name: "id", value: func(m *billing.Mailing) any { return m.ID }, detail: true},
@@ -100,7 +101,8 @@ func (a *app) invoiceMailsCommand() *cobra.Command {
 		Use:   "mails",
 		Short: "List mails about invoices, the latest first",
 		Long: `Lists invoices and reminders that were sent, or are to be, and what the mail server
-said. The state no_address is of users whose profile has no address.`,
+said: next_at is when one is tried next. The state no_address is of users whose
+profile has no address.`,
 		Example: `  radiusd invoice mails --user alice
   radiusd invoice mails --state no_address
   radiusd invoice mails --state refused -o csv`,

@@ -36,6 +36,7 @@ var paymentColumns = []column[billing.Payment]{
 	}},
 	{name: "reference", value: func(p *billing.Payment) any { return p.Reference }},
 	{name: "expires_on", value: func(p *billing.Payment) any { return p.ExpiresOn.String() }, detail: true},
+	{name: "expired", value: func(p *billing.Payment) any { return p.Currency.Format(p.Expired) }, detail: true},
 	{name: "provider", value: func(p *billing.Payment) any { return p.Provider }, detail: true},
 	{name: "refunds", value: func(p *billing.Payment) any { return p.Refunds }, detail: true},
 	{name: "note", value: func(p *billing.Payment) any { return p.Note }, detail: true},
@@ -98,6 +99,7 @@ something still is named by the id that stands on the invoice as user_id.`,
   radiusd payment add alice 20 --expires-on 2027-06-30
   radiusd payment add alice 59.80 --invoice INV-000007 --invoice INV-000009 --method bank`,
 		Args:              arguments("USER", "AMOUNT"),
+		Annotations:       map[string]string{belowZero: "a payment is of more than nothing; to give money back use radiusd payment refund"},
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.withStore(c.Context(), func(cfg *config.Config, s *store.Store) error {
@@ -154,7 +156,7 @@ something still is named by the id that stands on the invoice as user_id.`,
 }
 
 // currencyOf returns the currency that a flag names, or else the only one the user has
-// an account or a subscription in.
+// an account, a subscription or a charge on no invoice in.
 func currencyOf(c *cobra.Command, s *store.Store, user *aaa.User, text string) (billing.Currency, error) {
 	if text != "" {
 		currency, err := billing.ParseCurrency(text)
@@ -174,6 +176,14 @@ func currencyOf(c *cobra.Command, s *store.Store, user *aaa.User, text string) (
 	}
 	for i := range subscriptions {
 		found = append(found, subscriptions[i].Rate.Currency)
+	}
+	pending := true
+	charges, _, err := s.ListChargesPage(c.Context(), billing.ChargeFilter{UserID: user.ID, Pending: &pending}, aaa.Page{Limit: 100})
+	if err != nil {
+		return "", err
+	}
+	for i := range charges {
+		found = append(found, charges[i].Currency)
 	}
 	slices.Sort(found)
 	switch found = slices.Compact(found); len(found) {
@@ -261,6 +271,7 @@ What charges have used up that are on no invoice yet, such as prepaid days, goes
 back only with --charged-back: the bank or the card's owner has taken it already.`,
 		Example:           "  radiusd payment refund 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa 10.00",
 		Args:              arguments("ID", "AMOUNT"),
+		Annotations:       map[string]string{belowZero: "a refund is of more than nothing: of what goes back"},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			paymentID, err := idArgument("payment", args[0])
