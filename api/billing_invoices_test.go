@@ -287,6 +287,16 @@ func TestBillingOrders(t *testing.T) {
 		page := into[api.OrderList](owner.get("/orders?limit=2").is(http.StatusOK))
 		assert.Len(t, into[api.OrderList](owner.get("/orders?limit=2&cursor="+page.NextCursor.MustGet()).is(http.StatusOK)).Items, 1)
 
+		carol := b.user(t, "carol")
+		owner.post("/payments", map[string]any{"user_id": carol, "amount": eur("40"), "method": "cash"}).is(http.StatusCreated)
+		of := map[string]any{"user_id": carol, "kind": "plan", "plan_id": b.plan, "amount": eur("36")}
+		covered := into[api.Order](owner.post("/orders", of).is(http.StatusCreated))
+		assert.Equal(t, []any{api.OrderState("completed"), true, "from credit"}, []any{covered.State, covered.FromCredit, covered.History[1].Note})
+		waits := into[api.Order](owner.post("/orders", of).is(http.StatusCreated))
+		assert.Equal(t, []any{api.OrderState("open"), false}, []any{waits.State, waits.FromCredit})
+		owner.delete("/users/" + carol.String()).is(http.StatusNoContent)
+		assert.Equal(t, api.OrderState("cancelled"), into[api.Order](owner.get("/orders/"+waits.ID.String()).is(http.StatusOK)).State)
+
 		for field, body := range map[string]map[string]any{
 			"amount":          {"user_id": alice, "kind": "top_up"},
 			"expire_days":     {"user_id": alice, "kind": "plan", "plan_id": b.plan, "expire_days": 30},

@@ -181,7 +181,7 @@ func orderOf(ctx context.Context, o *billing.Order) Order {
 	body := Order{
 		ID: o.ID, UserID: o.UserID, Username: o.Username, Kind: OrderKind(o.Kind), State: OrderState(o.State), Amount: moneyOf(o.Currency, o.Amount),
 		PriceID: idOrNull(o.Details.RateID), Start: dateOrNull(o.Details.Start), AtPeriodEnd: o.Details.AtPeriodEnd, ExpireDays: o.Details.ExpireDays,
-		SubscriptionID: subscription, PaymentID: idOrNull(o.PaymentID),
+		SubscriptionID: subscription, PaymentID: idOrNull(o.PaymentID), FromCredit: o.FromCredit(),
 		CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt,
 	}
 	for _, e := range o.History {

@@ -3423,10 +3423,15 @@ type Order struct {
 	CreatedAt   time.Time `json:"created_at"`
 	ExpireDays  int       `json:"expire_days"`
 
-	// History Not in lists.
-	History   []OrderEntry                          `json:"history,omitempty"`
-	ID        openapi_types.UUID                    `json:"id"`
-	Kind      OrderKind                             `json:"kind"`
+	// FromCredit It was paid from the user's credit, without a payment of its own.
+	FromCredit bool `json:"from_credit"`
+
+	// History Not in lists. Of one that is open although there is credit for it, it says why it could not be completed.
+	History []OrderEntry       `json:"history,omitempty"`
+	ID      openapi_types.UUID `json:"id"`
+	Kind    OrderKind          `json:"kind"`
+
+	// PaymentID What has paid it.
 	PaymentID nullable.Nullable[openapi_types.UUID] `json:"payment_id"`
 	PriceID   nullable.Nullable[openapi_types.UUID] `json:"price_id"`
 	Start     nullable.Nullable[openapi_types.Date] `json:"start"`

@@ -7,7 +7,10 @@ import (
 )
 
 // Order is what somebody has asked for, and what became of it. Paying it completes it,
-// in one transaction; one that costs nothing is completed at once.
+// in one transaction; one that costs nothing is completed at once. One of a plan or a change
+// is completed from the user's credit, too, as soon as there is as much that nothing else
+// needs: no invoice, no charge that waits for one, and no other order that was paid and is
+// not charged for yet.
 type Order struct {
 	ID       uuid.UUID // UUIDv7
 	UserID   uuid.UUID
@@ -70,4 +73,9 @@ type OrderEntry struct {
 	State OrderState // from then on
 	Actor string
 	Note  string
+}
+
+// FromCredit reports whether the user's credit has paid the order, and no payment of its own.
+func (o *Order) FromCredit() bool {
+	return (o.State == OrderPaid || o.State == OrderCompleted) && o.Amount > 0 && o.PaymentID == uuid.Nil
 }

@@ -107,7 +107,7 @@ func (s *Store) AskCheckout(ctx context.Context, request *checkout.Request) (des
 // toPay sets what is to be paid of an order or an invoice, and by whom.
 func (tx *writeTx) toPay(ctx context.Context, r *checkout.Request) (description string, err error) {
 	if r.OrderID != uuid.Nil {
-		x, err := findOrder(ctx, tx, r.OrderID, tx.forUpdate())
+		x, err := tx.lockOrder(ctx, r.OrderID)
 		if err != nil {
 			return "", err
 		}
@@ -284,7 +284,7 @@ func (t *eventTaker) paid(ctx context.Context, e *eventRow) error {
 	}
 	paymentID := uuid.Nil
 	if r.OrderID != uuid.Nil && asked == nil {
-		x, err := findOrder(ctx, t.tx, r.OrderID, t.tx.forUpdate())
+		x, err := t.tx.lockOrder(ctx, r.OrderID)
 		if err != nil {
 			return err
 		}

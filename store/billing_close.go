@@ -13,9 +13,14 @@ import (
 // is owed stays owed, and can be paid. It fails with ErrInUse if that cannot be billed.
 func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name string) error {
 	var open bool
-	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM subscriptions WHERE user_id = $1)
-		OR EXISTS (SELECT 1 FROM charges WHERE user_id = $1 AND invoice_id IS NULL)`, userID.String()).Scan(flag{&open})
+	err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+toClose+")", userID.String()).Scan(flag{&open})
 	if err != nil || !open {
+		return err
+	}
+	if _, err := tx.lockAccounts(ctx, []uuid.UUID{userID}); err != nil {
+		return err
+	}
+	if err := tx.dropOrders(ctx, userID); err != nil {
 		return err
 	}
 	settings, _, err := billingSetting.read(ctx, tx)
@@ -38,6 +43,11 @@ func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name stri
 	return err
 }
 
+// toClose holds for users who have something that closeAccount closes.
+const toClose = `(EXISTS (SELECT 1 FROM subscriptions WHERE user_id = users.id)
+	OR EXISTS (SELECT 1 FROM charges WHERE user_id = users.id AND invoice_id IS NULL)
+	OR EXISTS (SELECT 1 FROM orders WHERE user_id = users.id AND ` + undone + `))`
+
 // closeBatch is closeAccount of all users of a batch.
 func (tx *writeTx) closeBatch(ctx context.Context, batchID uuid.UUID) error {
 	type member struct {
@@ -46,8 +56,7 @@ func (tx *writeTx) closeBatch(ctx context.Context, batchID uuid.UUID) error {
 	}
 	var one member
 	var members []member
-	err := eachRow(ctx, tx, `SELECT id, username FROM users WHERE batch_id = $1 AND (EXISTS (SELECT 1 FROM subscriptions WHERE user_id = users.id)
-		OR EXISTS (SELECT 1 FROM charges WHERE user_id = users.id AND invoice_id IS NULL)) ORDER BY id`, []any{batchID.String()}, []any{id{&one.id}, text{&one.name}}, func() error {
+	err := eachRow(ctx, tx, "SELECT id, username FROM users WHERE batch_id = $1 AND "+toClose+" ORDER BY id", []any{batchID.String()}, []any{id{&one.id}, text{&one.name}}, func() error {
 		members = append(members, one)
 		return nil
 	})

@@ -66,7 +66,8 @@ func postingFields(p *postingRow) []field {
 // is sold to users or what they owe has them locked, so that is done by one at a time. Rows
 // are locked in one order, or two transactions would wait for one another: users, their
 // ledger_balances, their subscriptions, their charges, in each table by the user. Deleting
-// and changing a user begin with the first of them.
+// and changing a user begin with the first of them. Orders are locked by those alone who have
+// the account locked.
 func (tx *writeTx) lockAccounts(ctx context.Context, userIDs []uuid.UUID) (map[balanceKey]billing.Amount, error) {
 	if err := tx.lockUsers(ctx, userIDs); err != nil {
 		return nil, err

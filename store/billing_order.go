@@ -54,8 +54,9 @@ func orderConditions(f billing.OrderFilter) (c conditions) {
 }
 
 // CreateOrder writes what a user has asked for. One that costs nothing is completed in
-// the same transaction. It sets the ID if that is zero, State, History and the times. o
-// is as for PayOrder.
+// the same transaction, and so is one of a plan or a change that the user's credit covers:
+// what no invoice, no charge that waits and no other order needs of it. It sets the ID if
+// that is zero, State, History and the times. o is as for PayOrder.
 func (s *Store) CreateOrder(ctx context.Context, order *billing.Order, o billing.RunOptions) error {
 	x := *order
 	err := s.write(ctx, func(tx *writeTx) error {
@@ -75,6 +76,9 @@ func (s *Store) CreateOrder(ctx context.Context, order *billing.Order, o billing
 		if err := tx.userExists(ctx, x.UserID); err != nil {
 			return err
 		}
+		if _, err := tx.lockAccounts(ctx, []uuid.UUID{x.UserID}); err != nil {
+			return err
+		}
 		if err := insert(ctx, tx.Tx, "orders", orderFields(&x)); err != nil {
 			return err
 		}
@@ -85,7 +89,13 @@ func (s *Store) CreateOrder(ctx context.Context, order *billing.Order, o billing
 			return err
 		}
 		if x.Amount > 0 {
-			return nil
+			covered, err := tx.covered(ctx, &x, o.AsOf)
+			if err != nil || !covered {
+				return err
+			}
+			if err := tx.enterOrder(ctx, &x, billing.OrderPaid, fromCredit); err != nil {
+				return err
+			}
 		}
 		return tx.completeOrder(ctx, &x, o)
 	})
@@ -123,7 +133,7 @@ func (tx *writeTx) enterOrder(ctx context.Context, x *billing.Order, state billi
 		return err
 	}
 	x.State, x.UpdatedAt = state, tx.store.timestampAfter(x.UpdatedAt)
-	e := billing.OrderEntry{At: x.UpdatedAt, State: state, Actor: operator.ActorOf(ctx).Name, Note: note}
+	e := billing.OrderEntry{At: tx.store.timestamp(), State: state, Actor: operator.ActorOf(ctx).Name, Note: note}
 	if err := insert(ctx, tx.Tx, "order_history", append([]field{{"order_id", id{&x.ID}}, {"entry", whole[int]{&entry}}}, entryFields(&e)...)); err != nil {
 		return err
 	}
@@ -136,16 +146,13 @@ func entryFields(e *billing.OrderEntry) []field {
 
 // completeOrder does what was ordered. Credit needs no more than the payment.
 func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billing.RunOptions) error {
-	start := x.Details.Start
-	if start.IsZero() || x.Amount > 0 && start.Before(o.AsOf) { // nobody was served before it was paid
-		start = o.AsOf
-	}
 	switch x.Kind {
 	case billing.OrderPlan:
 		rate, err := findRate(ctx, tx, x.Details.RateID, "")
 		if err != nil {
 			return err
 		}
+		start := firstDay(x, o)
 		if start.IsZero() {
 			return &billing.FieldError{Field: "start", Message: "a subscription needs a first day"}
 		}
@@ -155,21 +162,12 @@ func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billin
 		}
 		x.SubscriptionID = subscription.ID
 	case billing.OrderChange:
-		rate, err := findRate(ctx, tx, x.Details.RateID, "")
+		change, err := tx.orderedChange(ctx, x, o)
 		if err != nil {
 			return err
 		}
 		x.SubscriptionID = x.Details.SubscriptionID
-		err = tx.billAccount(ctx, x.UserID, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
-			on := start
-			for i := range a.Subscriptions {
-				if sub := &a.Subscriptions[i]; sub.ID == x.Details.SubscriptionID && x.Details.AtPeriodEnd {
-					on = sub.PeriodEnd(o.AsOf)
-				}
-			}
-			return billing.Change(a, x.Details.SubscriptionID, *rate, on, o)
-		})
-		if err != nil {
+		if err := tx.billAccount(ctx, x.UserID, o, change); err != nil {
 			return err
 		}
 	}
@@ -177,6 +175,46 @@ func (tx *writeTx) completeOrder(ctx context.Context, x *billing.Order, o billin
 		return err
 	}
 	return tx.recordFields(ctx, "orders.complete", "order", x.ID, string(x.Kind), nil, nil, "order.completed")
+}
+
+// firstDay is from when on what was ordered is had.
+func firstDay(x *billing.Order, o billing.RunOptions) billing.Date {
+	start := x.Details.Start
+	if start.IsZero() || x.Amount > 0 && start.Before(o.AsOf) { // nobody was served before it was paid
+		start = o.AsOf
+	}
+	return start
+}
+
+// orderedChange returns the rule that bills the change that was ordered.
+func (tx *writeTx) orderedChange(ctx context.Context, x *billing.Order, o billing.RunOptions) (func(*billing.Account, billing.RunOptions) (*billing.Bill, error), error) {
+	rate, err := findRate(ctx, tx, x.Details.RateID, "")
+	if err != nil {
+		return nil, err
+	}
+	on := firstDay(x, o)
+	return func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		on := on
+		for i := range a.Subscriptions {
+			if sub := &a.Subscriptions[i]; sub.ID == x.Details.SubscriptionID && x.Details.AtPeriodEnd {
+				on = sub.PeriodEnd(o.AsOf)
+			}
+		}
+		return billing.Change(a, x.Details.SubscriptionID, *rate, on, o)
+	}, nil
+}
+
+// lockOrder reads an order after the account of its user was locked, as those do who
+// complete orders from credit.
+func (tx *writeTx) lockOrder(ctx context.Context, orderID uuid.UUID) (*billing.Order, error) {
+	x, err := findOrder(ctx, tx, orderID, "")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.lockAccounts(ctx, []uuid.UUID{x.UserID}); err != nil {
+		return nil, err
+	}
+	return findOrder(ctx, tx, orderID, tx.forUpdate())
 }
 
 // PayOrder books the payment of an open order and does what was ordered, in one
@@ -198,7 +236,7 @@ func (s *Store) PayOrder(ctx context.Context, orderID uuid.UUID, payment *billin
 // payOrder books the payment of an order and completes it, unless incomplete says why that
 // cannot be done now.
 func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *billing.Payment, o billing.RunOptions, incomplete string) error {
-	x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+	x, err := tx.lockOrder(ctx, orderID)
 	if err != nil {
 		return err
 	}
@@ -213,10 +251,15 @@ func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *bil
 	if err := checkPayment(&p); err != nil {
 		return err
 	}
-	row, booked, err := tx.recordPayment(ctx, &p)
+	claimed, err := tx.claimPayment(ctx, &p)
 	if err != nil {
 		return err
 	}
+	row, a, err := tx.enterPayment(ctx, claimed)
+	if err != nil {
+		return err
+	}
+	booked := a != nil
 	if !booked && x.PaymentID == row.ID {
 		return nil
 	}
@@ -227,7 +270,10 @@ func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *bil
 		return billing.Refuse(billing.CodeOrderState, "payment %s of %s was booked before, for something else", row.Reference, row.Provider)
 	}
 	x.PaymentID = row.ID
-	if err := tx.enterOrder(ctx, x, billing.OrderPaid, incomplete); err != nil || incomplete != "" {
+	if err := tx.enterOrder(ctx, x, billing.OrderPaid, incomplete); err != nil { // before other orders look for credit
+		return err
+	}
+	if err := a.settle(ctx, []uuid.UUID{x.UserID}); err != nil || incomplete != "" {
 		return err
 	}
 	return tx.completeOrder(ctx, x, o)
@@ -241,7 +287,7 @@ func (s *Store) CompleteOrder(ctx context.Context, orderID uuid.UUID, o billing.
 		if err := tx.claimKey(ctx, orderID); err != nil {
 			return err
 		}
-		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+		x, err := tx.lockOrder(ctx, orderID)
 		if err != nil {
 			return err
 		}
@@ -263,19 +309,23 @@ func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string)
 		if err := tx.claimKey(ctx, orderID); err != nil {
 			return err
 		}
-		x, err := findOrder(ctx, tx, orderID, tx.forUpdate())
+		x, err := tx.lockOrder(ctx, orderID)
 		if err != nil || x.State == billing.OrderCancelled {
 			return err
 		}
 		if x.State != billing.OrderOpen && x.State != billing.OrderPaid {
 			return billing.Refuse(billing.CodeOrderState, "the order is %s: only one that is not completed is cancelled", x.State)
 		}
-		if err := tx.enterOrder(ctx, x, billing.OrderCancelled, note); err != nil {
-			return err
-		}
-		return tx.recordFields(ctx, "orders.cancel", "order", x.ID, string(x.Kind), nil, nil, "order.cancelled")
+		return tx.cancelOrder(ctx, x, note)
 	})
 	return s.failed("cancel order "+orderID.String(), err)
+}
+
+func (tx *writeTx) cancelOrder(ctx context.Context, x *billing.Order, note string) error {
+	if err := tx.enterOrder(ctx, x, billing.OrderCancelled, note); err != nil {
+		return err
+	}
+	return tx.recordFields(ctx, "orders.cancel", "order", x.ID, string(x.Kind), nil, nil, "order.cancelled")
 }
 
 func findOrder(ctx context.Context, q querier, orderID uuid.UUID, lock string) (*billing.Order, error) {

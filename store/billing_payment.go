@@ -128,14 +128,20 @@ func checkPayment(p *billing.Payment) error {
 }
 
 func (tx *writeTx) recordPayment(ctx context.Context, payment *billing.Payment) (*paymentRow, bool, error) {
+	p, err := tx.claimPayment(ctx, payment)
+	if err != nil {
+		return nil, false, err
+	}
+	return tx.bookPayment(ctx, p)
+}
+
+// claimPayment gives a payment an ID and claims the key of the request.
+func (tx *writeTx) claimPayment(ctx context.Context, payment *billing.Payment) (*paymentRow, error) {
 	p := &paymentRow{Payment: *payment}
 	if p.ID == uuid.Nil {
 		p.ID = uuid.Must(uuid.NewV7())
 	}
-	if err := tx.claimKey(ctx, p.ID); err != nil {
-		return nil, false, err
-	}
-	return tx.bookPayment(ctx, p)
+	return p, tx.claimKey(ctx, p.ID)
 }
 
 // accountExists fails with ErrNotFound if there is neither such a user nor an account in
@@ -155,28 +161,38 @@ func (tx *writeTx) accountExists(ctx context.Context, userID uuid.UUID) error {
 // bookPayment is recordPayment of what has an ID and was claimed. That there is such an
 // account is for those to see to who take the user's id from somebody.
 func (tx *writeTx) bookPayment(ctx context.Context, p *paymentRow) (*paymentRow, bool, error) {
+	row, a, err := tx.enterPayment(ctx, p)
+	if err != nil || a == nil {
+		return row, false, err
+	}
+	return row, true, a.settle(ctx, []uuid.UUID{p.UserID})
+}
+
+// enterPayment is bookPayment without its last step: the caller settles with the allocator.
+// There is none if the payment was booked before.
+func (tx *writeTx) enterPayment(ctx context.Context, p *paymentRow) (*paymentRow, *allocator, error) {
 	if err := tx.lockBalances(ctx, []balanceKey{{p.UserID, p.Currency}}); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	before, err := tx.reported(ctx, p)
 	if err == nil && before != nil {
 		err = tx.keyMade(ctx, before.ID)
 	}
 	if err != nil || before != nil {
-		return before, false, err
+		return before, nil, err
 	}
 	p.Refunds, p.rest, p.Expired, p.CreatedAt = uuid.Nil, p.Amount, 0, tx.store.timestamp()
 	if err := tx.writePayment(ctx, p); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	a := tx.allocator()
 	if len(p.Allocations) > 0 {
 		c := &credit{kind: allocatedPayment, id: p.ID, account: balanceKey{p.UserID, p.Currency}, rest: p.rest}
 		if err := a.allocateTo(ctx, c, p.Allocations); err != nil {
-			return nil, false, err
+			return nil, nil, err
 		}
 	}
-	return p, true, a.settle(ctx, []uuid.UUID{p.UserID})
+	return p, a, nil
 }
 
 // reported finds the payment, or refund, that has the provider's reference already. A refund

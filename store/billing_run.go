@@ -181,6 +181,9 @@ func (s *Store) billBatch(ctx context.Context, run billing.Run, o billing.RunOpt
 			return err
 		}
 		refused = false
+		if err := tx.completeOrders(ctx, b.users); err != nil { // from what the charges have left
+			return err
+		}
 		next.Accounts += len(users)
 		if len(users) > 0 {
 			next.Cursor = users[len(users)-1]

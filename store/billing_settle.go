@@ -92,8 +92,8 @@ func compareExpiry(a, b billing.Date) int {
 
 // settle is the last step of all that changes what users owe or have: their credit is
 // allocated to what is open, the oldest first, those who owe nothing any more, or have
-// credit for a prepaid day again, are served again, and those who have none are not. Their
-// accounts must be locked. Nobody else does a part of it.
+// credit for a prepaid day again, are served again, and those who have none are not; what is
+// left then completes orders. Their accounts must be locked. Nobody else does a part of it.
 func (tx *writeTx) settle(ctx context.Context, users []uuid.UUID) error {
 	return tx.allocator().settle(ctx, users)
 }
@@ -106,7 +106,10 @@ func (a *allocator) settle(ctx context.Context, users []uuid.UUID) error {
 	if err := a.tx.serve(ctx, users); err != nil {
 		return err
 	}
-	return a.tx.followInvoices(ctx, users)
+	if err := a.tx.followInvoices(ctx, users); err != nil {
+		return err
+	}
+	return a.tx.completeOrders(ctx, users)
 }
 
 // settleInvoices is settle but for prepaid subscriptions, which a bill itself has looked at.

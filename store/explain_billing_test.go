@@ -60,6 +60,9 @@ func TestBillingPagesUseIndexes(t *testing.T) {
 			rest, args := p.rest(orderConditions(f))
 			check("orders "+name, "orders", rest, args, false)
 		}
+		if s.pool == nil {
+			assert.Contains(t, s.plan(t, waitingOrders("user_id IN ($1, $2)"), []any{someone.String(), someone.String()}, true), "orders_user_id")
+		}
 		for name, f := range map[string]billing.PaymentFilter{"all": {}, "of a user": {UserID: someone}, "of a method": {Method: billing.PaidBank}} {
 			p, err := paymentLists.begin(aaa.Page{}, f)
 			require.NoError(t, err)

@@ -31,6 +31,7 @@ var orderColumns = []column[billing.Order]{
 		return x.Details.SubscriptionID
 	}, detail: true},
 	{name: "payment_id", value: func(x *billing.Order) any { return x.PaymentID }, detail: true},
+	{name: "from_credit", value: func(x *billing.Order) any { return x.FromCredit() }, detail: true},
 	{name: "id", value: func(x *billing.Order) any { return x.ID }},
 }
 
@@ -47,7 +48,8 @@ func (a *app) orderCommand() *cobra.Command {
 		Use:   "order",
 		Short: "Take, list, pay and cancel what users order",
 		Long: `An order is for a plan, a change of a subscription, or credit (top_up). Paying it
-completes it; one that costs nothing is completed at once.`,
+completes it, and so does the user's credit if it is for a plan or a change; one
+that costs nothing is completed at once.`,
 		Example: `  radiusd order add alice top_up --amount 20.00 --expire-days 90
   radiusd order add alice plan --plan fibre --amount 29.90
   radiusd order list --state open`,
@@ -138,7 +140,8 @@ func (a *app) orderAddCommand() *cobra.Command {
 		Long: `Takes an order of a plan (--plan), of a change of a subscription to what a plan
 costs now (--subscription and --plan), or of credit. --amount is what has to be
 paid for it to be completed; it becomes the user's credit, from which invoices
-are paid.`,
+are paid. A plan or a change is completed from credit that the user has already,
+as far as nothing else needs it, at once or when enough has come.`,
 		Example: `  radiusd order add alice top_up --amount 20.00
   radiusd order add alice plan --plan fibre --amount 29.90
   radiusd order add alice change --subscription 019c1f0e-2f52-7d1c-9b7e-3d5a86f6c0aa --plan fibre`,

@@ -157,27 +157,29 @@ func testCheckout(t *testing.T, database Database) {
 	assert.Equal(t, -third.Total-2000, owed(third.UserID))
 
 	// A cancelled order that is paid all the same is not done; the money is kept.
-	gone := &billing.Order{UserID: third.UserID, Kind: billing.OrderPlan, Currency: "EUR", Amount: 100, Details: billing.OrderDetails{RateID: b.gold.ID}}
+	fourth := b.addUser(t, "fourth") // without credit, which would pay what is ordered
+	sub := subscribe(t, b.Store, fourth, b.gold.ID, "2030-01-01")
+	gone := &billing.Order{UserID: fourth, Kind: billing.OrderPlan, Currency: "EUR", Amount: 100, Details: billing.OrderDetails{RateID: b.gold.ID}}
 	require.NoError(t, b.CreateOrder(ctx, gone, b.runOptions()))
 	page, err = c.Ask(ctx, uuid.Nil, gone.ID)
 	require.NoError(t, err)
 	require.NoError(t, b.CancelOrder(ctx, gone.ID, ""))
 	c.provider.Pay(page.SessionID)
 	assert.Contains(t, c.tell(t, c.provider.Last())[0], "the order is cancelled")
-	assert.Equal(t, -third.Total-2100, owed(third.UserID))
+	assert.Equal(t, billing.Amount(-100), owed(fourth))
 	_, err = c.Ask(ctx, uuid.Nil, gone.ID)
 	assert.ErrorAs(t, err, &refused)
 	_, err = c.Ask(ctx, uuid.New(), uuid.Nil)
 	assert.ErrorIs(t, err, store.ErrNotFound)
 
 	// An order that cannot be completed does not lose the money either.
-	wrong := &billing.Order{UserID: third.UserID, Kind: billing.OrderChange, Currency: "EUR", Amount: 100, Details: billing.OrderDetails{RateID: b.gold.ID, SubscriptionID: uuid.New()}}
+	wrong := &billing.Order{UserID: fourth, Kind: billing.OrderChange, Currency: "EUR", Amount: 200, Details: billing.OrderDetails{RateID: b.gold.ID, SubscriptionID: uuid.New()}}
 	require.NoError(t, b.CreateOrder(ctx, wrong, b.runOptions()))
 	page, err = c.Ask(ctx, uuid.Nil, wrong.ID)
 	require.NoError(t, err)
 	c.provider.Pay(page.SessionID)
 	assert.Contains(t, c.tell(t, c.provider.Last())[0], "could not be completed")
-	assert.Equal(t, -third.Total-2200, owed(third.UserID))
+	assert.Equal(t, billing.Amount(-300), owed(fourth))
 	requireSound(t, b.Store)
 
 	// It is paid, says why it is not done, and is completed when it can be; or given up.
@@ -195,19 +197,14 @@ func testCheckout(t *testing.T, database Database) {
 	require.NoError(t, b.CancelOrder(ctx, wrong.ID, "as asked"))
 	_, err = b.CompleteOrder(ctx, wrong.ID, o)
 	requireRefused(t, err, billing.CodeOrderState)
-	subscriptions, err := b.SubscriptionsOf(ctx, third.UserID)
-	require.NoError(t, err)
-	same := &billing.Order{UserID: third.UserID, Kind: billing.OrderChange, Currency: "EUR", Amount: 100, Details: billing.OrderDetails{RateID: b.gold.ID, SubscriptionID: subscriptions[0].ID}}
-	if subscriptions[0].Rate.ID != b.gold.ID {
-		same.Details.SubscriptionID = subscriptions[1].ID
-	}
+	same := &billing.Order{UserID: fourth, Kind: billing.OrderChange, Currency: "EUR", Amount: 400, Details: billing.OrderDetails{RateID: b.gold.ID, SubscriptionID: sub.ID}}
 	require.NoError(t, b.CreateOrder(ctx, same, b.runOptions()))
 	page, err = c.Ask(ctx, uuid.Nil, same.ID)
 	require.NoError(t, err)
 	c.provider.Pay(page.SessionID)
 	assert.Contains(t, c.tell(t, c.provider.Last())[0], "it has that rate already")
 	bronze := newRate(t, b.Store, "bronze", monthly(499))
-	require.NoError(t, b.BillAccount(ctx, third.UserID, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+	require.NoError(t, b.BillAccount(ctx, fourth, o, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
 		return billing.Change(a, same.Details.SubscriptionID, *bronze, o.AsOf, o)
 	}))
 	x, err = b.CompleteOrder(ctx, same.ID, o)

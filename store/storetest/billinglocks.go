@@ -55,6 +55,9 @@ func testLockOrder(t *testing.T, database Database) {
 			"subscribe": func() error {
 				return w.CreateSubscription(ctx, &billing.Subscription{UserID: userID, Rate: billing.Rate{ID: w.rates["fibre"]}, Start: civil("2030-01-01")})
 			},
+			"order": func() error {
+				return w.CreateOrder(ctx, &billing.Order{UserID: userID, Kind: billing.OrderPlan, Currency: "EUR", Details: billing.OrderDetails{RateID: w.rates["fibre"]}}, o)
+			},
 			"change": func() error {
 				return w.UpdateSubscription(ctx, subscription.ID, func(x *billing.Subscription) ([]billing.Charge, error) {
 					x.State, x.End = billing.SubscriptionEnded, civil("2030-01-01")
