@@ -1,6 +1,9 @@
 package aaa
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 // implausibleOctets is a step of a counter, from one record to the next, that no
 // line carries: 2^50 octets, 100 Gbit/s for a day. Such a step stands in the
@@ -56,8 +59,9 @@ func (t Step) byDay(loc *time.Location, fn func(day time.Time, u Usage)) {
 }
 
 // Spread spreads the step evenly over the time it took and calls fn for each
-// piece of time that got a part of it. The parts add up to the step. start says
-// when the piece begins that contains a time, and next when the one after it does.
+// piece of time that got a part of it. The parts add up to the step, and those of
+// smaller pieces to that of the larger one. start says when the piece begins that
+// contains a time, and next when the one after it does.
 func (t Step) Spread(start, next func(time.Time) time.Time, fn func(start time.Time, u Usage)) {
 	if t.Usage == (Usage{}) {
 		return
@@ -70,28 +74,28 @@ func (t Step) Spread(start, next func(time.Time) time.Time, fn func(start time.T
 		fn(last, t.Usage)
 		return
 	}
-	span, left := float64(t.To.Sub(t.From)), t.Usage
+	given := Usage{}
 	for from := t.From; ; {
 		piece := start(from)
 		end := next(piece)
 		if !end.Before(t.To) || !piece.Before(last) {
-			fn(last, left)
+			fn(last, t.Usage.minus(given))
 			return
 		}
-		part := t.Usage.share(float64(end.Sub(from)) / span)
-		left = left.minus(part)
-		fn(piece, part)
-		from = end
+		until := t.Usage.share(end.Sub(t.From), t.To.Sub(t.From))
+		fn(piece, until.minus(given))
+		given, from = until, end
 	}
 }
 
-// share returns a fraction of the usage, rounded down.
-func (u Usage) share(fraction float64) Usage {
-	return Usage{
-		Seconds:      uint64(float64(u.Seconds) * fraction),
-		InputOctets:  uint64(float64(u.InputOctets) * fraction),
-		OutputOctets: uint64(float64(u.OutputOctets) * fraction),
+// share returns what of the usage was in the first part of a time, rounded down.
+func (u Usage) share(part, whole time.Duration) Usage {
+	of := func(n uint64) uint64 {
+		high, low := bits.Mul64(n, uint64(max(part, 0)))
+		share, _ := bits.Div64(high, low, uint64(whole)) // high < whole, as part < whole
+		return share
 	}
+	return Usage{Seconds: of(u.Seconds), InputOctets: of(u.InputOctets), OutputOctets: of(u.OutputOctets)}
 }
 
 // minus never goes below zero.

@@ -31,8 +31,8 @@ type Account struct {
 	// Usage is what was used on each day since the earliest day that Compute may look at
 	// (see UsageSince), in order.
 	Usage []DayUsage
-	// Hours is the same for the hours of UsageTerms.Hours, by that text.
-	Hours map[string][]DayUsage
+	// Hours is the same cut by the hours of the terms (see HoursOf).
+	Hours HourUsage
 	// HoursErr is why Hours could not be read: the account cannot be billed.
 	HoursErr error
 	// Rated are the usage and adjustment charges whose period ends after UsageSince, in
@@ -43,6 +43,20 @@ type Account struct {
 	// Billed says what the issued invoices were about, the oldest first, of a user without a
 	// subscription that goes on.
 	Billed []Billed
+}
+
+// HourUsage is usage cut by hours, as UsageTerms.Hours has them, into parts that have
+// nothing in common, so that what several hours contain is not counted twice.
+type HourUsage struct {
+	// Texts are all hours that it was cut by.
+	Texts []string
+	Parts []HourPart // those in which anything was used
+}
+
+// HourPart is what was used while it was certain hours, and none of the others.
+type HourPart struct {
+	Texts []string   // one at least
+	Days  []DayUsage // in order
 }
 
 // Billed is that charges of a subscription stand on an invoice that is not void.

@@ -217,7 +217,7 @@ func (p phase) before(next piece) (piece, bool) {
 	return p.pieces(next.rate, next.span.From.AddDays(-1), next.span.From)[0], true
 }
 
-// HoursOf returns the texts of UsageTerms.Hours that Account.Hours must have, those of
+// HoursOf returns the texts of UsageTerms.Hours that Account.Hours must be cut by, those of
 // former subscriptions included where there is usage to be charged.
 func HoursOf(subscriptions []Subscription, rates map[uuid.UUID]Rate) []string {
 	var hours []string

@@ -83,15 +83,8 @@ type usageRater struct {
 }
 
 func (r *usageRater) ratePiece(p piece) error {
-	usage := r.account.Usage
-	if r.terms.Hours != "" {
-		var ok bool
-		if r.account.HoursErr != nil {
-			return r.account.HoursErr
-		}
-		if usage, ok = r.account.Hours[r.terms.Hours]; !ok {
-			return fmt.Errorf("usage at %s was not read", r.terms.Hours)
-		}
+	if err := r.account.cutBy(r.terms.Hours); err != nil {
+		return err
 	}
 	inputs := Inputs{
 		RateID: r.rate.ID, Days: p.allowanceDays(), Of: p.period.Days(),
@@ -105,7 +98,7 @@ func (r *usageRater) ratePiece(p piece) error {
 		if r.until.Before(days.To) {
 			break
 		}
-		if inputs.Usage, err = r.ownOf(days.in(usage)); err != nil {
+		if inputs.Usage, err = r.own(days); err != nil {
 			return err
 		}
 		used, err := sumOf(inputs.Usage, inputs.Metric)
@@ -123,12 +116,12 @@ func (r *usageRater) ratePiece(p piece) error {
 	return nil
 }
 
-// ownOf returns what of the usage is the terms' own. What is used on a day is charged for
-// once: by that of the user's subscriptions which goes first, as it does for the service,
-// among those with terms for it on that day. An hour and an octet are different things, and
-// so are those at certain hours and the rest of the day; what the certain hours of two
-// subscriptions have in common is charged by both.
-func (r *usageRater) ownOf(usage []DayUsage) ([]DayUsage, error) {
+// own returns what of the usage of days is the terms' own. What is used at a moment is
+// charged for once: by that of the user's subscriptions which goes first, as it does for the
+// service, among those with terms for it at that moment. An hour and an octet are different
+// things.
+func (r *usageRater) own(days Span) ([]DayUsage, error) {
+	usage := r.account.usageAt(r.terms.Hours, days)
 	others := slices.Concat(r.account.Subscriptions, r.account.Former)
 	others = slices.DeleteFunc(others, func(x Subscription) bool { return x.ID == r.s.ID || compareSubscriptions(x, *r.s) > 0 })
 	if len(others) == 0 {
@@ -136,58 +129,23 @@ func (r *usageRater) ownOf(usage []DayUsage) ([]DayUsage, error) {
 	}
 	var own []DayUsage
 	for _, d := range usage {
-		rest := d
+		var first []UsageTerms
 		for i := range others {
 			terms, err := r.usageTermsOn(&others[i], d.Day)
 			if err != nil {
 				return nil, err
 			}
-			for _, u := range terms {
-				taken, err := r.at(u.Hours, d)
-				if err != nil {
-					return nil, err
-				}
-				rest.without(u.Metric, taken)
-			}
+			first = append(first, terms...)
 		}
-		if rest == d || rest.Of(r.terms.Metric) > 0 {
+		taken, err := r.account.taken(d, r.terms.Hours, first)
+		if err != nil {
+			return nil, err
+		}
+		if rest := d.without(taken); rest == d || rest.Of(r.terms.Metric) > 0 {
 			own = append(own, rest)
 		}
 	}
 	return own, nil
-}
-
-// at returns what of the usage of a day, at the terms' own hours, was at those of others.
-func (r *usageRater) at(hours string, d DayUsage) (DayUsage, error) {
-	switch {
-	case hours == "" || hours == r.terms.Hours:
-		return d, nil
-	case r.terms.Hours != "":
-		return DayUsage{}, nil
-	case r.account.HoursErr != nil:
-		return DayUsage{}, r.account.HoursErr
-	}
-	at, ok := r.account.Hours[hours]
-	if !ok {
-		return DayUsage{}, fmt.Errorf("usage at %s was not read", hours)
-	}
-	if days := (Span{d.Day, d.Day.AddDays(1)}).in(at); len(days) > 0 {
-		return days[0], nil
-	}
-	return DayUsage{}, nil
-}
-
-// without takes away what a metric counts of other usage, as far as it is there.
-func (d *DayUsage) without(m Metric, taken DayUsage) {
-	if m == MetricSeconds {
-		d.Seconds -= min(d.Seconds, taken.Seconds)
-	}
-	if m == MetricUpload || m == MetricOctets {
-		d.Upload -= min(d.Upload, taken.Upload)
-	}
-	if m == MetricDownload || m == MetricOctets {
-		d.Download -= min(d.Download, taken.Download)
-	}
 }
 
 // usageTermsOn returns the terms for usage that a subscription has on a day.

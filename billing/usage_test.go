@@ -280,7 +280,7 @@ func TestUsageAtCertainHours(t *testing.T) {
 	_, err := Compute(a, options("2026-12-01"))
 	require.ErrorContains(t, err, "usage at Wk0800-1800 was not read")
 	require.Equal(t, []string{"Wk0800-1800"}, HoursOf(a.Subscriptions, a.Rates))
-	a.Hours = map[string][]DayUsage{"Wk0800-1800": {octets("2026-11-05", 110)}}
+	a.Hours = HourUsage{Texts: []string{"Wk0800-1800"}, Parts: []HourPart{{[]string{"Wk0800-1800"}, []DayUsage{octets("2026-11-05", 110)}}}}
 	require.Equal(t, Amount(100), usageOf(run(t, a, "2026-12-01"))[0].Amount)
 }
 
@@ -430,7 +430,7 @@ func TestUsageOfDifferentKindsIsCharged(t *testing.T) {
 			b.ID, b.CreatedAt = uuid.New(), a.CreatedAt.Add(1)
 			x := account(a, b)
 			x.Usage = []DayUsage{{Day: day("2026-11-05"), Seconds: 3600, Upload: 50, Download: 100}}
-			x.Hours = map[string][]DayUsage{work: {{Day: day("2026-11-05"), Seconds: 600, Upload: 25, Download: 20}}}
+			x.Hours = HourUsage{Texts: []string{work}, Parts: []HourPart{{[]string{work}, []DayUsage{{Day: day("2026-11-05"), Seconds: 600, Upload: 25, Download: 20}}}}}
 			sums := map[uuid.UUID]Amount{}
 			for _, charge := range usageOf(run(t, x, "2026-12-05")) {
 				sums[charge.SubscriptionID] += charge.Amount

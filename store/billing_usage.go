@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,52 +75,82 @@ func (tx *writeTx) usageOfMany(ctx context.Context, names map[uuid.UUID]string, 
 	return usage, err
 }
 
-// hourCut is what a user used at certain hours of each day from a day on.
+// hourCut is what a user used of each day from a day on, cut by certain hours.
 type hourCut struct {
 	username string
 	since    billing.Date
 	loc      *time.Location
-	hours    []cutHours
-	err      error // why it cannot be told
+	texts    []string
+	hours    []*aaa.LoginHours                            // of the texts
+	parts    map[string]map[billing.Date]billing.DayUsage // by within, but for what is within none
+	err      error                                        // why it cannot be told
 }
 
-type cutHours struct {
-	text string
-	*aaa.LoginHours
-	sums map[billing.Date]billing.DayUsage
-}
-
-// add has the usage at some hours cut, too.
+// add has the usage cut by some hours, too.
 func (h *hourCut) add(text string) error {
 	parsed, err := aaa.ParseLoginHours(text)
-	h.hours = append(h.hours, cutHours{text, parsed, map[billing.Date]billing.DayUsage{}})
+	h.texts, h.hours = append(h.texts, text), append(h.hours, parsed)
 	return err
+}
+
+// piece returns the time around a moment that lies all within, or all outside of, each of
+// the hours, and says for each in its order whether it is within.
+func (h *hourCut) piece(at time.Time) (start, end time.Time, within string) {
+	at = at.In(h.loc)
+	flags := make([]byte, len(h.hours))
+	for i, hours := range h.hours {
+		from, to, in := hours.Piece(at)
+		if i == 0 || start.Before(from) {
+			start = from
+		}
+		if i == 0 || to.Before(end) {
+			end = to
+		}
+		if in {
+			flags[i] = 1
+		}
+	}
+	return start, end, string(flags)
 }
 
 // spread adds what a record says was used since the one before it.
 func (h *hourCut) spread(step aaa.Step) {
-	for _, hours := range h.hours {
-		step.Spread(
-			func(at time.Time) time.Time { start, _, _ := hours.Piece(at.In(h.loc)); return start },
-			func(at time.Time) time.Time { _, end, _ := hours.Piece(at.In(h.loc)); return end },
-			func(start time.Time, u aaa.Usage) {
-				day := billing.DateOf(start, h.loc)
-				if _, _, within := hours.Piece(start.In(h.loc)); !within || day.Before(h.since) {
-					return
+	step.Spread(
+		func(at time.Time) time.Time { start, _, _ := h.piece(at); return start },
+		func(at time.Time) time.Time { _, end, _ := h.piece(at); return end },
+		func(start time.Time, u aaa.Usage) {
+			day := billing.DateOf(start, h.loc)
+			_, _, within := h.piece(start)
+			if strings.IndexByte(within, 1) < 0 || day.Before(h.since) {
+				return
+			}
+			part := h.parts[within]
+			if part == nil {
+				if h.parts == nil {
+					h.parts = map[string]map[billing.Date]billing.DayUsage{}
 				}
-				d := hours.sums[day]
-				hours.sums[day] = billing.DayUsage{Day: day, Seconds: d.Seconds + u.Seconds, Upload: d.Upload + u.InputOctets, Download: d.Download + u.OutputOctets}
-			})
-	}
+				part = map[billing.Date]billing.DayUsage{}
+				h.parts[within] = part
+			}
+			d := part[day]
+			part[day] = billing.DayUsage{Day: day, Seconds: d.Seconds + u.Seconds, Upload: d.Upload + u.InputOctets, Download: d.Download + u.OutputOctets}
+		})
 }
 
-// usage returns the days in order, by the text of the hours.
-func (h *hourCut) usage() map[string][]billing.DayUsage {
-	lists := make(map[string][]billing.DayUsage, len(h.hours))
-	for _, hours := range h.hours {
-		lists[hours.text] = slices.SortedFunc(maps.Values(hours.sums), func(a, b billing.DayUsage) int { return a.Day.Compare(b.Day) })
+// usage returns what was found.
+func (h *hourCut) usage() billing.HourUsage {
+	usage := billing.HourUsage{Texts: h.texts}
+	for _, within := range slices.Sorted(maps.Keys(h.parts)) {
+		var part billing.HourPart
+		for i, text := range h.texts {
+			if within[i] == 1 {
+				part.Texts = append(part.Texts, text)
+			}
+		}
+		part.Days = slices.SortedFunc(maps.Values(h.parts[within]), func(a, b billing.DayUsage) int { return a.Day.Compare(b.Day) })
+		usage.Parts = append(usage.Parts, part)
 	}
-	return lists
+	return usage
 }
 
 // errRecordsGone says that usage at hours of the day cannot be told: to rate it without

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"radiusd/aaa"
 	"radiusd/billing"
@@ -62,7 +63,7 @@ func TestHoursOverSummerTime(t *testing.T) {
 			cut.spread(aaa.Step{From: from, To: to, Usage: aaa.Usage{Seconds: seconds, InputOctets: 10 * seconds, OutputOctets: 100 * seconds}})
 			usage := cut.usage()
 			got := hours{}
-			for _, d := range usage[c.text] {
+			for _, d := range usage.At(c.text, month) {
 				require.Equal(t, []uint64{10 * d.Seconds, 100 * d.Seconds}, []uint64{d.Upload, d.Download})
 				require.Zero(t, d.Seconds%3600)
 				got[d.Day.Day] = d.Seconds / 3600
@@ -82,4 +83,54 @@ func TestHoursOverSummerTime(t *testing.T) {
 			require.Equal(t, c.cost, cost)
 		})
 	}
+}
+
+// TestPartsAreTheSameWhateverElseIsCut: what was used at some hours is what cutting by them
+// alone gives, to the octet, and the parts of a day are no more than the day.
+func TestPartsAreTheSameWhateverElseIsCut(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	texts := []string{"Al0800-1800", "Al1200-2200", "Wk", "Su,Al2300-0130", "Sa0217-0259"}
+	rapid.Check(t, func(t *rapid.T) {
+		from := time.Date(2026, 3, 20, 0, 0, 0, 0, berlin)
+		month := billing.Span{From: billing.DateOf(from, berlin), To: billing.DateOf(from, berlin).AddDays(40)}
+		cut := func(texts ...string) *hourCut {
+			h := &hourCut{since: month.From, loc: berlin}
+			for _, text := range texts {
+				require.NoError(t, h.add(text))
+			}
+			return h
+		}
+		together := cut(texts...)
+		days := cut("Al")
+		var alone []*hourCut
+		for _, text := range texts {
+			alone = append(alone, cut(text))
+		}
+		for range rapid.IntRange(1, 5).Draw(t, "steps") {
+			start := from.Add(time.Duration(rapid.IntRange(0, 15*86400_000).Draw(t, "from")) * time.Millisecond)
+			step := aaa.Step{From: start, To: start.Add(time.Duration(rapid.IntRange(0, 3*86400_000).Draw(t, "long")) * time.Millisecond), Usage: aaa.Usage{
+				Seconds: rapid.Uint64Range(0, 1e5).Draw(t, "seconds"), InputOctets: rapid.Uint64Range(0, 1e3).Draw(t, "up"), OutputOctets: rapid.Uint64Range(0, 1<<50).Draw(t, "down")}}
+			for _, h := range append(alone, together, days) {
+				h.spread(step)
+			}
+		}
+		got := together.usage()
+		for i, text := range texts {
+			require.Equal(t, alone[i].usage().At(text, month), got.At(text, month), text)
+		}
+		whole := map[billing.Date]billing.DayUsage{}
+		for _, d := range days.usage().At("Al", month) {
+			whole[d.Day] = d
+		}
+		for _, p := range got.Parts {
+			for _, d := range p.Days {
+				day := whole[d.Day]
+				require.LessOrEqual(t, d.Seconds, day.Seconds)
+				require.LessOrEqual(t, d.Upload, day.Upload)
+				require.LessOrEqual(t, d.Download, day.Download)
+				whole[d.Day] = billing.DayUsage{Day: d.Day, Seconds: day.Seconds - d.Seconds, Upload: day.Upload - d.Upload, Download: day.Download - d.Download}
+			}
+		}
+	})
 }

@@ -164,7 +164,7 @@ func testBillingStatements(t *testing.T, database Database) {
 		require.Len(t, accounts, subscribers)
 		for _, a := range accounts {
 			require.NoError(t, a.HoursErr)
-			assert.Equal(t, []billing.DayUsage{{Day: day, Seconds: 600, Upload: 900, Download: 9000}}, a.Hours["Al1210-1220"])
+			assert.Equal(t, []billing.DayUsage{{Day: day, Seconds: 600, Upload: 900, Download: 9000}}, usageAt(a.Hours, "Al1210-1220"))
 		}
 		preview = counted.asked.Swap(0)
 		rows := 0

@@ -45,7 +45,8 @@ func testBillingUsage(t *testing.T, database Database) {
 	assert.Equal(t, "user of x", a.Username)
 	assert.Equal(t, []billing.DayUsage{{Day: day, Seconds: 1800, Upload: 2700, Download: 27000}}, a.Usage)
 	// 5 of 15 minutes of the first step, 5 of 15 of the second one.
-	assert.Equal(t, map[string][]billing.DayUsage{"Al1210-1220": {{Day: day, Seconds: 600, Upload: 900, Download: 9000}}}, a.Hours)
+	assert.Equal(t, billing.HourUsage{Texts: []string{"Al1210-1220"}, Parts: []billing.HourPart{
+		{Texts: []string{"Al1210-1220"}, Days: []billing.DayUsage{{Day: day, Seconds: 600, Upload: 900, Download: 9000}}}}}, a.Hours)
 
 	charge := &billing.Charge{UserID: user.ID, Description: "usage", Currency: "EUR", Quantity: decimal("1"), Unit: "period", UnitPrice: decimal("1"), Amount: 100,
 		Period: billing.Span{From: day, To: day.AddDays(1)}}
@@ -87,6 +88,41 @@ func testBillingUsage(t *testing.T, database Database) {
 	require.NoError(t, s.DeleteCharge(ctx, charge.ID))
 	_, err = s.ChargeByID(ctx, charge.ID)
 	assert.ErrorIs(t, err, aaa.ErrNotFound)
+}
+
+// usageAt is the usage at hours of the days around noon.
+func usageAt(u billing.HourUsage, hours string) []billing.DayUsage {
+	day := billing.DateOf(noon, time.UTC)
+	return u.At(hours, billing.Span{From: day.AddDays(-10), To: day.AddDays(10)})
+}
+
+// testHoursOverlap: what is used at a moment is charged once, whatever the hours of those
+// who charge for it have in common.
+func testHoursOverlap(t *testing.T, database Database) {
+	s, _ := openNode(t, database, "a")
+	ctx := t.Context()
+	user := newUser("user of x")
+	require.NoError(t, s.CreateUser(ctx, user))
+	day := billing.DateOf(noon, time.UTC)
+	plans := map[uuid.UUID]string{}
+	for _, x := range []struct{ plan, hours string }{{"early", "Al1205-1220"}, {"late", "Al1210-1225"}, {"always", ""}} {
+		terms := monthly(0)
+		terms.Usage = []billing.UsageTerms{{Metric: billing.MetricUpload, Per: 1, Tiers: []billing.Tier{{Price: decimal("0.01")}}, Hours: x.hours}}
+		plans[subscribe(t, s, user.ID, newRate(t, s, x.plan, terms).ID, day.String()).ID] = x.plan
+	}
+	// One octet a second from 12:00 to 12:15, and two until 12:30.
+	require.NoError(t, write(ctx, sinkOf(t, s), 1, record("x", aaa.AcctStart, 0, 0), record("x", aaa.AcctInterim, 15*time.Minute, 900), record("x", aaa.AcctStop, 30*time.Minute, 2700)))
+	bill, err := s.PreviewAccount(ctx, user.ID, billing.RunOptions{AsOf: day.AddDays(40), LookBack: 60, Series: "x", Taxes: []billing.TaxRate{{Class: "standard", Category: "S"}}}, billing.Compute)
+	require.NoError(t, err)
+	got := map[string]billing.Amount{}
+	for _, c := range bill.Charges {
+		if c.Kind == billing.ChargeUsage {
+			got[plans[c.SubscriptionID]] += c.Amount
+		}
+	}
+	// Early has 10 minutes of one octet a second and 5 of two, late 5 of two after that, and
+	// always what is left of 2700.
+	assert.Equal(t, map[string]billing.Amount{"early": 600 + 600, "late": 600, "always": 900}, got)
 }
 
 // fillBilling gives a store something of all that billing has.

@@ -144,6 +144,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherOnce":    testVoucherOnce,
 		"VoucherGuesses": testVoucherGuesses,
 		"BillingUsage":   testBillingUsage,
+		"HoursOverlap":   testHoursOverlap,
 		"Drafts":         testDrafts,
 		"BillingLists":   testBillingLists,
 		"DunningGroup":   testDunningGroup,
