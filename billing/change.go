@@ -107,8 +107,7 @@ func (a *Account) amend(subscription uuid.UUID, o RunOptions, f func(*biller) er
 	if i < 0 {
 		return nil, Refuse(CodeSubscriptionState, "%s has no such subscription that could be changed", a.Username)
 	}
-	s := a.Subscriptions[i]
-	b := &biller{s: &s, account: a, o: o, credit: a.available()}
+	b := newBiller(a, slices.Clone(a.Subscriptions), i, o, a.available())
 	err := f(b)
 	if err == nil {
 		err = b.chargeDue()
@@ -119,8 +118,8 @@ func (a *Account) amend(subscription uuid.UUID, o RunOptions, f func(*biller) er
 	if err != nil {
 		return nil, fmt.Errorf("subscription of %s to %s: %w", a.Username, a.Subscriptions[i].Rate.PlanName, err)
 	}
-	s.UpdatedAt = o.Now
-	return &Bill{Charges: b.charges, Subscriptions: []Subscription{s}}, nil
+	b.s.UpdatedAt = o.Now
+	return &Bill{Charges: b.charges, Subscriptions: []Subscription{*b.s}}, nil
 }
 
 // mayChange refuses changes before what is settled.

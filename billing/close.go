@@ -20,13 +20,19 @@ func Close(a *Account, o RunOptions) (*Bill, error) {
 	bill := &Bill{}
 	credit := a.available()
 	subscriptions := slices.Clone(a.Subscriptions)
+	billers := make([]*biller, len(subscriptions))
 	for i := range subscriptions {
-		s := &subscriptions[i]
-		b := &biller{s: s, account: a, o: final, credit: credit}
-		if err := b.close(end); err != nil {
-			return nil, fmt.Errorf("subscription to %s: %w", s.Rate.PlanName, err)
+		billers[i] = newBiller(a, subscriptions, i, final, credit)
+	}
+	for _, step := range []func(*biller) error{func(b *biller) error { return b.close(end) }, (*biller).rateUsage} {
+		for _, b := range billers {
+			if err := step(b); err != nil {
+				return nil, fmt.Errorf("subscription to %s: %w", b.s.Rate.PlanName, err)
+			}
 		}
-		if !reflect.DeepEqual(*s, a.Subscriptions[i]) {
+	}
+	for i, b := range billers {
+		if s := b.s; !reflect.DeepEqual(*s, a.Subscriptions[i]) {
 			s.UpdatedAt = o.Now
 			bill.Subscriptions = append(bill.Subscriptions, *s)
 		}
@@ -40,7 +46,7 @@ func Close(a *Account, o RunOptions) (*Bill, error) {
 	return bill, nil
 }
 
-// close ends the subscription on a day at the latest, and charges all of it.
+// close ends the subscription on a day at the latest, and charges all of it but for usage.
 func (b *biller) close(end Date) error {
 	s := b.s
 	if s.State != SubscriptionEnded {
@@ -69,5 +75,5 @@ func (b *biller) close(end Date) error {
 		return err
 	}
 	s.State = SubscriptionEnded
-	return b.rateUsage()
+	return nil
 }

@@ -19,21 +19,22 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 	bill := &Bill{}
 	credit := a.available()
 	subscriptions := slices.Clone(a.Subscriptions)
+	billers := make([]*biller, len(subscriptions))
 	for i := range subscriptions {
-		s := &subscriptions[i]
-		b := &biller{s: s, account: a, o: o, credit: credit}
-		if err := b.bill(); err != nil {
-			return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
-		}
-		bill.Charges = append(bill.Charges, b.charges...)
+		billers[i] = newBiller(a, subscriptions, i, o, credit)
 	}
-	for i := range subscriptions { // when all has been taken from the credit
-		s := &subscriptions[i]
-		b := &biller{s: s, account: a, o: o, credit: credit}
-		if err := b.useUp(); err != nil {
-			return nil, fmt.Errorf("subscription %s: %w", s.ID, err)
+	// Who charges for the usage of a day depends on what of them all was paid for it, and
+	// who is served on on all that is taken from the credit.
+	for _, step := range []func(*biller) error{(*biller).bill, (*biller).rateUsage, (*biller).useUp} {
+		for _, b := range billers {
+			if err := step(b); err != nil {
+				return nil, fmt.Errorf("subscription %s: %w", b.s.ID, err)
+			}
 		}
-		if !reflect.DeepEqual(*s, a.Subscriptions[i]) {
+	}
+	for i, b := range billers {
+		bill.Charges = append(bill.Charges, b.charges...)
+		if s := b.s; !reflect.DeepEqual(*s, a.Subscriptions[i]) {
 			s.UpdatedAt = o.Now
 			bill.Subscriptions = append(bill.Subscriptions, *s)
 		}
@@ -83,7 +84,7 @@ func (a *Account) available() map[Currency]Amount {
 	return credit
 }
 
-// bill charges all that is due of the subscription.
+// bill charges all that is due of the subscription, but for usage.
 func (b *biller) bill() error {
 	if b.s.Start.IsZero() || b.s.Anchor.IsZero() {
 		return fmt.Errorf("it has no first day")
@@ -97,19 +98,13 @@ func (b *biller) bill() error {
 			return err
 		}
 	}
-	if err := b.chargeDue(); err != nil {
-		return err
-	}
-	return b.rateUsage()
+	return b.chargeDue()
 }
 
 // chargeDue charges the price until o.AsOf and brings the state to that day.
 func (b *biller) chargeDue() error {
 	if err := b.chargePrice(b.o.AsOf); err != nil {
 		return err
-	}
-	if b.s.State == SubscriptionSuspended && !b.o.over() && b.o.AsOf.Before(b.s.ChargedUntil) && b.credit[b.s.Rate.Currency] >= 0 {
-		b.s.State = SubscriptionActive // the day was charged before its credit was taken back
 	}
 	b.s.State = b.s.stateOn(b.o.AsOf)
 	return nil
@@ -127,7 +122,8 @@ func Exhaust(a *Account, o RunOptions) (*Bill, error) {
 		if s.Rate.Terms.Prepaid == Postpaid || credit[s.Rate.Currency] >= 0 || o.AsOf.Before(s.Start) || !served {
 			continue
 		}
-		s.State, s.UpdatedAt = SubscriptionSuspended, o.Now
+		s.suspend(o.AsOf.AddDays(1))
+		s.UpdatedAt = o.Now
 		bill.Subscriptions = append(bill.Subscriptions, s)
 	}
 	return bill, nil

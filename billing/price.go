@@ -44,6 +44,17 @@ type biller struct {
 	o       RunOptions
 	credit  map[Currency]Amount // what prepaid days can still be taken from
 	charges []Charge
+	// sold are all of the account's subscriptions that are billed, as they are by now: s is
+	// one of them.
+	sold []Subscription
+	// unused says that nothing had been charged of the subscription, so that it served nobody
+	// before.
+	unused bool
+}
+
+// newBiller returns that of one of the subscriptions.
+func newBiller(a *Account, sold []Subscription, i int, o RunOptions, credit map[Currency]Amount) *biller {
+	return &biller{s: &sold[i], account: a, sold: sold, o: o, credit: credit, unused: sold[i].ChargedUntil.IsZero()}
 }
 
 func (b *biller) rate(id uuid.UUID) (*Rate, error) {
@@ -93,6 +104,9 @@ func (b *biller) chargePrice(asOf Date) error {
 	for _, p := range pieces {
 		days := p.span.cut(Span{From: from})
 		terms := &p.rate.Terms
+		if terms.Prepaid == Postpaid {
+			b.s.waitedUntil(days.From) // what is paid for afterwards waits for no credit
+		}
 		switch {
 		case terms.Prepaid == PrepaidDaily:
 			if err := b.chargeDays(p, days, asOf); err != nil {
@@ -137,15 +151,13 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 			credit = b.left(p.rate.Currency)
 		}
 		if credit < amount {
-			b.s.State = SubscriptionSuspended
+			b.s.suspend(day)
 			if day.Before(asOf) {
 				b.pass(day)
 			}
 			continue
 		}
-		if b.s.State == SubscriptionSuspended {
-			b.s.State = SubscriptionActive
-		}
+		b.s.unsuspend(day)
 		if err := b.chargeSetup(p.rate, day); err != nil {
 			return err
 		}
@@ -181,10 +193,12 @@ func (b *biller) useUp() error {
 		used = used || credit == 0 && !free
 	}
 	switch {
+	case used && b.unused:
+		s.suspend(today)
 	case used:
-		s.State = SubscriptionSuspended
+		s.suspend(today.AddDays(1))
 	case paid:
-		s.State = SubscriptionActive
+		s.unsuspend(today)
 	}
 	return nil
 }

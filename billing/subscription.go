@@ -22,6 +22,10 @@ type Subscription struct {
 	Anchor Date
 	// Past are the rates it had before Rate, in order. They are kept as JSON.
 	Past []PastRate
+	// Suspensions are the days all of which it waited for credit, in order; of the last
+	// thousand times. One that has no end lasts, or lasted until the subscription ended.
+	// They are kept as JSON.
+	Suspensions []Span
 	// ChargedUntil is the day up to which (and without) the price has been charged, and
 	// RatedUntil the same for usage. They move forward with the charges, in one
 	// transaction.

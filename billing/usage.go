@@ -122,20 +122,18 @@ func (r *usageRater) ratePiece(p piece) error {
 // things.
 func (r *usageRater) own(days Span) ([]DayUsage, error) {
 	usage := r.account.usageAt(r.terms.Hours, days)
-	others := slices.Concat(r.account.Subscriptions, r.account.Former)
-	others = slices.DeleteFunc(others, func(x Subscription) bool { return x.ID == r.s.ID || compareSubscriptions(x, *r.s) > 0 })
+	others := r.rivals()
 	if len(others) == 0 {
 		return usage, nil
 	}
 	var own []DayUsage
 	for _, d := range usage {
-		var first []UsageTerms
-		for i := range others {
-			terms, err := r.usageTermsOn(&others[i], d.Day)
-			if err != nil {
-				return nil, err
-			}
-			first = append(first, terms...)
+		first, served, err := r.goFirst(others, d.Day)
+		if err != nil {
+			return nil, err
+		}
+		if !served {
+			continue
 		}
 		taken, err := r.account.taken(d, r.terms.Hours, first)
 		if err != nil {
@@ -148,11 +146,45 @@ func (r *usageRater) own(days Span) ([]DayUsage, error) {
 	return own, nil
 }
 
-// usageTermsOn returns the terms for usage that a subscription has on a day.
-func (b *biller) usageTermsOn(s *Subscription, day Date) ([]UsageTerms, error) {
-	if !s.covers(day) {
-		return nil, nil
+// rivals returns the subscriptions that may have what the user used: those that go first,
+// and all while this one is suspended.
+func (b *biller) rivals() []*Subscription {
+	var others []*Subscription
+	for _, list := range [][]Subscription{b.sold, b.account.Former} {
+		for i := range list {
+			if x := &list[i]; x.ID != b.s.ID && (len(b.s.Suspensions) > 0 || compareSubscriptions(*x, *b.s) < 0) {
+				others = append(others, x)
+			}
+		}
 	}
+	return others
+}
+
+// goFirst returns the terms for usage of those that go before the subscription on a day.
+// Who was suspended all day served nobody, and has none of the usage if another one did.
+func (b *biller) goFirst(others []*Subscription, day Date) (terms []UsageTerms, served bool, err error) {
+	suspended := b.s.suspendedOn(day)
+	for _, x := range others {
+		if !x.covers(day) {
+			continue
+		}
+		switch waits := x.suspendedOn(day); {
+		case suspended && !waits:
+			return nil, false, nil
+		case waits && !suspended || compareSubscriptions(*x, *b.s) > 0:
+			continue
+		}
+		more, err := b.usageTermsOn(x, day)
+		if err != nil {
+			return nil, false, err
+		}
+		terms = append(terms, more...)
+	}
+	return terms, true, nil
+}
+
+// usageTermsOn returns the terms for usage that a subscription has on one of its days.
+func (b *biller) usageTermsOn(s *Subscription, day Date) ([]UsageTerms, error) {
 	rateID := s.Rate.ID
 	if past := slices.IndexFunc(s.Past, func(p PastRate) bool { return day.Before(p.Until) }); past >= 0 {
 		rateID = s.Past[past].RateID

@@ -23,6 +23,7 @@ func subscriptionFields(x *billing.Subscription) []field {
 		{"end_day", civil{&x.End}},
 		{"anchor_day", civil{&x.Anchor}},
 		{"past_rates", listOf[billing.PastRate]{&x.Past}},
+		{"suspensions", listOf[billing.Span]{&x.Suspensions}},
 		{"charged_until", civil{&x.ChargedUntil}},
 		{"rated_until", civil{&x.RatedUntil}},
 		{"next_rate_id", nullID{&x.NextRateID}},

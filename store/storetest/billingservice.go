@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -283,6 +284,57 @@ func testPrepaidService(t *testing.T, database Database) {
 	w.require(alice, served{plan: "dear", status: no, why: aaa.SuspendedBalance}, "the other one waits")
 	w.cancel(dear, "2030-01-04")
 	w.require(alice, served{plan: "dear", expires: "2030-01-04", status: yes}, "has expired rather than waits for credit")
+	requireSound(t, w.Store)
+}
+
+// testUsedWhileSuspended: what is used while a prepaid subscription waits for credit is the
+// other one's, that serves. 5.00 are used up with the first day.
+func testUsedWhileSuspended(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	terms := monthly(0)
+	terms.Setup, terms.TaxClass, terms.Usage = 0, "", []billing.UsageTerms{{Metric: billing.MetricOctets, Per: 1, Tiers: []billing.Tier{{Price: decimal("0.01")}}}}
+	later := newRate(t, w.Store, "later", terms)
+	terms.Prepaid = billing.PrepaidUsage
+	alice := w.user("alice")
+	w.pay(t, alice, 500, "")
+	first := subscribe(t, w.Store, alice, newRate(t, w.Store, "payg", terms).ID, "2030-01-01")
+	w.setNow(at("2030-01-01T12:00:01Z"))
+	second := subscribe(t, w.Store, alice, later.ID, "2030-01-01")
+	db := Raw(t, w.options)
+	use := func(day string, octets int) {
+		t.Helper()
+		execute(t, db, "INSERT INTO usage_daily (username, day, input_octets) VALUES ('alice', '"+day+"', "+strconv.Itoa(octets)+")")
+	}
+	use("2030-01-01", 500)
+	w.night("2030-01-02")
+	assert.Equal(t, billing.SubscriptionSuspended, w.state(first))
+	use("2030-01-02", 50) // until the run
+	w.night("2030-01-03")
+	use("2030-01-03", 70)
+	w.night("2030-01-04")
+	w.night("2030-01-04")
+	use("2030-01-04", 90)
+	w.pay(t, alice, 1000, "")
+	assert.Equal(t, billing.SubscriptionActive, w.state(first))
+	for _, day := range []string{"2030-01-05", "2030-02-01", "2030-02-03"} {
+		w.night(day)
+	}
+	found, err := w.SubscriptionByID(ctx, first.ID)
+	require.NoError(t, err)
+	assert.Equal(t, []billing.Span{{From: civil("2030-01-03"), To: civil("2030-01-04")}}, found.Suspensions)
+	execute(t, db, "UPDATE usage_daily SET input_octets = input_octets + 7 WHERE day = '2030-01-02'")
+	execute(t, db, "UPDATE usage_daily SET input_octets = input_octets + 8 WHERE day = '2030-01-03'")
+	w.night("2030-02-04")
+	for id, want := range map[uuid.UUID][]billing.Amount{first.ID: {500, 50, 90, 7}, second.ID: {70, 8}} {
+		charges, _, err := w.ListChargesPage(ctx, billing.ChargeFilter{SubscriptionID: id}, aaa.Page{})
+		require.NoError(t, err)
+		var got []billing.Amount
+		for _, c := range charges {
+			got = append(got, c.Amount)
+		}
+		assert.ElementsMatch(t, want, got)
+	}
 	requireSound(t, w.Store)
 }
 

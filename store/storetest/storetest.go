@@ -157,6 +157,7 @@ func Run(t *testing.T, database Database) {
 		"ServiceByHand":  testServiceByHand,
 		"PrepaidService": testPrepaidService,
 		"PrepaidTrial":   testPrepaidTrial,
+		"UsedSuspended":  testUsedWhileSuspended,
 		"ByHand":         testExhaustedByHand,
 		"PrepaidStart":   testPrepaidStart,
 		"DunningEnds":    testDunningEnds,
