@@ -98,7 +98,7 @@ func (r *usageRater) ratePiece(p piece) error {
 		if r.until.Before(days.To) {
 			break
 		}
-		if inputs.Usage, err = r.own(days); err != nil {
+		if inputs.Usage, err = r.own(r.terms, days); err != nil {
 			return err
 		}
 		used, err := sumOf(inputs.Usage, inputs.Metric)
@@ -120,26 +120,26 @@ func (r *usageRater) ratePiece(p piece) error {
 // charged for once: by that of the user's subscriptions which goes first, as it does for the
 // service, among those with terms for it at that moment. An hour and an octet are different
 // things.
-func (r *usageRater) own(days Span) ([]DayUsage, error) {
-	usage := r.account.usageAt(r.terms.Hours, days)
-	others := r.rivals()
+func (b *biller) own(u *UsageTerms, days Span) ([]DayUsage, error) {
+	usage := b.account.usageAt(u.Hours, days)
+	others := b.rivals()
 	if len(others) == 0 {
 		return usage, nil
 	}
 	var own []DayUsage
 	for _, d := range usage {
-		first, served, err := r.goFirst(others, d.Day)
+		first, served, err := b.goFirst(others, d.Day)
 		if err != nil {
 			return nil, err
 		}
 		if !served {
 			continue
 		}
-		taken, err := r.account.taken(d, r.terms.Hours, first)
+		taken, err := b.account.taken(d, u.Hours, first)
 		if err != nil {
 			return nil, err
 		}
-		if rest := d.without(taken); rest == d || rest.Of(r.terms.Metric) > 0 {
+		if rest := d.without(taken); rest == d || rest.Of(u.Metric) > 0 {
 			own = append(own, rest)
 		}
 	}

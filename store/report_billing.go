@@ -3,7 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -164,66 +166,66 @@ func (s *Store) Allowances(ctx context.Context, on billing.Date, user string, fn
 }
 
 // allowancesAfter reads a batch of subscriptions, those after an id, and sets that to the
-// last one; zero: there are no more.
+// last one; zero: there are no more. Whose records are gone, by which usage at certain hours
+// is told from the rest, is left out.
 func (s *Store) allowancesAfter(ctx context.Context, after *uuid.UUID, on billing.Date, user string) (list []report.Allowance, err error) {
 	var c conditions
 	next := on.AddDays(1)
 	c.add("x.id > $%d AND x.start_day < $%d AND (x.end_day IS NULL OR x.end_day >= $%d)", after.String(), civil{&next}, civil{&next})
 	usernameIn(&c, "x.user_id", user)
-	type subscribed struct {
-		id, userID     uuid.UUID
-		username, plan string
-		anchor         billing.Date
-		terms          billing.Terms
-	}
+	type subscribed struct{ id, userID uuid.UUID }
 	var x subscribed
 	var rows []subscribed
 	err = s.look(ctx, func(tx *writeTx) error {
-		err := eachRow(ctx, tx, "SELECT x.id, x.user_id, "+usernameOf("x")+", p.name, x.anchor_day, r.terms FROM subscriptions x JOIN rates r ON r.id = x.rate_id JOIN plans p ON p.id = r.plan_id"+
-			c.where()+" ORDER BY x.id LIMIT "+fmt.Sprint(allowanceBatch), c.args,
-			[]any{id{&x.id}, id{&x.userID}, text{&x.username}, text{&x.plan}, civil{&x.anchor}, structured[billing.Terms]{&x.terms}}, func() error {
-				rows = append(rows, x)
+		gone := false
+		*after = uuid.Nil
+		n := 0
+		var last uuid.UUID
+		err := eachRow(ctx, tx, "SELECT x.id, x.user_id, NOT EXISTS (SELECT 1 FROM users WHERE users.id = x.user_id) FROM subscriptions x"+c.where()+" ORDER BY x.id LIMIT "+fmt.Sprint(allowanceBatch), c.args,
+			[]any{id{&x.id}, id{&x.userID}, flag{&gone}}, func() error {
+				n, last = n+1, x.id
+				if !gone {
+					rows = append(rows, x)
+				}
 				return nil
 			})
 		if err != nil {
 			return err
 		}
-		*after = uuid.Nil
-		if len(rows) == allowanceBatch {
-			*after = rows[len(rows)-1].id
+		if n == allowanceBatch {
+			*after = last
 		}
-		names, since := map[uuid.UUID]string{}, map[uuid.UUID]billing.Date{}
+		var users []uuid.UUID
+		seen := map[uuid.UUID]bool{}
 		for _, x := range rows {
-			if x.username == "" {
-				continue // the user has gone
-			}
-			names[x.userID] = x.username
-			from := x.terms.PeriodAt(x.anchor, on).From
-			if day, known := since[x.userID]; !known || from.Before(day) {
-				since[x.userID] = from
+			if !seen[x.userID] {
+				seen[x.userID] = true
+				users = append(users, x.userID)
 			}
 		}
-		renamed, err := tx.renamed(ctx, names)
+		if len(users) == 0 {
+			return nil
+		}
+		slices.SortFunc(users, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
+		accounts, err := tx.readAccounts(ctx, users, billing.RunOptions{AsOf: on, Location: s.location})
 		if err != nil {
 			return err
 		}
-		usage, err := tx.usageOfMany(ctx, names, since, renamed)
-		if err != nil {
-			return err
+		byUser := make(map[uuid.UUID]*billing.Account, len(accounts))
+		for _, a := range accounts {
+			byUser[a.UserID] = a
 		}
 		for _, x := range rows {
-			period := x.terms.PeriodAt(x.anchor, on)
-			for _, u := range x.terms.Usage {
-				if x.username == "" || u.Allowance == 0 || u.Hours != "" {
-					continue
-				}
-				used := uint64(0)
-				for _, d := range usage[x.userID] {
-					if !d.Day.Before(period.From) && d.Day.Before(next) {
-						used += d.Of(u.Metric)
-					}
-				}
-				list = append(list, report.Allowance{Username: x.username, Plan: x.plan, Period: period, Metric: u.Metric, Used: used, Allowance: u.Allowance})
+			account := byUser[x.userID]
+			used, err := account.AllowancesOn(x.id, on)
+			if errors.Is(err, errRecordsGone) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			for _, u := range used {
+				list = append(list, report.Allowance{Username: account.Username, Plan: u.PlanName, Period: u.Period, Metric: u.Metric, Used: u.Used, Allowance: u.Allowance})
 			}
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 	"radiusd/aaa"
 	"radiusd/billing"
 	"radiusd/operator"
+	"radiusd/report"
 	"radiusd/store"
 )
 
@@ -293,9 +294,12 @@ func testUsedWhileSuspended(t *testing.T, database Database) {
 	w := newServiceWorld(t, database)
 	ctx := t.Context()
 	terms := monthly(0)
-	terms.Setup, terms.TaxClass, terms.Usage = 0, "", []billing.UsageTerms{{Metric: billing.MetricOctets, Per: 1, Tiers: []billing.Tier{{Price: decimal("0.01")}}}}
+	cents := billing.UsageTerms{Metric: billing.MetricOctets, Per: 1, Tiers: []billing.Tier{{Price: decimal("0.01")}}}
+	terms.Setup, terms.TaxClass = 0, ""
+	terms.Usage = []billing.UsageTerms{cents}
+	terms.Usage[0].Allowance = 20
 	later := newRate(t, w.Store, "later", terms)
-	terms.Prepaid = billing.PrepaidUsage
+	terms.Prepaid, terms.Usage = billing.PrepaidUsage, []billing.UsageTerms{cents}
 	alice := w.user("alice")
 	w.pay(t, alice, 500, "")
 	first := subscribe(t, w.Store, alice, newRate(t, w.Store, "payg", terms).ID, "2030-01-01")
@@ -326,7 +330,10 @@ func testUsedWhileSuspended(t *testing.T, database Database) {
 	execute(t, db, "UPDATE usage_daily SET input_octets = input_octets + 7 WHERE day = '2030-01-02'")
 	execute(t, db, "UPDATE usage_daily SET input_octets = input_octets + 8 WHERE day = '2030-01-03'")
 	w.night("2030-02-04")
-	for id, want := range map[uuid.UUID][]billing.Amount{first.ID: {500, 50, 90, 7}, second.ID: {70, 8}} {
+	rows := reportRows(t, w.Store, "allowance", report.Arguments{"on": "2030-01-03", "user": "alice"})
+	require.Len(t, rows, 1)
+	assert.Equal(t, []any{"later", "2030-01-01", "2030-02-01", "octets", uint64(78), uint64(20), "390.0", uint64(58)}, []any(rows[0][1:]), "what it is charged for")
+	for id, want := range map[uuid.UUID][]billing.Amount{first.ID: {500, 50, 90, 7}, second.ID: {70 - 20, 8}} {
 		charges, _, err := w.ListChargesPage(ctx, billing.ChargeFilter{SubscriptionID: id}, aaa.Page{})
 		require.NoError(t, err)
 		var got []billing.Amount
