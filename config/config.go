@@ -169,6 +169,9 @@ type Redis struct {
 	Cluster bool `yaml:"cluster"`
 	// What the names of all keys begin with, to share one Redis with others.
 	Prefix string `yaml:"prefix"`
+	// How long it may take to answer before a node counts alone until it does. So long
+	// a login with limits may wait for it.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
 // ClickHouse takes accounting and authentication records for history and
@@ -360,7 +363,7 @@ func Default() *Config {
 		Journal:    Journal{MaxBytes: 8 << 30, SegmentBytes: 64 << 20, Keep: 10 * time.Minute},
 		Sessions:   Sessions{Reservation: time.Minute},
 		Store:      Store{MaxConnections: 10, AutoMigrate: true, RetentionDays: 400},
-		Redis:      Redis{Prefix: "radiusd"},
+		Redis:      Redis{Prefix: "radiusd", Timeout: 300 * time.Millisecond},
 		ClickHouse: ClickHouse{RetentionDays: 1100},
 		Feed:       Feed{Topic: "radiusd.events"},
 		Jobs:       Jobs{Workers: 4},

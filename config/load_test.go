@@ -56,7 +56,7 @@ var samples = map[string]string{
 	"store.max_connections":   "20",
 	"store.auto_migrate":      "false",
 	"store.retention_days":    "30",
-	"redis.url":               "redis://:***@localhost:6379/1", "redis.cluster": "true", "redis.prefix": "isp", "clickhouse.url": "clickhouse://radiusd:***@localhost:9000/radiusd", "clickhouse.cluster": "main", "clickhouse.retention_days": "31", "journal.keep": "1h",
+	"redis.url":               "redis://:***@localhost:6379/1", "redis.cluster": "true", "redis.prefix": "isp", "redis.timeout": "1s", "clickhouse.url": "clickhouse://radiusd:***@localhost:9000/radiusd", "clickhouse.cluster": "main", "clickhouse.retention_days": "31", "journal.keep": "1h",
 	"admin.enabled": "true", "admin.listen": "[::1]:8081", "admin.insecure": "true",
 	"admin.tls_cert_file": "/etc/radiusd/tls.crt", "admin.tls_key_file": "/etc/radiusd/tls.key",
 	"admin.trusted_proxies": "192.0.2.0/24,2001:db8::1", "admin.cors_origins": "https://console.example.net,http://localhost:5173",

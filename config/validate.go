@@ -53,6 +53,7 @@ func (c *Config) Validate() error {
 	v.url("redis.url", c.Redis.URL, "redis", "rediss", "unix")
 	v.check("redis.prefix", c.Redis.Prefix != "" && !strings.ContainsAny(c.Redis.Prefix, "{}* \t\r\n"),
 		"%q: want a short name without braces, stars and spaces", c.Redis.Prefix)
+	v.between("redis.timeout", c.Redis.Timeout, 10*time.Millisecond, 10*time.Second)
 	v.url("clickhouse.url", c.ClickHouse.URL, "clickhouse", "tcp")
 	v.check("clickhouse.cluster", strings.Trim(c.ClickHouse.Cluster, clusterLetters) == "",
 		"%q: want letters, digits, _ and -", c.ClickHouse.Cluster)

@@ -13,7 +13,7 @@ import (
 // redisOptions say where Redis is and what all nodes agree on.
 func redisOptions(cfg *config.Config) redis.Options {
 	return redis.Options{
-		URL: cfg.Redis.URL, Cluster: cfg.Redis.Cluster, Prefix: cfg.Redis.Prefix, Location: cfg.Location(),
+		URL: cfg.Redis.URL, Cluster: cfg.Redis.Cluster, Prefix: cfg.Redis.Prefix, Timeout: cfg.Redis.Timeout, Location: cfg.Location(),
 		Liveness: cfg.Sessions.Liveness, ReservationTTL: cfg.Sessions.Reservation,
 	}
 }

@@ -307,29 +307,41 @@ func testBackupUnderLoad(t *testing.T, database Database) {
 	s, _ := openNode(t, database, "a")
 	ctx := t.Context()
 	Fill(t, s)
-	const batches = 400
 	batch := func(n int) []aaa.Record { return life(fmt.Sprintf("load-%d-%03d", n%7, n), 2) }
-	start := make(chan struct{})
+	const before, most = 50, 400 // batches when the backup begins, and until it is done
+	batches := 0
+	start, made := make(chan struct{}), make(chan struct{})
 	failed := make(chan error, 1)
 	go func() {
 		sink, err := s.NewSink()
-		for n := 0; n < batches && err == nil; n++ {
-			if n == batches/8 {
+		for last := false; err == nil && !last; batches++ {
+			if batches == before {
 				close(start)
 			}
-			err = write(ctx, sink, journal.Position(10_000+n), batch(n)...)
+			if batches == most {
+				<-made
+			}
+			select {
+			case <-made:
+				last = true
+			default:
+			}
+			err = write(ctx, sink, journal.Position(10_000+batches), batch(batches)...)
 		}
 		failed <- err
 	}()
-	<-start
+	select {
+	case <-start:
+	case err := <-failed:
+		require.NoError(t, err)
+	}
 	backup := Backup(t, s)
-	position, err := sinkOf(t, s).Cursor(ctx)
-	require.NoError(t, err)
-	t.Log("batches when the backup was done:", position-10_000)
+	close(made)
 	require.NoError(t, <-failed)
+	t.Log("batches when the backup was done:", batches)
 
 	fresh := newOptions(t, database)
-	_, err = Restore(ctx, fresh, bytes.NewReader(backup), store.RestoreOptions{})
+	_, err := Restore(ctx, fresh, bytes.NewReader(backup), store.RestoreOptions{})
 	require.NoError(t, err)
 	restored := reopen(t, fresh)
 	db := rawDB{Raw(t, fresh)}
@@ -337,7 +349,7 @@ func testBackupUnderLoad(t *testing.T, database Database) {
 	cursor, err := sink.Cursor(ctx)
 	require.NoError(t, err)
 	taken := int(cursor-10_000) + 1
-	require.Greater(t, taken, 0)
+	require.GreaterOrEqual(t, taken, before)
 	require.Less(t, taken, batches, "the backup was made while records came")
 	check := func(n int) {
 		t.Helper()
