@@ -70,7 +70,7 @@ type Billed struct {
 // given back of a charge for the price of days.
 type GivenBack struct {
 	SubscriptionID uuid.UUID
-	Period         Span // of the charge
+	Period         Span // of the charge, up to the days that were charged again
 	Charged        Amount
 	Amount         Amount // of that
 }

@@ -185,10 +185,11 @@ func (r *billingReader) readGivenBack(ctx context.Context) error {
 	var userID uuid.UUID
 	var g billing.GivenBack
 	fields := []any{id{&userID}, nullID{&g.SubscriptionID}, civil{&g.Period.From}, civil{&g.Period.To}, money(&g.Charged), money(&g.Amount)}
-	const what = "SELECT c.user_id, c.subscription_id, c.period_from, c.period_to, c.amount, "
+	const what = `SELECT c.user_id, c.subscription_id, c.period_from, coalesce((SELECT min(a.period_from) FROM charges a WHERE a.subscription_id = c.subscription_id
+		AND a.kind = 'period' AND a.created_at > c.created_at AND a.period_from < c.period_to AND a.period_to > c.period_from), c.period_to), c.amount, `
 	for _, from := range []struct{ query, group string }{
 		{`CAST(sum(l.gross) AS bigint) FROM invoices i JOIN invoice_lines l ON l.invoice_id = i.id JOIN charges c ON c.id = l.charge_id
-			WHERE i.kind = 'credit_note' AND i.corrects IS NOT NULL AND i.state <> 'void'`, " GROUP BY c.id, c.user_id, c.subscription_id, c.period_from, c.period_to, c.amount"},
+			WHERE i.kind = 'credit_note' AND i.corrects IS NOT NULL AND i.state <> 'void'`, " GROUP BY c.id"},
 		{"c.amount FROM invoices i JOIN charges c ON c.invoice_id = i.id WHERE i.kind = 'invoice' AND i.state = 'void'", ""},
 	} {
 		err := eachChunk(r.tx, "i.user_id", "uuid", texts(changing), func(which string, args []any) error {

@@ -99,3 +99,47 @@ func testGivenBackOnce(t *testing.T, database Database) {
 	})
 	requireSound(t, w.Store)
 }
+
+// testChargedAgain: days that were given back and charged again, as the subscription was
+// changed or resumed, are given back when they are not had.
+func testChargedAgain(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	_, err := w.UpdateBillingSettings(ctx, func(s *billing.Settings) error { s.Seller.Name = "ISP"; return nil })
+	require.NoError(t, err)
+	fibre, err := w.RateByID(ctx, w.rates["fibre"])
+	require.NoError(t, err)
+	changed := subscribe(t, w.Store, w.user("changed"), w.rates["home"], "2030-01-01")
+	resumed := subscribe(t, w.Store, w.user("resumed"), w.rates["home"], "2030-01-01")
+	w.night("2030-01-01")
+	w.setNow(at("2030-01-05T12:00:00Z"))
+	for _, x := range []*billing.Subscription{changed, resumed} {
+		_, err := w.CreditInvoice(ctx, w.invoicesOf(t, x.UserID)[0].ID, nil, civil("2030-01-05"), "")
+		require.NoError(t, err)
+	}
+	w.setNow(at("2030-01-10T12:00:00Z"))
+	w.amend(changed, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Change(a, changed.ID, *fibre, civil("2030-01-10"), o)
+	})
+	w.cancel(resumed, "2030-01-15")
+	w.setNow(at("2030-01-10T12:01:00Z"))
+	w.amend(resumed, func(a *billing.Account, o billing.RunOptions) (*billing.Bill, error) {
+		return billing.Resume(a, resumed.ID, o)
+	})
+	w.night("2030-01-15")
+	w.setNow(at("2030-01-20T12:00:00Z"))
+	for x, total := range map[*billing.Subscription]billing.Amount{changed: 1689, resumed: 1304} { // 22 and 17 of 31 days, and 19 %
+		invoices := w.invoicesOf(t, x.UserID)
+		require.Len(t, invoices, 3)
+		assert.Equal(t, total, invoices[2].Total)
+		w.cancel(x, "2030-01-20")
+	}
+	w.night("2030-01-21")
+	for _, x := range []*billing.Subscription{changed, resumed} {
+		documents := w.invoicesOf(t, x.UserID)
+		if assert.Len(t, documents, 4) {
+			assert.Equal(t, billing.Amount(921), documents[3].Total, "12 of 31 days are 7.74")
+		}
+	}
+	requireSound(t, w.Store)
+}

@@ -164,6 +164,7 @@ func Run(t *testing.T, database Database) {
 		"DeletedDunned":  testDeletedDunned,
 		"DeletedCredit":  testDeletedCredited,
 		"GivenBackOnce":  testGivenBackOnce,
+		"ChargedAgain":   testChargedAgain,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
 		"LockOrder":      testLockOrder,
