@@ -17,8 +17,9 @@ import (
 //
 // The taxes are the invoice's, also if the rates changed since. Credit notes that give
 // back all of an invoice add up to it exactly. Those of runs name an invoice but not its
-// lines: what they gave back is not given again.
-func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Amount, on Date, now time.Time) (*Invoice, error) {
+// lines: what they gave back is not given again. Nor is what was credited of days that are
+// not had, by charge, and is on no credit note of the invoice.
+func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, credited map[uuid.UUID]Amount, parts map[int]Amount, on Date, now time.Time) (*Invoice, error) {
 	if i.Kind != KindInvoice || i.State != InvoiceIssued && i.State != InvoicePaid {
 		return nil, Refuse(CodeInvoiceState, "%s is %s, %s: a credit note is for an issued invoice", i.Number, kindNames[i.Kind], i.State)
 	}
@@ -36,19 +37,23 @@ func NewCreditNote(id uuid.UUID, i *Invoice, earlier []Invoice, parts map[int]Am
 	complete := true
 	for _, line := range left.Lines {
 		part, ok := parts[line.Line]
+		rest := line.Gross
+		if days := credited[line.ChargeID]; days > 0 && rest > 0 {
+			rest = max(0, rest-days)
+		}
 		if parts == nil || ok && part == 0 {
-			part, ok = line.Gross, ok || line.Gross != 0
+			part, ok = rest, ok || rest != 0
 		}
 		complete = complete && part == line.Gross
 		if !ok {
 			continue
 		}
-		if line.Gross == 0 {
+		if rest == 0 {
 			return nil, &FieldError{"lines", fmt.Sprintf("nothing is left of line %d of invoice %s to credit", line.Line, i.Number)}
 		}
-		if (part < 0) != (line.Gross < 0) || abs(part) > abs(line.Gross) {
+		if (part < 0) != (line.Gross < 0) || abs(part) > abs(rest) {
 			return nil, &FieldError{"lines", fmt.Sprintf("line %d of invoice %s has %s left to credit, not %s", line.Line, i.Number,
-				i.Currency.Format(line.Gross), i.Currency.Format(part))}
+				i.Currency.Format(rest), i.Currency.Format(part))}
 		}
 		if err := line.of(i.Currency, part); err != nil {
 			return nil, err

@@ -179,7 +179,7 @@ func TestCreditNotes(t *testing.T) {
 		i.Lines[n].UnitPrice = price
 	}
 	note := func(earlier []Invoice, parts map[int]Amount) (*Invoice, error) {
-		n, err := NewCreditNote(makeID("note", len(earlier)), i, earlier, parts, day("2027-01-01"), testNow)
+		n, err := NewCreditNote(makeID("note", len(earlier)), i, earlier, nil, parts, day("2027-01-01"), testNow)
 		if err == nil {
 			n.State = InvoiceIssued
 		}

@@ -36,7 +36,11 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 		if err != nil {
 			return err
 		}
-		drawn, err := billing.NewCreditNote(made, &i.Invoice, earlier, parts, on, s.timestamp())
+		credited, err := tx.creditedDays(ctx, i)
+		if err != nil {
+			return err
+		}
+		drawn, err := billing.NewCreditNote(made, &i.Invoice, earlier, credited, parts, on, s.timestamp())
 		if err != nil {
 			return err
 		}
@@ -75,4 +79,23 @@ func (s *Store) CreditInvoice(ctx context.Context, invoiceID uuid.UUID, parts ma
 		return nil, s.failed("credit invoice "+invoiceID.String(), err)
 	}
 	return s.InvoiceByID(ctx, made)
+}
+
+// creditedDays returns what was credited of the days of an invoice's charges, as they are not
+// had, but for what credit notes of runs tell of it: of each day by the charge that was last.
+func (tx *writeTx) creditedDays(ctx context.Context, i *invoiceRow) (map[uuid.UUID]billing.Amount, error) {
+	credited := map[uuid.UUID]billing.Amount{}
+	var chargeID uuid.UUID
+	var amount billing.Amount
+	err := eachRow(ctx, tx, `SELECT c.id, -CAST(sum(p.amount) AS bigint) FROM charges c JOIN charges p ON p.subscription_id = c.subscription_id
+			AND p.period_from < c.period_to AND p.period_to > c.period_from AND p.created_at > c.created_at LEFT JOIN invoices n ON n.id = p.invoice_id
+		WHERE c.invoice_id = $1 AND c.kind = 'period' AND p.kind = 'proration' AND (p.invoice_id IS NULL OR p.invoice_id <> c.invoice_id)
+			AND (n.id IS NULL OR n.state <> 'void' AND NOT (n.kind = 'credit_note' AND n.corrects IS NULL AND n.corrects_number = $2))
+			AND NOT EXISTS (SELECT 1 FROM charges a WHERE a.subscription_id = c.subscription_id AND a.kind = 'period' AND a.period_from < p.period_to
+				AND a.period_to > p.period_from AND a.created_at > c.created_at AND a.created_at < p.created_at)
+		GROUP BY c.id`, []any{i.ID.String(), text{&i.Number}}, []any{id{&chargeID}, money(&amount)}, func() error {
+		credited[chargeID] = amount
+		return nil
+	})
+	return credited, err
 }

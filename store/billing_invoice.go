@@ -307,7 +307,7 @@ func (tx *writeTx) sameTax(ctx context.Context, i *invoiceRow, day billing.Date)
 
 // VoidInvoice makes an issued invoice or credit note owed by nobody; it keeps its number
 // and its charges. It fails while something is allocated to it, or credit notes correct
-// it.
+// it, or days of it were credited, as they are not had.
 func (s *Store) VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error {
 	return s.changeInvoice(ctx, invoiceID, "void", func(tx *writeTx, i *invoiceRow) error {
 		var notes int
@@ -316,6 +316,13 @@ func (s *Store) VoidInvoice(ctx context.Context, invoiceID uuid.UUID) error {
 		}
 		if notes > 0 {
 			return billing.Refuse(billing.CodeInvoiceState, "invoice %s cannot be voided: %d credit notes correct it", i.Number, notes)
+		}
+		credited, err := tx.creditedDays(ctx, i)
+		if err != nil {
+			return err
+		}
+		if len(credited) > 0 && i.Kind == billing.KindInvoice && i.State == billing.InvoiceIssued {
+			return billing.Refuse(billing.CodeInvoiceState, "invoice %s cannot be voided: days of it that are not had were credited: make a credit note over the rest", i.Number)
 		}
 		if err := i.Void(s.timestamp()); err != nil {
 			return err

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
@@ -140,6 +141,72 @@ func testChargedAgain(t *testing.T, database Database) {
 		if assert.Len(t, documents, 4) {
 			assert.Equal(t, billing.Amount(921), documents[3].Total, "12 of 31 days are 7.74")
 		}
+	}
+	requireSound(t, w.Store)
+}
+
+// testCreditedDays: of an invoice, days that were credited as they are not had are not given
+// back again by a credit note, nor by voiding it.
+func testCreditedDays(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	_, err := w.UpdateBillingSettings(ctx, func(s *billing.Settings) error { s.Seller.Name, s.CreditSeries = "ISP", "2030-CN"; return nil })
+	require.NoError(t, err)
+	waiting, billed, void := w.user("waiting"), w.user("billed"), w.user("void")
+	users := []uuid.UUID{waiting, billed, void}
+	of := map[uuid.UUID]*billing.Subscription{}
+	for _, userID := range users {
+		of[userID] = subscribe(t, w.Store, userID, w.rates["home"], "2030-01-01")
+	}
+	together := []*billing.Subscription{subscribe(t, w.Store, w.user("together"), w.rates["home"], "2030-01-01"), subscribe(t, w.Store, w.user("together and void"), w.rates["home"], "2030-01-01")}
+	for hour, on := range []string{"2030-01-20", "2030-01-10"} {
+		w.setNow(at("2030-01-01T00:00:00Z").Add(time.Duration(hour+1) * time.Hour))
+		for _, x := range together {
+			w.cancel(x, on)
+		}
+	}
+	w.night("2030-01-01")
+	for n, x := range together { // what is credited stands on the same invoice
+		invoice := w.invoicesOf(t, x.UserID)[0]
+		assert.Equal(t, billing.Amount(690), invoice.Total)
+		if n == 1 {
+			require.NoError(t, w.VoidInvoice(ctx, invoice.ID))
+			continue
+		}
+		note, err := w.CreditInvoice(ctx, invoice.ID, nil, civil("2030-01-02"), "")
+		require.NoError(t, err)
+		assert.Equal(t, invoice.Total, note.Total)
+	}
+	w.setNow(at("2030-01-10T12:00:00Z"))
+	for _, userID := range users {
+		w.cancel(of[userID], "2030-01-10") // 22 of 31 days, 14.19
+	}
+	first := func(userID uuid.UUID) uuid.UUID { return w.invoicesOf(t, userID)[0].ID }
+	requireRefused(t, w.VoidInvoice(ctx, first(void)), billing.CodeInvoiceState)
+	c, err := billing.NewManualCharge(billed, "EUR", 2000, "a visit")
+	require.NoError(t, err)
+	c.TaxClass = "standard"
+	require.NoError(t, w.CreateCharge(ctx, &c))
+	note, err := w.CreditInvoice(ctx, first(waiting), nil, civil("2030-01-10"), "")
+	require.NoError(t, err)
+	assert.Equal(t, billing.Amount(690), note.Total, "9 of 31 days, 5.80 and 19 %")
+	_, err = w.CreditInvoice(ctx, first(waiting), nil, civil("2030-01-10"), "")
+	requireRefused(t, err, billing.CodeNothingToCredit)
+	var field *billing.FieldError
+	_, err = w.CreditInvoice(ctx, first(void), map[int]billing.Amount{1: 581}, civil("2030-01-10"), "")
+	require.ErrorAs(t, err, &field)
+	assert.Contains(t, field.Message, "has 5.80 left to credit, not 5.81")
+	_, err = w.CreditInvoice(ctx, first(void), map[int]billing.Amount{1: 580}, civil("2030-01-10"), "")
+	require.NoError(t, err)
+	w.night("2030-01-11")
+	require.Len(t, w.invoicesOf(t, billed), 2, "20.00 less 14.19")
+	note, err = w.CreditInvoice(ctx, first(billed), nil, civil("2030-01-11"), "")
+	require.NoError(t, err)
+	assert.Equal(t, billing.Amount(690), note.Total)
+	for userID, want := range map[uuid.UUID]billing.Amount{waiting: 0, void: 0, billed: 2380} { // 20.00 and 19 %
+		balance, err := w.Balance(ctx, userID, "EUR")
+		require.NoError(t, err)
+		assert.Equal(t, want, balance)
 	}
 	requireSound(t, w.Store)
 }

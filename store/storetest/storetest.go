@@ -165,6 +165,7 @@ func Run(t *testing.T, database Database) {
 		"DeletedCredit":  testDeletedCredited,
 		"GivenBackOnce":  testGivenBackOnce,
 		"ChargedAgain":   testChargedAgain,
+		"CreditedDays":   testCreditedDays,
 		"Grace":          testGrace,
 		"EndedOnce":      testEndedOnce,
 		"LockOrder":      testLockOrder,
