@@ -65,8 +65,8 @@ func invoiceConditions(f billing.InvoiceFilter, sort string) (c conditions) {
 	if sort != "created_at" {
 		c.add(sort + " IS NOT NULL") // as its index says
 	}
-	if sort != "created_at" || !f.IssuedFrom.IsZero() || !f.IssuedBefore.IsZero() {
-		c.add("state <> 'draft'") // its days are those that it would have
+	if days := !f.IssuedFrom.IsZero() || !f.IssuedBefore.IsZero(); sort == "issued_on" || sort == "due_on" || days && sort != "number" {
+		c.add("state <> 'draft'") // its days are those that it would have; a number it has none
 	}
 	return c
 }

@@ -247,7 +247,6 @@ func testLedgerProperty(t *testing.T, database Database) {
 			what.do(s)
 			c.requireSettled(t, s.userID)
 		}
-		requireSound(t, c.Store)
 		if rapid.IntRange(0, 4).Draw(t, "reports") == 0 { // they take long
 			requireReports(t, c.Store, c.day.AddDays(-rapid.IntRange(0, 40).Draw(t, "cut")), c.day)
 		}
