@@ -44,6 +44,14 @@ func ParseRFReference(text string) (string, error) {
 	return ref[4:], nil
 }
 
+// isIBAN reports whether text is an account number of ISO 13616 with the right check digits,
+// with or without spaces.
+func isIBAN(text string) bool {
+	n := strings.ReplaceAll(text, " ", "")
+	return 15 <= len(n) && len(n) <= 34 && isRF(n) && strings.Trim(n[:2], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
+		strings.Trim(n[2:4], "0123456789") == "" && mod97(n[4:]+n[:4]) == 1
+}
+
 func isRF(s string) bool {
 	return strings.Trim(s, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }

@@ -39,8 +39,9 @@ func (s *Settings) Validate() error {
 	p.between("settle_days", s.SettleDays, 0, 60)
 	p.between("look_back_days", s.LookBackDays, 0, 400)
 	p.between("due_days", s.DueDays, 0, maxDays)
-	p.need(s.Seller.Country == "" || len(s.Seller.Country) == 2 && strings.ToUpper(s.Seller.Country) == s.Seller.Country,
+	p.need(s.Seller.Country == "" || len(s.Seller.Country) == 2 && strings.Trim(s.Seller.Country, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "",
 		"seller.country", "country is %q: want a code of ISO 3166-1, such as AT", s.Seller.Country)
+	p.need(s.Seller.IBAN == "" || isIBAN(s.Seller.IBAN), "seller.iban", "iban is %q: that is none, or it has a wrong digit", s.Seller.IBAN)
 	return errors.Join(p...)
 }
 
