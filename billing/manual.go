@@ -24,6 +24,17 @@ func CheckCredit(c *Charge, subscriptions []Subscription) error {
 	return &FieldError{"tax_class", "what the user pays for is taxed, and a credit that is not could not stand on an invoice with it: give it the tax class " + class}
 }
 
+// CheckManual returns what is wrong with a charge made by hand that no invoice could have.
+func CheckManual(c *Charge) error {
+	switch from, to := c.Period.From, c.Period.To; {
+	case c.TaxIncluded && c.TaxClass == "":
+		return &FieldError{"tax_included", "it needs a tax_class, which says what tax is included"}
+	case from.IsZero() != to.IsZero() || !from.IsZero() && !from.Before(to):
+		return &FieldError{"period", "what is charged for ends on a day after the one that it begins on"}
+	}
+	return nil
+}
+
 // NewManualCharge returns a charge that somebody makes by hand: one thing at a price, or a
 // credit if the amount is negative. Without a tax class it is not taxed.
 func NewManualCharge(user uuid.UUID, c Currency, amount Amount, description string) (Charge, error) {

@@ -69,7 +69,8 @@ func (tx *writeTx) insertCharges(ctx context.Context, charges []billing.Charge) 
 
 // CreateCharge charges a user by hand; the next run puts it on an invoice. A negative
 // amount is a credit. It sets the ID if that is zero, Kind, InvoiceID and CreatedAt. It
-// fails with ErrNotFound if there is no such user, and as billing.CheckCredit says.
+// fails with ErrNotFound if there is no such user, and as billing.CheckManual and
+// billing.CheckCredit say.
 func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error {
 	c := *charge
 	if c.ID == uuid.Nil {
@@ -87,6 +88,9 @@ func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error 
 	}
 	if c.Description == "" {
 		return &billing.FieldError{Field: "description", Message: "a charge needs a description, which stands on the invoice"}
+	}
+	if err := billing.CheckManual(&c); err != nil {
+		return err
 	}
 	err := s.write(ctx, func(tx *writeTx) error {
 		if err := tx.claimKey(ctx, c.ID); err != nil {

@@ -269,8 +269,13 @@ func (a *allocator) allocateTo(ctx context.Context, c *credit, allocations []bil
 			}
 			n, invoices = len(invoices), append(invoices, i)
 		}
-		if invoices[n].Kind != billing.KindInvoice || allocation.Amount <= 0 {
-			return &billing.FieldError{Field: "allocations", Message: "a payment is allocated to invoices, and of each more than nothing"}
+		switch i := invoices[n]; {
+		case i.Kind != billing.KindInvoice:
+			return &billing.FieldError{Field: "allocations", Message: "a payment is allocated to invoices: " + i.Number + " is a credit note"}
+		case allocation.Amount <= 0 && i.Open() <= 0:
+			return &billing.FieldError{Field: "allocations", Message: "nothing is open of invoice " + i.Number}
+		case allocation.Amount <= 0:
+			return &billing.FieldError{Field: "allocations", Message: "more than nothing is allocated to an invoice: nothing is left of the payment for " + i.Number}
 		}
 		if err := a.allocate(ctx, c, invoices[n], allocation.Amount); err != nil {
 			return &billing.FieldError{Field: "allocations", Message: err.Error()}

@@ -120,7 +120,11 @@ func offeredRate(ctx context.Context, s *store.Store, name string) (*billing.Rat
 func idArgument(kind, text string) (uuid.UUID, error) {
 	parsed, err := uuid.Parse(text)
 	if err != nil {
-		return uuid.Nil, usagef("%q is no id of a %s", text, kind)
+		article := "a"
+		if strings.ContainsAny(kind[:1], "aeiou") {
+			article = "an"
+		}
+		return uuid.Nil, usagef("%q is no id of %s %s", text, article, kind)
 	}
 	return parsed, nil
 }
@@ -149,6 +153,21 @@ their tax.`,
 	}
 	c.AddCommand(a.taxSetCommand(), a.taxListCommand(), a.taxDeleteCommand())
 	return c
+}
+
+// warnOfTaxClass says that a tax class, if it is one, has no rate on any day.
+func (a *app) warnOfTaxClass(ctx context.Context, s *store.Store, class string) error {
+	if class == "" {
+		return nil
+	}
+	rates, err := s.TaxRates(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(rates, func(r billing.TaxRate) bool { return r.Class == class }) {
+		fmt.Fprintf(a.stderr, "warning: tax class %s has no rate: what it is on cannot be billed until it has one (radiusd tax set %s PERCENT)\n", printable(class), printable(class))
+	}
+	return nil
 }
 
 func (a *app) taxSetCommand() *cobra.Command {

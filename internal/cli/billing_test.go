@@ -63,6 +63,9 @@ func TestPrices(t *testing.T) {
 			assert.Contains(t, s.fails(exitUsage, append([]string{"plan", "price", "home"}, test.args...)...), test.message)
 		}
 		assert.Contains(t, s.fails(exitFailed, "plan", "price", "hone"), `did you mean home`)
+		assert.Contains(t, s.run("plan", "price", "home", "--currency", "EUR", "--price", "1", "--tax", "standart").err, "tax class standart has no rate")
+		s.ok("tax", "set", "standard", "19", "--from", "2030-01-01")
+		assert.Empty(t, s.run("plan", "price", "home", "--currency", "EUR", "--price", "1", "--tax", "standard").err, "it will have one")
 	})
 }
 
@@ -154,6 +157,7 @@ func TestFromPlanToPaid(t *testing.T) {
 		assert.True(t, bytes.HasPrefix(written, []byte("%PDF-")))
 		assert.Contains(t, s.fails(exitFailed, "invoice", "xml", "A-000001", "-"), "EN 16931")
 		assert.Contains(t, s.fails(exitFailed, "invoice", "show", "A-000009"), "not found")
+		assert.Equal(t, "write /nowhere/a.pdf: no such file or directory", s.fails(exitFailed, "invoice", "pdf", "A-000001", "/nowhere/a.pdf"))
 
 		assert.Equal(t, "35.58", s.rows("balance", "alice")[0]["owed"])
 		pay := []string{"payment", "add", "alice", "20", "--method", "bank", "--provider", "bank", "--reference", "17"}
@@ -177,6 +181,9 @@ func TestFromPlanToPaid(t *testing.T) {
 		assert.Equal(t, "-35.58", s.rows("balance", "alice")[0]["owed"])
 		assert.Equal(t, "the books balance\n", s.ok("billing", "check"))
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1.234"), "EUR has 2 decimals")
+		assert.Equal(t, "nothing is open of invoice A-000001", s.fails(exitFailed, "payment", "add", "alice", "5", "--invoice", "A-000001"))
+		assert.Equal(t, "a payment is allocated to invoices: CN-000001 is a credit note", s.fails(exitFailed, "payment", "add", "alice", "5", "--invoice", "CN-000001"))
+		assert.Equal(t, "--on 2999-01-01 has not come yet", s.fails(exitUsage, "payment", "add", "alice", "5", "--on", "2999-01-01"))
 		s.ok("user", "add", "newcomer", "--password", "x")
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "newcomer", "1"), "no subscription and no balance yet: say the currency with --currency")
 		assert.Contains(t, s.fails(exitUsage, "payment", "add", "alice", "1", "--method", "shells"), "is not one of cash, bank, card")

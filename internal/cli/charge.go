@@ -280,6 +280,9 @@ own; a credit needs the tax class of what it is set off against.`,
 				if err := s.CreateCharge(c.Context(), &charge); err != nil {
 					return err
 				}
+				if err := a.warnOfTaxClass(c.Context(), s, charge.TaxClass); err != nil {
+					return err
+				}
 				return writeOne(a, chargeColumns, &charge)
 			})
 		},

@@ -28,6 +28,20 @@ func TestCharges(t *testing.T) {
 		s.ok("charge", "delete", wrong["id"].(string))
 		assert.Len(t, s.rows("charge", "list", "--user", "alice", "--pending"), 2)
 		assert.Contains(t, s.fails(exitUsage, "charge", "add", "alice", "25"), "description")
+		for message, args := range map[string][]string{
+			"it needs a tax_class, which says what tax is included":             {"--tax-included"},
+			"what is charged for ends on a day after the one that it begins on": {"--from", "2026-02-01", "--until", "2026-01-01"},
+			"--from and --until go together":                                    {"--from", "2026-02-01"},
+		} {
+			r := s.run(append([]string{"charge", "add", "alice", "5", "--description", "x"}, args...)...)
+			assert.NotZero(t, r.code, args)
+			assert.Contains(t, r.err, message)
+		}
+
+		typo := s.run("charge", "add", "alice", "5", "--description", "x", "--tax", "standart", "-o", "json")
+		require.Zero(t, typo.code)
+		assert.Equal(t, "warning: tax class standart has no rate: what it is on cannot be billed until it has one (radiusd tax set standart PERCENT)\n", typo.err)
+		s.ok("charge", "delete", s.rows("charge", "list", "--pending")[0]["id"].(string))
 
 		s.ok("billing", "run", "--as-of", "2026-02-01")
 		assert.Empty(t, s.rows("charge", "list", "--pending"))
@@ -139,6 +153,7 @@ func TestOrders(t *testing.T) {
 		assert.Contains(t, s.ok("order", "show", waits["id"].(string)), "from credit")
 		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "pizza"), "is no kind of order")
 		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "plan"), "--plan is missing")
+		assert.Equal(t, `"17" is no id of an order`, s.fails(exitUsage, "order", "pay", "17"))
 		assert.Contains(t, s.fails(exitUsage, "order", "add", "alice", "plan", "--plan", "home", "--expire-days", "3"), "only credit ends")
 	})
 }

@@ -82,6 +82,9 @@ func (f *paymentFlags) payment(a *app, cfg *config.Config) (p billing.Payment, e
 		p.Method = billing.PaidCash
 	}
 	p.ReceivedOn, err = dayFlag("on", f.on, a.today(cfg))
+	if err == nil && a.today(cfg).Before(p.ReceivedOn) {
+		err = usagef("--on %s has not come yet", p.ReceivedOn)
+	}
 	return p, err
 }
 

@@ -98,7 +98,7 @@ they are moved (radiusd subscription change).
 				}
 				fmt.Fprintf(a.stdout, "plan %s costs %s %s every %s from now on (version %d)\n",
 					printable(plan.Name), rate.Currency.Format(rate.Terms.Price), rate.Currency, formatInterval(rate.Terms.Every), rate.Version)
-				return nil
+				return a.warnOfTaxClass(c.Context(), s, rate.Terms.TaxClass)
 			})
 		},
 	}
