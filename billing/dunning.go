@@ -86,7 +86,7 @@ func (d *Dunning) Validate() error {
 		p.need(0 <= s.AfterDays && s.AfterDays <= maxDays, at+".after_days", "step %d is after %d days: it must be from 0 to %d", i+1, s.AfterDays, maxDays)
 		p.need(0 <= s.Template && s.Template <= maxTemplates, at+".template", "step %d has the template %d: it must be from 0 to %d", i+1, s.Template, maxTemplates)
 		p.need(i == 0 || d.Steps[i-1].AfterDays < s.AfterDays, at+".after_days", "step %d does not come after the one before it", i+1)
-		p.need(s.Action == DunningRemind || rank > hardest, at+".action", "step %d: %s does not come after something milder, once", i+1, s.Action)
+		p.need(s.Action == DunningRemind || rank < 0 || rank > hardest, at+".action", "step %d: %s is not harder than what was done before", i+1, s.Action)
 		p.need(s.Action != DunningRestrict || d.RestrictGroup != uuid.Nil, "restrict_group", "step %d restricts users: it needs restrict_group, the group that they join", i+1)
 		if s.Action != DunningRemind {
 			hardest = max(hardest, rank)

@@ -119,8 +119,8 @@ func TestDunningSettings(t *testing.T) {
 		"7 remind 10":              "step 1 has the template 10",
 		"-1 remind":                "step 1 is after -1 days",
 		"7 remind, 7 suspend":      "step 2 does not come after",
-		"7 suspend, 9 restrict":    "restrict does not come after something milder",
-		"7 suspend, 9 suspend":     "suspend does not come after something milder",
+		"7 suspend, 9 restrict":    "step 2: restrict is not harder than what was done before",
+		"7 suspend, 9 suspend":     "step 2: suspend is not harder than what was done before",
 		"7 restrict":               "restrict_group",
 		"1 end, 2 remind":          "",
 		"":                         "",
@@ -138,6 +138,7 @@ func TestDunningSettings(t *testing.T) {
 				assert.NoError(t, err)
 			} else {
 				assert.ErrorContains(t, err, problem)
+				assert.NotContains(t, err.Error(), "nag is not harder", "it is nothing")
 			}
 		})
 	}

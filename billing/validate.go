@@ -126,7 +126,7 @@ func (r TaxRate) Validate() error {
 		return errors.Join(p...)
 	}
 	p.need(category.taxed || r.Percent.Sign() == 0, "percent", "percent is %s: in category %s it is 0", r.Percent, r.Category)
-	p.need(r.Category != "S" || r.Percent.Sign() > 0, "percent", "percent is 0: in category S there is tax; category Z has none")
+	p.need(r.Category != "S" || r.Percent.Sign() != 0, "percent", "percent is 0: in category S there is tax; category Z has none")
 	p.need(!category.reason || r.ExemptionReason != "", "exemption_reason", "exemption_reason is missing: category %s needs one", r.Category)
 	p.need(category.reason || r.ExemptionReason == "", "exemption_reason", "exemption_reason does not go with category %s", r.Category)
 	return errors.Join(p...)

@@ -66,6 +66,7 @@ func TestTaxRateValidate(t *testing.T) {
 		"from is missing":                              func(r *TaxRate) { r.From = Date{} },
 		"percent is 100.1":                             func(r *TaxRate) { r.Percent = dec("100.1") },
 		"percent is -1":                                func(r *TaxRate) { r.Percent, r.Category = dec("-1"), "L" },
+		"percent is -5: it must be from 0 to 100":      func(r *TaxRate) { r.Percent = dec("-5") },
 		`category is "VAT"`:                            func(r *TaxRate) { r.Category = "VAT" },
 		"percent is 19: in category Z it is 0":         func(r *TaxRate) { r.Category = "Z" },
 		"percent is 0: in category S there":            func(r *TaxRate) { r.Percent = dec("0") },
@@ -74,6 +75,8 @@ func TestTaxRateValidate(t *testing.T) {
 	} {
 		r := testTaxes[0]
 		edit(&r)
-		require.ErrorContains(t, r.Validate(), want)
+		err := r.Validate()
+		require.ErrorContains(t, err, want)
+		require.Len(t, strings.Split(err.Error(), "\n"), 1, "one thing is wrong: %v", err)
 	}
 }

@@ -68,5 +68,5 @@ func (e *FieldError) Error() string { return e.Field + " " + e.Message }
 type ThrottledError struct{ RetryAfter time.Duration }
 
 func (e *ThrottledError) Error() string {
-	return fmt.Sprintf("too many failures, try again in %v", e.RetryAfter.Round(time.Second))
+	return fmt.Sprintf("too many failures, try again in %v", max(e.RetryAfter.Round(time.Second), time.Second))
 }

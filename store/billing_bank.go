@@ -321,7 +321,7 @@ func (s *Store) decideEntry(ctx context.Context, action string, entryID uuid.UUI
 			return err
 		}
 		if r.State == bank.Booked {
-			return fmt.Errorf("bank entry %s: %w: it is booked as payment %s", entryID, ErrInUse, r.PaymentID)
+			return fmt.Errorf("%w: it is booked as payment %s", ErrInUse, r.PaymentID)
 		}
 		before, err := factsOf(bankEntryFields(r))
 		if err != nil {

@@ -186,7 +186,7 @@ func (a *app) toFile(name string, write func(io.Writer) error) error {
 	}
 	file, err := os.CreateTemp(filepath.Dir(name), ".radiusd-*")
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", name, reason(err))
 	}
 	defer os.Remove(file.Name()) // nothing is there any more when it has its name
 	if err := write(file); err != nil {
@@ -194,9 +194,25 @@ func (a *app) toFile(name string, write func(io.Writer) error) error {
 		return err
 	}
 	if err := file.Close(); err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", name, reason(err))
 	}
 	return os.Rename(file.Name(), name)
+}
+
+// canWrite fails if toFile could not begin a file of that name.
+func canWrite(name string) error {
+	if name == "-" {
+		return nil
+	}
+	if at, err := os.Stat(name); err == nil && at.IsDir() {
+		return fmt.Errorf("write %s: is a directory", name)
+	}
+	file, err := os.CreateTemp(filepath.Dir(name), ".radiusd-*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, reason(err))
+	}
+	file.Close()
+	return os.Remove(file.Name())
 }
 
 func (a *app) invoicePDFCommand() *cobra.Command {

@@ -126,6 +126,11 @@ cards, with -o as a list, or both.`,
 				if pdf != "" && err != nil {
 					return usagef("%v", err)
 				}
+				if pdf != "" {
+					if err := canWrite(pdf); err != nil {
+						return err
+					}
+				}
 				made, err := s.CreateVoucherBatch(ctx, batch)
 				if err != nil {
 					return err
@@ -189,6 +194,9 @@ new ones (--new-codes): those printed before are good for nothing from then on.`
 				}
 				if batch.Counts.New == 0 {
 					return fmt.Errorf("batch %s has no new vouchers to print", printable(batch.Name))
+				}
+				if err := canWrite(args[1]); err != nil {
+					return err
 				}
 				if err := a.confirm(yes, "Give the %d new vouchers of batch %s other codes?", batch.Counts.New, printable(batch.Name)); err != nil {
 					return err
