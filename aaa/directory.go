@@ -134,7 +134,7 @@ func (d *Directory) PlanOf(username string) string {
 	return ""
 }
 
-// Prefetch reads from memory what PlanOf and Username read of some users, at most
+// Prefetch reads from memory what PlanOf reads of some users, at most
 // [LiveBatch] of them, all at once rather than one after the other.
 func (d *Directory) Prefetch(usernames []string) {
 	var names [prefetchMost][]byte

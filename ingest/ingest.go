@@ -33,8 +33,8 @@ type Options struct {
 	// Username returns the user's name for a User-Name that is another one, such as a
 	// voucher's code, which is recorded instead; nil: all are recorded as they are.
 	Username func(sent string) string
-	// Prefetch, if set, is told the names of at most aaa.LiveBatch users that PlanOf and
-	// Username will be asked for next.
+	// Prefetch, if set, is told the names of at most aaa.LiveBatch users whose plans PlanOf
+	// will be asked for next.
 	Prefetch func(usernames []string)
 	// Seen is called for each record, once or more, in the order of the journal. It must
 	// not keep the record, nor block. It may be nil.

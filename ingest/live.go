@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"radiusd/aaa"
@@ -108,7 +109,6 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 type liveBatch struct {
 	envelopes []byte // of which the records are views
 	records   []aaa.Record
-	usernames []string
 }
 
 // view adds a record to the batch.
@@ -131,16 +131,12 @@ func (i *Ingest) view(envelope []byte, b *liveBatch) {
 
 // applyBatch applies the records, of which there may be none, and empties the batch.
 func (i *Ingest) applyBatch(b *liveBatch) {
-	if i.opt.Prefetch != nil {
-		b.usernames = b.usernames[:0]
-		for n := range b.records {
-			b.usernames = append(b.usernames, b.records[n].Username)
-		}
-		i.opt.Prefetch(b.usernames)
-	}
 	for n := range b.records {
-		i.complete(&b.records[n])
-		if i.opt.Seen != nil {
+		i.name(&b.records[n])
+	}
+	i.plan(b.records)
+	if i.opt.Seen != nil {
+		for n := range b.records {
 			i.opt.Seen(&b.records[n])
 		}
 	}
@@ -148,21 +144,31 @@ func (i *Ingest) applyBatch(b *liveBatch) {
 	b.envelopes, b.records = b.envelopes[:0], b.records[:0]
 }
 
-// decode reads a record from its envelope, and notes what the packet does not say.
-func (i *Ingest) decode(envelope []byte, r *aaa.Record) error {
-	_, err := i.opt.Decoder.Decode(envelope, r)
-	if err == nil {
-		i.complete(r)
-	}
-	return err
-}
-
-func (i *Ingest) complete(r *aaa.Record) {
+// name notes the user of a record whose User-Name is another one.
+func (i *Ingest) name(r *aaa.Record) {
 	if i.opt.Username != nil {
 		r.Username = i.opt.Username(r.Username)
 	}
-	if i.opt.PlanOf != nil && r.Username != "" {
-		r.Plan = i.opt.PlanOf(r.Username)
+}
+
+// plan notes the plans of the records' users.
+func (i *Ingest) plan(records []aaa.Record) {
+	if i.opt.PlanOf == nil {
+		return
+	}
+	var names [aaa.LiveBatch]string
+	for chunk := range slices.Chunk(records, len(names)) {
+		for n := range chunk {
+			names[n] = chunk[n].Username
+		}
+		if i.opt.Prefetch != nil {
+			i.opt.Prefetch(names[:len(chunk)])
+		}
+		for n := range chunk {
+			if r := &chunk[n]; r.Username != "" {
+				r.Plan = i.opt.PlanOf(r.Username)
+			}
+		}
 	}
 }
 

@@ -110,6 +110,7 @@ func (s *sinkLoop) carry(wait, work context.Context) error {
 		if err := s.fill(wait, work, r); err != nil {
 			return err
 		}
+		s.in.plan(s.records)
 		if len(s.records) == 0 && s.passed <= s.pos {
 			if wait.Err() != nil {
 				return nil
@@ -192,7 +193,7 @@ func (s *sinkLoop) take(envelope []byte, end journal.Position) error {
 	}
 	s.records = s.records[:n+1]
 	r := &s.records[n]
-	if err := s.in.decode(envelope, r); err != nil {
+	if _, err := s.in.opt.Decoder.Decode(envelope, r); err != nil {
 		s.records = s.records[:n]
 		if s.first {
 			if err := s.isolate("", envelope, end, err); err != nil {
@@ -202,6 +203,7 @@ func (s *sinkLoop) take(envelope []byte, end journal.Position) error {
 		s.passed = end
 		return nil
 	}
+	s.in.name(r)
 	s.in.opt.Live.Resolver().Resolve(r)
 	if n == 0 {
 		s.oldest.Store(r.ReceivedAt.UnixMicro())
