@@ -102,10 +102,11 @@ plan it has now. One that ended before it began does not count.`,
 		Name:  "allowance",
 		Title: "Usage against allowances",
 		Text: `What each subscription with an allowance has used of it in the period that contains
-the day, until that day ended. Of several subscriptions of a user each has what it is
-charged for. What was carried over from earlier periods is not counted as allowance
-here, and a broken period has its part of it; charges for certain hours only are left
-out, as are users whose records are gone, by which such hours are told from the rest.`,
+the day, until that day ended. Of several subscriptions of a user each has what it
+is charged for. What was carried over from earlier periods is not counted as
+allowance here, and a broken period has its part of it; charges for certain hours
+only are left out, as are users whose records are gone, by which such hours are told
+from the rest.`,
 		Examples:   []string{"allowance", "allowance --user alice", "allowance --on 2026-11-30 -o csv"},
 		Parameters: []Parameter{onDay, onlyUser},
 		columns: []Column{{Name: "username", Unit: UnitText}, {Name: "plan", Unit: UnitText}, {Name: "from", Unit: UnitText, Says: "first day of the period"}, {Name: "to", Unit: UnitText, Says: "day after its last"},
