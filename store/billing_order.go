@@ -261,7 +261,7 @@ func (tx *writeTx) payOrder(ctx context.Context, orderID uuid.UUID, payment *bil
 	}
 	booked := a != nil
 	if !booked && x.PaymentID == row.ID {
-		return nil
+		return tx.keyMade(ctx, row.ID)
 	}
 	if x.State != billing.OrderOpen || !booked {
 		if x.State != billing.OrderOpen {

@@ -132,7 +132,11 @@ func (tx *writeTx) recordPayment(ctx context.Context, payment *billing.Payment) 
 	if err != nil {
 		return nil, false, err
 	}
-	return tx.bookPayment(ctx, p)
+	row, booked, err := tx.bookPayment(ctx, p)
+	if err == nil && !booked {
+		err = tx.keyMade(ctx, row.ID)
+	}
+	return row, booked, err
 }
 
 // claimPayment gives a payment an ID and claims the key of the request.
@@ -175,9 +179,6 @@ func (tx *writeTx) enterPayment(ctx context.Context, p *paymentRow) (*paymentRow
 		return nil, nil, err
 	}
 	before, err := tx.reported(ctx, p)
-	if err == nil && before != nil {
-		err = tx.keyMade(ctx, before.ID)
-	}
 	if err != nil || before != nil {
 		return before, nil, err
 	}

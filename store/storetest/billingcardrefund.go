@@ -127,6 +127,24 @@ func testCardRefundOrder(t *testing.T, database Database) {
 			requireOwed(t, before)
 		}
 	})
+	t.Run("told twice, with a key", func(t *testing.T) {
+		_, paymentID := c.topUp(t, b, userID, 700)
+		before -= 700
+		n := len(c.provider.Events())
+		keyed := operator.WithIdempotency(ctx, operator.IdempotencyKey{Key: "twice", Operation: "refundPayment"})
+		made, booked, err := c.giveBack(keyed, b, paymentID, 700, func() {
+			c.provider.FailRefund()
+			c.provider.FailRefund() // Stripe tells of it as refund.failed and as refund.updated
+			tell(t, n, "F")
+		})
+		require.NoError(t, err)
+		assert.True(t, booked)
+		requireOwed(t, before)
+		_, _, err = c.giveBack(keyed, b, paymentID, 700, func() { t.Error("it was asked for twice") })
+		var again *operator.RepeatedError
+		require.ErrorAs(t, err, &again)
+		assert.Equal(t, made.ID, again.EntityID, "the refund, not the payment in which it came back")
+	})
 	t.Run("a dispute that was won is booked by hand", func(t *testing.T) {
 		session, paymentID := c.topUp(t, b, userID, 700)
 		before -= 700
