@@ -9,8 +9,8 @@ import (
 	"radiusd/billing"
 )
 
-// closeAccount bills what is left of a user who is deleted or erased: subscriptions end today. What
-// is owed stays owed, and can be paid. It fails with ErrInUse if that cannot be billed.
+// closeAccount bills what is left of a user who is deleted or erased: subscriptions end today,
+// and what was on drafts is billed with the rest. What is owed stays owed, and can be paid. It fails with ErrInUse if that cannot be billed.
 func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name string) error {
 	var open bool
 	err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+toClose+")", userID.String()).Scan(flag{&open})
@@ -21,6 +21,9 @@ func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name stri
 		return err
 	}
 	if err := tx.dropOrders(ctx, userID); err != nil {
+		return err
+	}
+	if err := tx.dropDrafts(ctx, userID); err != nil { // their charges are billed with the others
 		return err
 	}
 	settings, _, err := billingSetting.read(ctx, tx)
@@ -46,6 +49,7 @@ func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name stri
 // toClose holds for users who have something that closeAccount closes.
 const toClose = `(EXISTS (SELECT 1 FROM subscriptions WHERE user_id = users.id)
 	OR EXISTS (SELECT 1 FROM charges WHERE user_id = users.id AND invoice_id IS NULL)
+	OR EXISTS (SELECT 1 FROM invoices WHERE user_id = users.id AND state = 'draft')
 	OR EXISTS (SELECT 1 FROM orders WHERE user_id = users.id AND ` + undone + `))`
 
 // closeBatch is closeAccount of all users of a batch.

@@ -235,26 +235,39 @@ func (s *Store) DraftInvoice(ctx context.Context, userID uuid.UUID, currency bil
 
 // DeleteDraft deletes a draft; its charges are pending again.
 func (s *Store) DeleteDraft(ctx context.Context, invoiceID uuid.UUID) error {
-	err := s.write(ctx, func(tx *writeTx) error {
-		i, err := findInvoice(ctx, tx, invoiceID, tx.forUpdate())
-		if err != nil {
-			return err
-		}
-		if i.State != billing.InvoiceDraft {
-			return billing.Refuse(billing.CodeInvoiceState, "invoice %s is %s: only a draft is deleted", i.Number, i.State)
-		}
-		before, err := factsOf(invoiceFields(i))
-		if err != nil {
-			return err
-		}
-		for _, statement := range []string{"UPDATE charges SET invoice_id = NULL WHERE invoice_id = $1", "DELETE FROM invoices WHERE id = $1"} {
-			if _, err := tx.ExecContext(ctx, statement, invoiceID.String()); err != nil {
-				return err
-			}
-		}
-		return tx.recordFields(ctx, "invoices.delete", "invoice", i.ID, "", before, nil, "invoice.deleted")
-	})
+	err := s.write(ctx, func(tx *writeTx) error { return tx.deleteDraft(ctx, invoiceID) })
 	return s.failed("delete draft "+invoiceID.String(), err)
+}
+
+func (tx *writeTx) deleteDraft(ctx context.Context, invoiceID uuid.UUID) error {
+	i, err := findInvoice(ctx, tx, invoiceID, tx.forUpdate())
+	if err != nil {
+		return err
+	}
+	if i.State != billing.InvoiceDraft {
+		return billing.Refuse(billing.CodeInvoiceState, "invoice %s is %s: only a draft is deleted", i.Number, i.State)
+	}
+	before, err := factsOf(invoiceFields(i))
+	if err != nil {
+		return err
+	}
+	for _, statement := range []string{"UPDATE charges SET invoice_id = NULL WHERE invoice_id = $1", "DELETE FROM invoices WHERE id = $1"} {
+		if _, err := tx.ExecContext(ctx, statement, invoiceID.String()); err != nil {
+			return err
+		}
+	}
+	return tx.recordFields(ctx, "invoices.delete", "invoice", i.ID, "", before, nil, "invoice.deleted")
+}
+
+// dropDrafts deletes all drafts of a user, whose account must be locked.
+func (tx *writeTx) dropDrafts(ctx context.Context, userID uuid.UUID) error {
+	drafts, err := listIDs(ctx, tx.Tx, "SELECT id FROM invoices WHERE user_id = $1 AND state = 'draft' ORDER BY id", []any{userID.String()})
+	for _, invoiceID := range drafts {
+		if err == nil {
+			err = tx.deleteDraft(ctx, invoiceID)
+		}
+	}
+	return err
 }
 
 // IssueInvoice gives a draft the next number of its series, posts it and has the user's

@@ -141,6 +141,54 @@ func testDeletedBilled(t *testing.T, database Database) {
 	requireSound(t, b.Store)
 }
 
+// testDeletedDrafts: what is on drafts is billed, or given back, when the account is closed.
+func testDeletedDrafts(t *testing.T, database Database) {
+	b := newBilled(t, database, 0)
+	ctx := t.Context()
+	batch := &aaa.UserBatch{Name: "march", Prefix: "m-", Count: 1}
+	made, err := b.CreateUserBatch(ctx, batch, aaa.BatchOptions{NameLength: 6, PasswordLength: 12})
+	require.NoError(t, err)
+	drafted := func(userID uuid.UUID, amounts ...billing.Amount) {
+		o := b.runOptions()
+		o.AsOf = civil("2030-01-01")
+		for n, amount := range amounts {
+			c, err := billing.NewManualCharge(userID, "EUR", amount, "by hand")
+			require.NoError(t, err)
+			require.NoError(t, b.CreateCharge(ctx, &c))
+			if n == 0 {
+				_, err = b.DraftInvoice(ctx, userID, "EUR", o)
+				require.NoError(t, err)
+			}
+		}
+	}
+	users := map[string]uuid.UUID{"deleted": b.addUser(t, "deleted"), "less": b.addUser(t, "less"), "nothing": b.addUser(t, "nothing"), "erased": b.addUser(t, "erased"), "batch": made[0].ID}
+	b.setNow(at("2030-01-10T12:00:00Z"))
+	for name, gone := range map[string]struct {
+		amounts []billing.Amount // the first is on a draft
+		by      func() error
+		total   billing.Amount
+	}{
+		"deleted": {[]billing.Amount{1000}, func() error { return b.DeleteUser(ctx, "deleted") }, 1000},
+		"less":    {[]billing.Amount{1000, -400}, func() error { return b.DeleteUser(ctx, "less") }, 600},
+		"nothing": {[]billing.Amount{1000, -1000}, func() error { return b.DeleteUser(ctx, "nothing") }, 0},
+		"erased": {[]billing.Amount{1000, 1}, func() error {
+			_, err := b.StartErasure(ctx, users["erased"], aaa.EraseOptions{KeepUser: true})
+			return err
+		}, 1001},
+		"batch": {[]billing.Amount{700}, func() error { return b.RemoveUserBatch(ctx, batch.ID, nil) }, 700},
+	} {
+		drafted(users[name], gone.amounts...)
+		require.NoError(t, gone.by(), name)
+		requireSound(t, b.Store)
+		balance, err := b.Balance(ctx, users[name], "EUR")
+		require.NoError(t, err)
+		assert.Equal(t, gone.total, balance, name)
+		for _, i := range b.invoicesOf(t, users[name]) {
+			assert.Equal(t, []any{billing.InvoiceIssued, gone.total, civil("2030-01-10"), len(gone.amounts)}, []any{i.State, i.Total, i.IssuedOn, len(i.Lines)}, name)
+		}
+	}
+}
+
 // testDeletedDunned: who is deleted and owes something is written to where the invoice went.
 func testDeletedDunned(t *testing.T, database Database) {
 	d := &dunned{newBilled(t, database, 1), &aaa.Group{Name: "debtors"}}

@@ -126,6 +126,7 @@ func Run(t *testing.T, database Database) {
 		"OrdersHindered": testOrdersHindered,
 		"DeletedOwes":    testDeletedOwes,
 		"DeletedBilled":  testDeletedBilled,
+		"DeletedDrafts":  testDeletedDrafts,
 		"BankEntries":    testBankEntries,
 		"EqualEntries":   testEqualEntries,
 		"EqualByFile":    testEqualOfStatements,
