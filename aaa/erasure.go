@@ -26,8 +26,17 @@ type ErasureFilter struct {
 	State  ErasureState // empty: any
 }
 
+// CloseOptions say how the account of a user who goes is billed for the last time.
+type CloseOptions struct {
+	// WithoutUsageAtHours leaves out usage whose charge depends on certain hours of the day
+	// where it cannot be told any more, since accounting records of its sessions are gone.
+	// Otherwise an account with such usage is not closed.
+	WithoutUsageAtHours bool
+}
+
 // EraseOptions says what becomes of the user.
 type EraseOptions struct {
+	CloseOptions
 	// KeepUser keeps the user's row, pseudonymised, disabled and without a password, for
 	// what refers to it. Otherwise the user is deleted. The subscriptions end in both cases.
 	KeepUser bool

@@ -68,7 +68,7 @@ func (h *privacy) ErasePersonalData(ctx context.Context, r ErasePersonalDataRequ
 	if user.Name != r.Body.Username {
 		return nil, invalidField("username", "this is not the name of the user who would be erased")
 	}
-	erasure, err := h.store.StartErasure(ctx, r.UserID, aaa.EraseOptions{KeepUser: r.Body.KeepUser})
+	erasure, err := h.store.StartErasure(ctx, r.UserID, aaa.EraseOptions{KeepUser: r.Body.KeepUser, CloseOptions: aaa.CloseOptions{WithoutUsageAtHours: r.Body.WithoutUsageAtHours}})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func TestPersonalData(t *testing.T) {
 
 		admin.post(path+"/erase", object{"username": "bob"}).field("username")
 		admin.get(path).is(http.StatusOK)
-		erasure := into[api.Erasure](admin.post(path+"/erase", object{"username": "alice"}).is(http.StatusAccepted))
+		erasure := into[api.Erasure](admin.post(path+"/erase", object{"username": "alice", "without_usage_at_hours": true}).is(http.StatusAccepted))
 		admin.get(path).code(http.StatusNotFound, "not_found")
 		of := "/erasures?user_id=" + user.ID.String()
 		running := into[api.ErasureList](admin.get(of + "&state=running").is(http.StatusOK)).Items

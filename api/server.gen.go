@@ -2728,6 +2728,9 @@ type EraseInput struct {
 
 	// Username The user's name once more, so that nobody is erased by mistake.
 	Username string `json:"username"`
+
+	// WithoutUsageAtHours Leave out of the last bill usage whose charge depends on certain hours, where it cannot be told any more as accounting records are gone. Otherwise that is refused with 409 (in_use).
+	WithoutUsageAtHours bool `json:"without_usage_at_hours,omitempty"`
 }
 
 // Erasure defines model for Erasure.
@@ -4916,6 +4919,9 @@ type VoucherID = openapi_types.UUID
 // WebhookID defines model for WebhookID.
 type WebhookID = openapi_types.UUID
 
+// WithoutUsageAtHours defines model for WithoutUsageAtHours.
+type WithoutUsageAtHours = bool
+
 // ListAccountingRecordsParams defines parameters for ListAccountingRecords.
 type ListAccountingRecordsParams struct {
 	Username UsernameFilter `form:"username,omitempty" json:"username,omitempty"`
@@ -5949,6 +5955,9 @@ type CreateUserBatchParams struct {
 
 // DeleteUserBatchParams defines parameters for DeleteUserBatch.
 type DeleteUserBatchParams struct {
+	// WithoutUsageAtHours Leave out of the last bill usage whose charge depends on certain hours, where it cannot be told any more as accounting records are gone. Otherwise that is refused with 409 (in_use).
+	WithoutUsageAtHours WithoutUsageAtHours `form:"without_usage_at_hours,omitempty" json:"without_usage_at_hours,omitempty"`
+
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
@@ -6025,6 +6034,9 @@ type ImportUsersParamsExisting string
 
 // DeleteUserParams defines parameters for DeleteUser.
 type DeleteUserParams struct {
+	// WithoutUsageAtHours Leave out of the last bill usage whose charge depends on certain hours, where it cannot be told any more as accounting records are gone. Otherwise that is refused with 409 (in_use).
+	WithoutUsageAtHours WithoutUsageAtHours `form:"without_usage_at_hours,omitempty" json:"without_usage_at_hours,omitempty"`
+
 	// IfMatch ETag that the change is based on.
 	IfMatch IfMatch `json:"If-Match,omitempty"`
 }
@@ -14444,6 +14456,19 @@ func (siw *ServerInterfaceWrapper) DeleteUserBatch(w http.ResponseWriter, r *htt
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteUserBatchParams
 
+	// ------------- Optional query parameter "without_usage_at_hours" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "without_usage_at_hours", r.URL.Query(), &params.WithoutUsageAtHours, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "without_usage_at_hours"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "without_usage_at_hours", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "If-Match" -------------
@@ -14919,6 +14944,19 @@ func (siw *ServerInterfaceWrapper) DeleteUser(w http.ResponseWriter, r *http.Req
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params DeleteUserParams
+
+	// ------------- Optional query parameter "without_usage_at_hours" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "without_usage_at_hours", r.URL.Query(), &params.WithoutUsageAtHours, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "without_usage_at_hours"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "without_usage_at_hours", Err: err})
+		}
+		return
+	}
 
 	headers := r.Header
 

@@ -17,7 +17,7 @@ type UserBatchStore interface {
 	// CreateUserBatch makes the users, and returns their passwords.
 	CreateUserBatch(ctx context.Context, batch *aaa.UserBatch, options aaa.BatchOptions) ([]aaa.MadeUser, error)
 	// RemoveUserBatch removes the users too.
-	RemoveUserBatch(ctx context.Context, id uuid.UUID, check func(*aaa.UserBatch) error) error
+	RemoveUserBatch(ctx context.Context, id uuid.UUID, options aaa.CloseOptions, check func(*aaa.UserBatch) error) error
 }
 
 // userBatches is the resource /user-batches.
@@ -71,7 +71,7 @@ func (h *userBatches) GetUserBatch(ctx context.Context, r GetUserBatchRequestObj
 }
 
 func (h *userBatches) DeleteUserBatch(ctx context.Context, r DeleteUserBatchRequestObject) (DeleteUserBatchResponseObject, error) {
-	err := h.store.RemoveUserBatch(ctx, r.BatchID, func(batch *aaa.UserBatch) error {
+	err := h.store.RemoveUserBatch(ctx, r.BatchID, aaa.CloseOptions{WithoutUsageAtHours: r.Params.WithoutUsageAtHours}, func(batch *aaa.UserBatch) error {
 		return checkMatch(r.Params.IfMatch, userBatchOf(batch))
 	})
 	if err != nil {

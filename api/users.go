@@ -21,7 +21,7 @@ type UserStore interface {
 	ChangeUser(ctx context.Context, id uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error
 	// ReplaceUser is ChangeUser that leaves the user in groups that billing has put it into.
 	ReplaceUser(ctx context.Context, id uuid.UUID, fn func(*aaa.User, *aaa.Profile) error) error
-	RemoveUser(ctx context.Context, id uuid.UUID, check func(*aaa.User, *aaa.Profile) error) error
+	RemoveUser(ctx context.Context, id uuid.UUID, options aaa.CloseOptions, check func(*aaa.User, *aaa.Profile) error) error
 }
 
 // users is the resource /users.
@@ -143,7 +143,7 @@ func (h *users) DeleteUser(ctx context.Context, r DeleteUserRequestObject) (Dele
 	if err != nil {
 		return nil, err
 	}
-	err = h.store.RemoveUser(ctx, r.UserID, func(user *aaa.User, _ *aaa.Profile) error { return unchanged(user) })
+	err = h.store.RemoveUser(ctx, r.UserID, aaa.CloseOptions{WithoutUsageAtHours: r.Params.WithoutUsageAtHours}, func(user *aaa.User, _ *aaa.Profile) error { return unchanged(user) })
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,10 @@ type RunOptions struct {
 	// says so.
 	DueDays int
 	RunID   uuid.UUID
-	Now     time.Time // of created_at, and which day is today
+	// WithoutUsageAtHours leaves out usage whose charge depends on hours that cannot be told
+	// (Account.HoursErr). It is for Close: nothing comes after it that could make up for it.
+	WithoutUsageAtHours bool
+	Now                 time.Time // of created_at, and which day is today
 }
 
 // over reports whether the run is for a day before the present one. The credit that it

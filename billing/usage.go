@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -51,7 +52,11 @@ func (b *biller) ratePhase(p phase, pieces []piece, until Date) error {
 			r.carried = r.carriedFrom(before)
 		}
 		for _, piece := range pieces {
-			if err := r.ratePiece(piece); err != nil {
+			err := r.ratePiece(piece)
+			if b.o.WithoutUsageAtHours && b.account.HoursErr != nil && errors.Is(err, b.account.HoursErr) {
+				break
+			}
+			if err != nil {
 				return fmt.Errorf("usage of %s: %w", r.terms.Metric, err)
 			}
 		}

@@ -2,16 +2,20 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
 
+	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/operator"
 )
 
 // closeAccount bills what is left of a user who is deleted or erased: subscriptions end today,
 // and what was on drafts is billed with the rest. What is owed stays owed, and can be paid. It fails with ErrInUse if that cannot be billed.
-func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name string) error {
+func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name string, options aaa.CloseOptions) error {
 	var open bool
 	err := tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND "+toClose+")", userID.String()).Scan(flag{&open})
 	if err != nil || !open {
@@ -35,15 +39,30 @@ func (tx *writeTx) closeAccount(ctx context.Context, userID uuid.UUID, name stri
 		return err
 	}
 	o := settings.RunOptions(tx.store.today(), tx.store.location, taxes, tx.store.timestamp())
-	var unbilled error
+	var unbilled, untold error // the second: why usage at certain hours cannot be told
+	without := false
 	err = tx.billAccount(ctx, userID, o, func(a *billing.Account, o billing.RunOptions) (bill *billing.Bill, err error) {
-		bill, unbilled = billing.Close(a, o)
+		without, untold = false, a.HoursErr
+		if bill, unbilled = billing.Close(a, o); options.WithoutUsageAtHours && untold != nil && errors.Is(unbilled, untold) {
+			without, o.WithoutUsageAtHours = true, true
+			bill, unbilled = billing.Close(a, o)
+		}
 		return bill, unbilled
 	})
 	if unbilled != nil {
-		return fmt.Errorf("user %q: %w: what is left to bill cannot be billed: %v", name, ErrInUse, unbilled)
+		err = fmt.Errorf("user %q: %w: what is left to bill cannot be billed: %v", name, ErrInUse, unbilled)
+		if untold != nil && errors.Is(unbilled, untold) {
+			err = fmt.Errorf("%w; to close the account without charging that usage, ask for it (--without-usage-at-hours, without_usage_at_hours)", err)
+		}
 	}
-	return err
+	if err != nil || !without {
+		return err
+	}
+	changes, err := json.Marshal(map[string]string{"left_out": untold.Error()})
+	if err != nil {
+		return err
+	}
+	return tx.record(ctx, operator.AuditEntry{Action: "users.close_without_usage", EntityKind: "user", EntityID: userID, EntityName: name, Changes: changes}, "")
 }
 
 // toClose holds for users who have something that closeAccount closes.
@@ -53,7 +72,7 @@ const toClose = `(EXISTS (SELECT 1 FROM subscriptions WHERE user_id = users.id)
 	OR EXISTS (SELECT 1 FROM orders WHERE user_id = users.id AND ` + undone + `))`
 
 // closeBatch is closeAccount of all users of a batch.
-func (tx *writeTx) closeBatch(ctx context.Context, batchID uuid.UUID) error {
+func (tx *writeTx) closeBatch(ctx context.Context, batchID uuid.UUID, options aaa.CloseOptions) error {
 	type member struct {
 		id   uuid.UUID
 		name string
@@ -66,7 +85,7 @@ func (tx *writeTx) closeBatch(ctx context.Context, batchID uuid.UUID) error {
 	})
 	for _, m := range members {
 		if err == nil {
-			err = tx.closeAccount(ctx, m.id, m.name)
+			err = tx.closeAccount(ctx, m.id, m.name, options)
 		}
 	}
 	return err

@@ -98,7 +98,7 @@ func (s *Store) StartErasure(ctx context.Context, userID uuid.UUID, options aaa.
 			return err
 		}
 		e.name = []byte(name)
-		if err := tx.closeAccount(ctx, userID, name); err != nil {
+		if err := tx.closeAccount(ctx, userID, name, options.CloseOptions); err != nil {
 			return err
 		}
 		if err := insert(ctx, tx.Tx, "erasures", erasureFields(s, &e)); err != nil {

@@ -72,6 +72,7 @@ type account struct {
 	profile       aaa.Profile
 	storedName    string // empty: it is new
 	storedProfile aaa.Profile
+	closing       aaa.CloseOptions // of one that is removed
 }
 
 var accounts = entity[account]{
@@ -112,7 +113,7 @@ var accounts = entity[account]{
 	refers:   func(ctx context.Context, q querier, a *account) error { return users.refers(ctx, q, &a.user) },
 	noSecret: func(a *account) bool { return a.user.Credential.Scheme == aaa.SchemeNone },
 	removing: func(ctx context.Context, tx *writeTx, a *account) error {
-		if err := tx.closeAccount(ctx, a.user.ID, a.user.Name); err != nil {
+		if err := tx.closeAccount(ctx, a.user.ID, a.user.Name, a.closing); err != nil {
 			return err
 		}
 		return tx.withoutLogin(ctx, a.user.ID)
@@ -192,14 +193,17 @@ func (s *Store) ReplaceUser(ctx context.Context, userID uuid.UUID, fn func(*aaa.
 	})
 }
 
-// RemoveUser removes the user of that id as DeleteUser does. An error of check, which sees it
-// in the same transaction, leaves it; nil checks nothing.
-func (s *Store) RemoveUser(ctx context.Context, userID uuid.UUID, check func(*aaa.User, *aaa.Profile) error) error {
-	var checkAccount func(*account) error
-	if check != nil {
-		checkAccount = func(a *account) error { return check(&a.user, &a.profile) }
-	}
-	return accounts.remove(ctx, s, "id", userID.String(), checkAccount)
+// RemoveUser removes the user of that id as DeleteUser does, whose account is closed by the
+// options. An error of check, which sees it in the same transaction, leaves it; nil checks
+// nothing.
+func (s *Store) RemoveUser(ctx context.Context, userID uuid.UUID, options aaa.CloseOptions, check func(*aaa.User, *aaa.Profile) error) error {
+	return accounts.remove(ctx, s, "id", userID.String(), func(a *account) error {
+		a.closing = options
+		if check == nil {
+			return nil
+		}
+		return check(&a.user, &a.profile)
+	})
 }
 
 // UpdateUser lets fn change the user and writes it whole. fn may be called more

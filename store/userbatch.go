@@ -16,6 +16,7 @@ import (
 type madeBatch struct {
 	aaa.UserBatch
 	options aaa.BatchOptions
+	closing aaa.CloseOptions // of one that is removed
 	users   []aaa.MadeUser
 }
 
@@ -31,7 +32,7 @@ var userBatches = entity[madeBatch]{
 	},
 	users:    "SELECT count(*) FROM users WHERE batch_id = $1 AND EXISTS (SELECT 1 FROM sessions WHERE sessions.username = users.username)",
 	inUse:    "%d of its users have used the network",
-	removing: func(ctx context.Context, tx *writeTx, b *madeBatch) error { return tx.closeBatch(ctx, b.ID) },
+	removing: func(ctx context.Context, tx *writeTx, b *madeBatch) error { return tx.closeBatch(ctx, b.ID, b.closing) },
 }
 
 func userBatchFields(b *aaa.UserBatch) []field {
@@ -128,15 +129,17 @@ func (s *Store) UserBatchByID(ctx context.Context, batchID uuid.UUID) (*aaa.User
 	return &b.UserBatch, nil
 }
 
-// RemoveUserBatch removes a batch with all its users, each as DeleteUser does. It fails with ErrInUse if one of
-// them was ever seen in a session, and as check does, which sees the batch in the same
-// transaction; nil: nothing is checked.
-func (s *Store) RemoveUserBatch(ctx context.Context, batchID uuid.UUID, check func(*aaa.UserBatch) error) error {
-	var see func(*madeBatch) error
-	if check != nil {
-		see = func(b *madeBatch) error { return check(&b.UserBatch) }
-	}
-	return userBatches.remove(ctx, s, "id", batchID.String(), see)
+// RemoveUserBatch removes a batch with all its users, each as RemoveUser does. It fails with
+// ErrInUse if one of them was ever seen in a session, and as check does, which sees the batch
+// in the same transaction; nil: nothing is checked.
+func (s *Store) RemoveUserBatch(ctx context.Context, batchID uuid.UUID, options aaa.CloseOptions, check func(*aaa.UserBatch) error) error {
+	return userBatches.remove(ctx, s, "id", batchID.String(), func(b *madeBatch) error {
+		b.closing = options
+		if check == nil {
+			return nil
+		}
+		return check(&b.UserBatch)
+	})
 }
 
 var userBatchLists = lister[aaa.UserBatch]{

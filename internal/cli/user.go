@@ -244,15 +244,18 @@ any more.`,
 
 func (a *app) userDeleteCommand() *cobra.Command {
 	yes := false
+	var options aaa.CloseOptions
 	c := &cobra.Command{
 		Use:   "delete NAME",
 		Short: "Delete a user",
 		Long: `Deletes a user with its profile. Sessions and accounting records stay: they are
 history. Subscriptions end today, and what is left of them, of usage and of other
 charges is billed at once; what is owed can be paid still. If that cannot be
-billed, nothing is done. To keep a user out for a while, rather set the status.`,
+billed, nothing is done: then the error says why, and what can be done about it.
+To keep a user out for a while, rather set the status.`,
 		Example: `  radiusd user delete alice
-  radiusd user delete alice --yes`,
+  radiusd user delete alice --yes
+  radiusd user delete alice --yes --without-usage-at-hours`,
 		Args:              arguments("NAME"),
 		ValidArgsFunction: first(a.completeUsers),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -265,7 +268,7 @@ billed, nothing is done. To keep a user out for a while, rather set the status.`
 				if err := a.confirm(yes, "Delete user %s?", printable(args[0])); err != nil {
 					return err
 				}
-				if err := s.DeleteUser(c.Context(), args[0]); err != nil {
+				if err := s.RemoveUser(c.Context(), user.ID, options, nil); err != nil {
 					return missing(err, args[0], near)
 				}
 				fmt.Fprintf(a.stdout, "user %s deleted\n", printable(args[0]))
@@ -283,7 +286,14 @@ billed, nothing is done. To keep a user out for a while, rather set the status.`
 		},
 	}
 	yesFlag(c, &yes)
+	withoutUsageFlag(c, &options)
 	return c
+}
+
+// withoutUsageFlag gives a command that closes an account the flag that leaves out what
+// cannot be told.
+func withoutUsageFlag(c *cobra.Command, options *aaa.CloseOptions) {
+	c.Flags().BoolVar(&options.WithoutUsageAtHours, "without-usage-at-hours", false, "do not bill usage at certain hours that cannot be told any more, as accounting records are gone")
 }
 
 // yesFlag gives a command that asks the flag that answers.

@@ -65,6 +65,7 @@ Backups are not changed.`,
 	}
 	yesFlag(c, &yes)
 	c.Flags().BoolVar(&options.KeepUser, "keep-user", false, "keep the user, pseudonymised and disabled, for what refers to it")
+	withoutUsageFlag(c, &options.CloseOptions)
 	return c
 }
 

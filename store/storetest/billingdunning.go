@@ -165,7 +165,7 @@ func testDunningEnd(t *testing.T, database Database) {
 	d := newDunned(t, database, 3, "7 remind, 30 end")
 	ctx := t.Context()
 	require.Equal(t, 3, d.dun(t, 7, 10).Reminded)
-	require.NoError(t, d.RemoveUser(ctx, d.users[1], nil))
+	require.NoError(t, d.RemoveUser(ctx, d.users[1], aaa.CloseOptions{}, nil))
 	run := d.dun(t, 30, 10)
 	assert.Equal(t, []int{3, 0}, []int{run.Ended, run.Failed}, "%v", run.Failures)
 	for n, userID := range d.users {

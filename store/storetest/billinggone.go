@@ -103,8 +103,8 @@ func testDeletedBilled(t *testing.T, database Database) {
 	}{
 		// The set-up 5.00, ten of 31 days at 19.99 are 6.45, the cable 10.00: 21.45 and 19 % 4.08.
 		"deleted":    {ids["user-0001"], func() error { return b.DeleteUser(ctx, "user-0001") }, 2553},
-		"by its id":  {ids["user-0002"], func() error { return b.RemoveUser(ctx, ids["user-0002"], nil) }, 2553},
-		"of a batch": {made[0].ID, func() error { return b.RemoveUser(ctx, made[0].ID, nil) }, 1190},
+		"by its id":  {ids["user-0002"], func() error { return b.RemoveUser(ctx, ids["user-0002"], aaa.CloseOptions{}, nil) }, 2553},
+		"of a batch": {made[0].ID, func() error { return b.RemoveUser(ctx, made[0].ID, aaa.CloseOptions{}, nil) }, 1190},
 		"erased": {ids["user-0000"], func() error {
 			_, err := b.StartErasure(ctx, ids["user-0000"], aaa.EraseOptions{})
 			return err
@@ -128,7 +128,7 @@ func testDeletedBilled(t *testing.T, database Database) {
 	requireSound(t, b.Store)
 
 	// What cannot be billed keeps its user.
-	refusals := map[string]error{"user": b.RemoveUser(ctx, wrong, nil), "batch": b.RemoveUserBatch(ctx, batch.ID, nil)}
+	refusals := map[string]error{"user": b.RemoveUser(ctx, wrong, aaa.CloseOptions{}, nil), "batch": b.RemoveUserBatch(ctx, batch.ID, aaa.CloseOptions{}, nil)}
 	_, refusals["erasure"] = b.StartErasure(ctx, wrong, aaa.EraseOptions{})
 	for name, err := range refusals {
 		require.ErrorIs(t, err, store.ErrInUse, name)
@@ -136,7 +136,7 @@ func testDeletedBilled(t *testing.T, database Database) {
 		assert.ErrorContains(t, err, `"school"`, name)
 	}
 	require.NoError(t, b.SetTaxRate(ctx, &billing.TaxRate{Class: "school", Name: "VAT", Percent: decimal("10"), Category: "S", From: civil("2020-01-01")}))
-	require.NoError(t, b.RemoveUserBatch(ctx, batch.ID, nil))
+	require.NoError(t, b.RemoveUserBatch(ctx, batch.ID, aaa.CloseOptions{}, nil))
 	assert.Equal(t, billing.Amount(1100), b.invoicesOf(t, wrong)[0].Total)
 	requireSound(t, b.Store)
 }
@@ -175,7 +175,7 @@ func testDeletedDrafts(t *testing.T, database Database) {
 			_, err := b.StartErasure(ctx, users["erased"], aaa.EraseOptions{KeepUser: true})
 			return err
 		}, 1001},
-		"batch": {[]billing.Amount{700}, func() error { return b.RemoveUserBatch(ctx, batch.ID, nil) }, 700},
+		"batch": {[]billing.Amount{700}, func() error { return b.RemoveUserBatch(ctx, batch.ID, aaa.CloseOptions{}, nil) }, 700},
 	} {
 		drafted(users[name], gone.amounts...)
 		require.NoError(t, gone.by(), name)

@@ -12,6 +12,9 @@ import (
 
 	"radiusd/aaa"
 	"radiusd/billing"
+	"radiusd/journal"
+	"radiusd/operator"
+	"radiusd/store"
 )
 
 // testBillingUsage: what an account brings of usage, by the day and at certain hours, and
@@ -123,6 +126,50 @@ func testHoursOverlap(t *testing.T, database Database) {
 	// Early has 10 minutes of one octet a second and 5 of two, late 5 of two after that, and
 	// always what is left of 2700.
 	assert.Equal(t, map[string]billing.Amount{"early": 600 + 600, "late": 600, "always": 900}, got)
+}
+
+// testCloseWithoutHours: whose usage at hours cannot be told any more is not closed, unless
+// that is to be left out.
+func testCloseWithoutHours(t *testing.T, database Database) {
+	s, options := openNode(t, database, "a")
+	ctx := t.Context()
+	day := billing.DateOf(noon, time.UTC)
+	require.NoError(t, s.SetTaxRate(ctx, &billing.TaxRate{Class: "standard", Name: "VAT", Percent: decimal("19"), Category: "S", From: civil("2020-01-01")}))
+	terms := monthly(0)
+	terms.Usage[0].Hours = "Al1210-1220"
+	terms.Usage = append(terms.Usage, billing.UsageTerms{Metric: billing.MetricSeconds, Per: 60, Tiers: []billing.Tier{{Price: decimal("0.10")}}})
+	rate := newRate(t, s, "gold", terms)
+	var users []uuid.UUID
+	for n, name := range []string{"x", "y", "z"} {
+		user := newUser("user of " + name)
+		require.NoError(t, s.CreateUser(ctx, user))
+		users = append(users, user.ID)
+		subscribe(t, s, user.ID, rate.ID, day.String())
+		require.NoError(t, write(ctx, sinkOf(t, s), journal.Position(n+1), record(name, aaa.AcctStart, 0, 0), record(name, aaa.AcctStop, 30*time.Minute, 2700)))
+	}
+	require.NoError(t, s.RemoveUser(ctx, users[2], aaa.CloseOptions{WithoutUsageAtHours: true}, nil), "all is there")
+	execute(t, Raw(t, options), "DELETE FROM accounting_records WHERE status = 'stop'")
+
+	_, erasing := s.StartErasure(ctx, users[1], aaa.EraseOptions{})
+	for _, err := range []error{s.RemoveUser(ctx, users[0], aaa.CloseOptions{}, nil), erasing} {
+		require.ErrorIs(t, err, store.ErrInUse)
+		require.ErrorContains(t, err, "its accounting records are not all there any more")
+		require.ErrorContains(t, err, "--without-usage-at-hours")
+	}
+	require.NoError(t, s.RemoveUser(ctx, users[0], aaa.CloseOptions{WithoutUsageAtHours: true}, nil))
+	_, err := s.StartErasure(ctx, users[1], aaa.EraseOptions{KeepUser: true, CloseOptions: aaa.CloseOptions{WithoutUsageAtHours: true}})
+	require.NoError(t, err)
+	for _, userID := range users {
+		list, _, err := s.ListInvoicesPage(ctx, billing.InvoiceFilter{UserID: userID}, aaa.Page{})
+		require.NoError(t, err)
+		require.Len(t, list, 1)
+		assert.Equal(t, billing.Amount(952), list[0].Total, "5.00 set-up, 3.00 for 30 minutes, and 19 %")
+	}
+	requireSound(t, s)
+	entries, err := s.ListAudit(ctx, operator.AuditFilter{Action: "users.close_without_usage"})
+	require.NoError(t, err)
+	require.Len(t, entries, 2, "what was left out is told")
+	assert.Contains(t, string(entries[1].Changes), "session x")
 }
 
 // fillBilling gives a store something of all that billing has.

@@ -86,22 +86,22 @@ func testByID(t *testing.T, database Database) {
 	require.ErrorIs(t, s.RemovePlan(ctx, plan.ID, nil), aaa.ErrInUse)
 	require.ErrorIs(t, s.RemoveGroup(ctx, group.ID, nil), store.ErrInUse)
 	kept := errors.New("kept")
-	require.ErrorIs(t, s.RemoveUser(ctx, user.ID, func(u *aaa.User, _ *aaa.Profile) error {
+	require.ErrorIs(t, s.RemoveUser(ctx, user.ID, aaa.CloseOptions{}, func(u *aaa.User, _ *aaa.Profile) error {
 		assert.Equal(t, user.ID, u.ID)
 		return kept
 	}), kept)
 	_, _, err = s.UserByID(ctx, user.ID)
 	require.NoError(t, err, "what check refuses is left")
 	require.Panics(t, func() {
-		_ = s.RemoveUser(ctx, user.ID, func(*aaa.User, *aaa.Profile) error { panic("a mistake") })
+		_ = s.RemoveUser(ctx, user.ID, aaa.CloseOptions{}, func(*aaa.User, *aaa.Profile) error { panic("a mistake") })
 	})
-	require.NoError(t, s.RemoveUser(ctx, user.ID, nil), "what panics holds no lock")
+	require.NoError(t, s.RemoveUser(ctx, user.ID, aaa.CloseOptions{}, nil), "what panics holds no lock")
 	require.NoError(t, s.RemovePlan(ctx, plan.ID, nil))
 	require.NoError(t, s.RemoveGroup(ctx, group.ID, nil))
 	require.NoError(t, s.RemoveNAS(ctx, nas.ID, nil))
 	_, _, err = s.UserByID(ctx, user.ID)
 	for what, err := range map[string]error{
-		"user": err, "remove user": s.RemoveUser(ctx, user.ID, nil), "remove plan": s.RemovePlan(ctx, plan.ID, nil),
+		"user": err, "remove user": s.RemoveUser(ctx, user.ID, aaa.CloseOptions{}, nil), "remove plan": s.RemovePlan(ctx, plan.ID, nil),
 		"remove group": s.RemoveGroup(ctx, group.ID, nil), "remove NAS": s.RemoveNAS(ctx, nas.ID, nil),
 		"change": s.ChangeUser(ctx, user.ID, func(*aaa.User, *aaa.Profile) error { return refused }),
 	} {

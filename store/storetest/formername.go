@@ -142,7 +142,7 @@ func testFormerNames(t *testing.T, database Database) {
 	require.NoError(t, err)
 	require.Equal(t, aaa.UserName{Name: "erika", From: halfDay(3), Before: r.now}, names[0])
 
-	require.NoError(t, r.s.RemoveUser(ctx, r.emma, nil))
+	require.NoError(t, r.s.RemoveUser(ctx, r.emma, aaa.CloseOptions{}, nil))
 	require.Equal(t, 1, rawDB{Raw(t, r.options)}.count(t, "former_usernames"), "they go with the user")
 	_, err = r.s.UserNames(ctx, r.emma)
 	require.ErrorIs(t, err, store.ErrNotFound)

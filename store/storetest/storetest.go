@@ -146,6 +146,7 @@ func Run(t *testing.T, database Database) {
 		"VoucherGuesses": testVoucherGuesses,
 		"BillingUsage":   testBillingUsage,
 		"HoursOverlap":   testHoursOverlap,
+		"CloseHours":     testCloseWithoutHours,
 		"Drafts":         testDrafts,
 		"BillingLists":   testBillingLists,
 		"DunningGroup":   testDunningGroup,
