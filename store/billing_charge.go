@@ -68,7 +68,8 @@ func (tx *writeTx) insertCharges(ctx context.Context, charges []billing.Charge) 
 }
 
 // CreateCharge charges a user by hand; the next run puts it on an invoice. A negative
-// amount is a credit. It sets the ID if that is zero, Kind, InvoiceID and CreatedAt. It
+// amount is a credit: prepaid days and orders are paid from it at once, invoices that are
+// issued already are not. It sets the ID if that is zero, Kind, InvoiceID and CreatedAt. It
 // fails with ErrNotFound if there is no such user, and as billing.CheckManual and
 // billing.CheckCredit say.
 func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error {
@@ -112,7 +113,10 @@ func (s *Store) CreateCharge(ctx context.Context, charge *billing.Charge) error 
 		if err := tx.insertCharges(ctx, []billing.Charge{c}); err != nil {
 			return err
 		}
-		return tx.recordFields(ctx, "charges.create", "charge", c.ID, "", nil, chargeFields(&c), "charge.created")
+		if err := tx.recordFields(ctx, "charges.create", "charge", c.ID, "", nil, chargeFields(&c), "charge.created"); err != nil || c.Amount > 0 {
+			return err
+		}
+		return tx.settle(ctx, []uuid.UUID{c.UserID})
 	})
 	if err != nil {
 		return s.failed("create charge", err)
@@ -134,8 +138,14 @@ func (tx *writeTx) userExists(ctx context.Context, userID uuid.UUID) error {
 // DeleteCharge takes back a charge that was made by hand and is on no invoice yet.
 func (s *Store) DeleteCharge(ctx context.Context, chargeID uuid.UUID) error {
 	err := s.write(ctx, func(tx *writeTx) error {
-		c, err := findCharge(ctx, tx, chargeID, tx.forUpdate())
+		c, err := findCharge(ctx, tx, chargeID, "")
 		if err != nil {
+			return err
+		}
+		if _, err := tx.lockAccounts(ctx, []uuid.UUID{c.UserID}); err != nil {
+			return err
+		}
+		if c, err = findCharge(ctx, tx, chargeID, tx.forUpdate()); err != nil {
 			return err
 		}
 		if c.Kind != billing.ChargeManual || c.InvoiceID != uuid.Nil {
@@ -148,7 +158,10 @@ func (s *Store) DeleteCharge(ctx context.Context, chargeID uuid.UUID) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM charges WHERE id = $1", chargeID.String()); err != nil {
 			return err
 		}
-		return tx.recordFields(ctx, "charges.delete", "charge", chargeID, "", before, nil, "charge.deleted")
+		if err := tx.recordFields(ctx, "charges.delete", "charge", chargeID, "", before, nil, "charge.deleted"); err != nil {
+			return err
+		}
+		return tx.settle(ctx, []uuid.UUID{c.UserID})
 	})
 	return s.failed("delete charge "+chargeID.String(), err)
 }

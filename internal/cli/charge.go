@@ -239,8 +239,11 @@ func (a *app) chargeAddCommand() *cobra.Command {
 		Use:   "add USER AMOUNT",
 		Short: "Charge a user by hand",
 		Long: `Charges a user for something; the next billing run puts it on an invoice. An amount
-below zero is a credit (write -- before it). What is not taxed has an invoice of its
-own; a credit needs the tax class of what it is set off against.`,
+below zero is a credit (write -- before it): it is set off against the next invoice,
+and prepaid days and orders are paid from it at once. It does not pay an invoice
+that is issued already: to give back what was invoiced, use radiusd invoice credit.
+What is not taxed has an invoice of its own; a credit needs the tax class of what it
+is set off against.`,
 		Example: `  radiusd charge add alice 25.00 --description 'Visit of a technician' --tax standard
   radiusd charge add --description 'Outage of 3 November' --tax standard alice -- -5.00`,
 		Args:              arguments("USER", "AMOUNT"),

@@ -186,3 +186,37 @@ func testBillingStatements(t *testing.T, database Database) {
 		assert.Equal(t, allowances, moreAllowances)
 	}
 }
+
+// testChargedCredit: a credit that is charged, and a charge that is taken back, serve at once;
+// they pay no invoice.
+func testChargedCredit(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice := w.user("alice")
+	i := w.invoiceOver(t, alice, 100)
+	subscribe(t, w.Store, alice, w.rates["daily"], "2030-01-01")
+	w.require(alice, served{plan: "daily", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "nothing was paid")
+	charge := func(amount billing.Amount) uuid.UUID {
+		c, err := billing.NewManualCharge(alice, "EUR", amount, "by hand")
+		require.NoError(t, err)
+		c.TaxClass, c.TaxIncluded = "standard", true
+		require.NoError(t, w.CreateCharge(ctx, &c))
+		return c.ID
+	}
+	cable := charge(500)
+	charge(-600)
+	w.require(alice, served{plan: "daily", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "0.00 are left: 1.00 is open, and 5.00 are charged")
+	w.requireOwed(t, alice, 100, i, billing.InvoiceIssued)
+	require.NoError(t, w.DeleteCharge(ctx, cable))
+	w.require(alice, served{plan: "daily", status: aaa.UserActive}, "5.00 are left")
+	w.requireOwed(t, alice, 100, i, billing.InvoiceIssued)
+	bob := w.user("bob")
+	subscribe(t, w.Store, bob, w.rates["daily"], "2030-01-01")
+	c, err := billing.NewManualCharge(bob, "EUR", -100, "by hand")
+	require.NoError(t, err)
+	c.TaxClass, c.TaxIncluded = "standard", true
+	require.NoError(t, w.CreateCharge(ctx, &c))
+	w.require(bob, served{plan: "daily", status: aaa.UserActive}, "a day is paid from it")
+	require.NoError(t, w.DeleteCharge(ctx, c.ID))
+	w.require(bob, served{plan: "daily", status: aaa.UserSuspended, why: aaa.SuspendedBalance}, "it was taken back")
+}

@@ -111,6 +111,7 @@ func Run(t *testing.T, database Database) {
 		"RunKilled":      testBillingRunKilled,
 		"PrepaidUsage":   testPrepaidUsage,
 		"UnbilledPaid":   testUnbilledPaid,
+		"ChargedCredit":  testChargedCredit,
 		"Previews":       testPreviewsWaitForNobody,
 		"Statements":     testBillingStatements,
 		"Payments":       testPayments,
