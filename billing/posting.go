@@ -81,7 +81,9 @@ func PostWriteOff(i *Invoice, a Amount, before int, at time.Time) Transaction {
 }
 
 // PostExpiry returns the transaction by which a user loses credit that was not used in
-// time; subject is the payment that it came with, and before what was lost of it until then.
+// time; subject is the payment that it came with, and before what was lost or given back of it
+// until then. A negative amount is given back, as it was charged back; the refund is its
+// subject.
 func PostExpiry(subject, user uuid.UUID, c Currency, a, before Amount, at time.Time) Transaction {
 	t := newTransaction(subject, TransactionExpiry, c, "", at,
 		Posting{AccountCustomer, user, a},

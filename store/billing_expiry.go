@@ -28,22 +28,22 @@ func (s *Store) ExpireCredit(ctx context.Context, asOf billing.Date, after uuid.
 // but for what is charged already and on no invoice yet: that much is used up, of what ends
 // first.
 func (tx *writeTx) expireCredit(ctx context.Context, users []uuid.UUID, asOf billing.Date) error {
-	ended := func(fn func(k balanceKey, paymentID uuid.UUID, rest, expired billing.Amount)) error {
+	ended := func(fn func(k balanceKey, paymentID uuid.UUID, rest, expired, refunded billing.Amount)) error {
 		return eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
 			c := conditions{terms: []string{which, "rest > 0"}, args: slices.Clone(args)}
 			c.add("expires_on < $%d", civil{&asOf})
 			var k balanceKey
 			var paymentID uuid.UUID
-			var rest, expired billing.Amount
-			return eachRow(ctx, tx, "SELECT user_id, currency, id, rest, expired FROM payments"+c.where()+" ORDER BY user_id, currency, expires_on, created_at, id", c.args,
-				[]any{id{&k.userID}, term(&k.currency), id{&paymentID}, money(&rest), money(&expired)}, func() error {
-					fn(k, paymentID, rest, expired)
+			var rest, expired, refunded billing.Amount
+			return eachRow(ctx, tx, "SELECT user_id, currency, id, rest, expired, (SELECT coalesce(CAST(sum(r.amount) AS bigint), 0) FROM payments r WHERE r.refunds = payments.id) FROM payments"+c.where()+" ORDER BY user_id, currency, expires_on, created_at, id", c.args,
+				[]any{id{&k.userID}, term(&k.currency), id{&paymentID}, money(&rest), money(&expired), money(&refunded)}, func() error {
+					fn(k, paymentID, rest, expired, refunded)
 					return nil
 				})
 		})
 	}
 	var keys []balanceKey
-	if err := ended(func(k balanceKey, _ uuid.UUID, _, _ billing.Amount) { keys = append(keys, k) }); err != nil {
+	if err := ended(func(k balanceKey, _ uuid.UUID, _, _, _ billing.Amount) { keys = append(keys, k) }); err != nil {
 		return err
 	}
 	if err := tx.lockBalances(ctx, keys); err != nil { // from here on, nothing of it is spent by others
@@ -56,11 +56,11 @@ func (tx *writeTx) expireCredit(ctx context.Context, users []uuid.UUID, asOf bil
 	now := tx.store.timestamp()
 	var transactions []billing.Transaction
 	var lost []paymentRow
-	err = ended(func(k balanceKey, paymentID uuid.UUID, rest, expired billing.Amount) {
+	err = ended(func(k balanceKey, paymentID uuid.UUID, rest, expired, refunded billing.Amount) {
 		kept := min(rest, max(used[k], 0))
 		used[k] -= kept
 		if amount := rest - kept; amount > 0 {
-			transactions = append(transactions, billing.PostExpiry(paymentID, k.userID, k.currency, amount, expired, now))
+			transactions = append(transactions, billing.PostExpiry(paymentID, k.userID, k.currency, amount, expired+refunded, now)) // which becomes more each time
 			p := paymentRow{rest: kept}
 			p.ID, p.UserID, p.Currency, p.Amount, p.Expired = paymentID, k.userID, k.currency, amount, expired+amount
 			lost = append(lost, p)
@@ -82,6 +82,21 @@ func (tx *writeTx) expireCredit(ctx context.Context, users []uuid.UUID, asOf bil
 		return err
 	}
 	return tx.settle(ctx, users)
+}
+
+// unexpire takes back as much of what has ended of a payment as was charged back: nobody has
+// it any more.
+func (tx *writeTx) unexpire(ctx context.Context, p *paymentRow, c *credit, back *paymentRow) error {
+	amount := min(back.Amount, p.Expired)
+	if amount == 0 {
+		return nil
+	}
+	p.Expired -= amount
+	c.rest += amount
+	if _, err := tx.ExecContext(ctx, "UPDATE payments SET rest = $2, expired = $3 WHERE id = $1", p.ID.String(), money(&c.rest), money(&p.Expired)); err != nil {
+		return err
+	}
+	return tx.post(ctx, []billing.Transaction{billing.PostExpiry(back.ID, p.UserID, p.Currency, -amount, 0, back.CreatedAt)})
 }
 
 // pendingSums returns what users are charged that is on no invoice yet.

@@ -312,7 +312,8 @@ func (tx *writeTx) withPayment(ctx context.Context, paymentID uuid.UUID, fn func
 // Method, ReceivedOn, Provider and Reference of its own. What is on no invoice goes back
 // first, and then what is on the invoices that were paid last, which are open again unless
 // other credit pays them. What charges that are on no invoice yet have used up of it, such
-// as prepaid days, goes back only if refund.ChargedBack says that it is gone already. It
+// as prepaid days, goes back only if refund.ChargedBack says that it is gone already, and
+// what has ended of it (Expired) then goes back first of all. It
 // sets the refund's ID if that is zero, UserID, Currency and CreatedAt. One that was
 // reported before is not booked again, as in RecordPayment.
 func (s *Store) RefundPayment(ctx context.Context, refund *billing.Payment) (booked bool, err error) {
@@ -398,6 +399,9 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 		}
 		if refund.ChargedBack {
 			kept = 0
+			if err := tx.unexpire(ctx, p, c, r); err != nil {
+				return err
+			}
 		}
 		if err := a.takeBack(ctx, c, r.Amount, kept); err != nil {
 			return err

@@ -2,7 +2,9 @@ package storetest
 
 import (
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -45,4 +47,48 @@ func testEndedCreditServesNobody(t *testing.T, database Database) {
 	payment, err := w.PaymentByID(ctx, ending.ID)
 	require.NoError(t, err)
 	assert.Equal(t, billing.Amount(700), payment.Expired, "but for three days")
+}
+
+// testEndedCreditChargedBack: money that the bank has taken back is booked also where it was
+// credit that has ended by then, and what is left ends later.
+func testEndedCreditChargedBack(t *testing.T, database Database) {
+	b := newBilled(t, database, 0)
+	ctx := t.Context()
+	u := newUser("alice")
+	require.NoError(t, b.CreateUser(ctx, u))
+	p := &billing.Payment{UserID: u.ID, Method: billing.PaidCash, Currency: "EUR", Amount: 2000, ReceivedOn: civil("2030-01-01"), ExpiresOn: civil("2030-01-31")}
+	_, err := b.RecordPayment(ctx, p)
+	require.NoError(t, err)
+	c, err := billing.NewManualCharge(u.ID, "EUR", 750, "a cable")
+	require.NoError(t, err)
+	require.NoError(t, b.CreateCharge(ctx, &c))
+	end := func(day string, want billing.Amount) {
+		t.Helper()
+		_, err := b.ExpireCredit(ctx, civil(day), uuid.Nil, 10)
+		require.NoError(t, err)
+		balance, err := b.Balance(ctx, u.ID, "EUR")
+		require.NoError(t, err)
+		assert.Equal(t, want, -balance)
+		requireSound(t, b.Store)
+	}
+	end("2030-02-01", 750)
+	back := &billing.Payment{Refunds: p.ID, Amount: 1250, ReceivedOn: civil("2030-02-02")}
+	_, err = b.RefundPayment(ctx, back)
+	assert.True(t, billing.IsRefusal(err), "what is lost is not given back: %v", err)
+	tooMuch := &billing.Payment{Refunds: p.ID, Amount: 2001, ReceivedOn: civil("2030-02-02"), ChargedBack: true}
+	_, err = b.RefundPayment(ctx, tooMuch)
+	assert.True(t, billing.IsRefusal(err), "more than came: %v", err)
+	back.ChargedBack, back.Amount = true, 2000-750+250
+	_, err = b.RefundPayment(ctx, back)
+	require.NoError(t, err)
+	end("2030-02-02", 500)
+	require.NoError(t, b.DeleteCharge(ctx, c.ID))
+	end("2030-02-03", 0)
+	sums, err := b.TrialBalance(ctx, time.Time{})
+	require.NoError(t, err)
+	for _, account := range sums {
+		if account.Account == billing.AccountExpired {
+			assert.Equal(t, billing.Amount(-500), account.Balance)
+		}
+	}
 }

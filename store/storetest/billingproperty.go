@@ -132,6 +132,9 @@ var steps = map[string]struct {
 		var gone billing.Amount
 		require.NoError(s, s.raw.QueryRowContext(s.ctx, "SELECT CAST(coalesce(sum(amount), 0) AS bigint) FROM payments WHERE refunds = $1", s.payment.ID.String()).Scan(&gone))
 		tooMuch := r.Amount > s.payment.Amount-s.payment.Expired-gone
+		if r.ChargedBack { // also what has ended
+			tooMuch = r.Amount > s.payment.Amount-gone
+		}
 		_, err := s.RefundPayment(s.ctx, r)
 		refusal(s, "refund", err, "amount")
 		if tooMuch || r.ChargedBack {

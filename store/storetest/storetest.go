@@ -134,6 +134,7 @@ func Run(t *testing.T, database Database) {
 		"EqualAtOnce":    testEqualAtOnce,
 		"EqualLater":     testEqualMatchedLater,
 		"EndedServesNot": testEndedCreditServesNobody,
+		"EndedAndBack":   testEndedCreditChargedBack,
 		"Checkout":       testCheckout,
 		"CardRefunds":    testCardRefunds,
 		"RefundOrder":    testCardRefundOrder,
