@@ -280,7 +280,7 @@ to. What is too much is the user's credit.`,
 				case errors.Is(err, store.ErrNotFound):
 					user, err := accountNamed(ctx, s, args[1])
 					if errors.Is(err, store.ErrNotFound) {
-						return fmt.Errorf("neither an invoice nor a user is called %q: %w", args[1], store.ErrNotFound)
+						return fmt.Errorf("there is no invoice %s, and: %w", printable(args[1]), err)
 					}
 					if err != nil {
 						return err

@@ -62,7 +62,9 @@ func TestBankImport(t *testing.T) {
 				assert.Contains(t, s.fails(exitFailed, "payment", "assign", id, "alice"), "it is booked as payment")
 				continue
 			}
-			assert.Contains(t, s.fails(exitFailed, "payment", "assign", id, "alise"), "did you mean alice")
+			refused := s.fails(exitFailed, "payment", "assign", id, "alise")
+			assert.Contains(t, refused, `there is no invoice alise, and: user "alise": not found`)
+			assert.Contains(t, refused, "did you mean alice")
 			assert.Equal(t, "ignored", s.object("payment", "dismiss", id, "--note", "a gift")["state"])
 		}
 		assert.Empty(t, s.rows("payment", "entries", "--unmatched"))
