@@ -106,6 +106,18 @@ func NewDraft(a *Account, currency Currency, o RunOptions) (*Invoice, error) {
 	return &invoices[0], nil
 }
 
+// Payable returns what an invoice of a day asks for charges, which are in one currency: their
+// amounts with the tax. It is negative for credits, and fails as a bill does if a tax class has
+// no rate.
+func Payable(charges []Charge, taxes []TaxRate, on Date) (Amount, error) {
+	if len(charges) == 0 {
+		return 0, nil
+	}
+	i := Invoice{Currency: charges[0].Currency, IssuedOn: on}
+	err := i.fill(charges, taxes)
+	return i.Total, err
+}
+
 // dueDays is what the subscriptions on the invoice say that is latest.
 func dueDays(charges []Charge, subscriptions []Subscription, o RunOptions) int {
 	days := -1

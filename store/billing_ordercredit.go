@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -132,7 +133,8 @@ func (tx *writeTx) noteOrder(ctx context.Context, x *billing.Order, note string)
 
 // covered reports whether an order of a plan or a change can be paid from the credit that a
 // user has on a day: from what no invoice, not even a draft, no charge that waits and no order
-// that was paid before needs of it. The account must be locked.
+// that was paid before needs of it. Charges need what the invoice will have of them, with the
+// tax; where that is not known, nothing is covered. The account must be locked.
 func (tx *writeTx) covered(ctx context.Context, x *billing.Order, on billing.Date) (bool, error) {
 	if x.Kind != billing.OrderPlan && x.Kind != billing.OrderChange {
 		return false, nil
@@ -142,9 +144,13 @@ func (tx *writeTx) covered(ctx context.Context, x *billing.Order, on billing.Dat
 	if err != nil {
 		return false, err
 	}
-	charged, err := tx.pendingSums(ctx, []uuid.UUID{k.userID})
+	waiting, err := tx.readWaiting(ctx, k, on)
 	if err != nil {
 		return false, err
+	}
+	charged, err := waiting.sum(func(*billing.Charge) bool { return true })
+	if err != nil {
+		return false, ignoreRefusal(err)
 	}
 	var drafted, ended billing.Amount
 	err = tx.QueryRowContext(ctx, `SELECT
@@ -154,25 +160,83 @@ func (tx *writeTx) covered(ctx context.Context, x *billing.Order, on billing.Dat
 	if err != nil {
 		return false, err
 	}
-	ended -= min(ended, max(charged[k], 0)) // what ends first is used up first
-	ordered, err := tx.ordered(ctx, k)
-	return -owed[k]-charged[k]-drafted-ended-ordered >= x.Amount, err
+	ended -= min(ended, max(charged, 0)) // what ends first is used up first
+	ordered, err := tx.ordered(ctx, k, waiting)
+	return -owed[k]-charged-drafted-ended-ordered >= x.Amount, ignoreRefusal(err)
+}
+
+// ignoreRefusal returns nil for what is not allowed, rather than broken.
+func ignoreRefusal(err error) error {
+	if billing.IsRefusal(err) {
+		return nil
+	}
+	return err
+}
+
+// waitingCharges are a user's charges in a currency that are on no invoice yet.
+type waitingCharges struct {
+	charges []billing.Charge
+	taxes   []billing.TaxRate
+	on      billing.Date // of their invoice
+}
+
+func (tx *writeTx) readWaiting(ctx context.Context, k balanceKey, on billing.Date) (w waitingCharges, err error) {
+	var c billing.Charge
+	fields := chargeFields(&c)
+	err = eachRow(ctx, tx, "SELECT "+names(fields)+" FROM charges WHERE user_id = $1 AND invoice_id IS NULL AND currency = $2 ORDER BY id",
+		[]any{k.userID.String(), term(&k.currency)}, targets(fields), func() error {
+			w.charges = append(w.charges, c)
+			return nil
+		})
+	if err != nil || len(w.charges) == 0 {
+		return w, err
+	}
+	w.on = on
+	w.taxes, err = taxRates(ctx, tx)
+	return w, err
+}
+
+// sum adds up what some of them will be on the invoice.
+func (w waitingCharges) sum(which func(*billing.Charge) bool) (billing.Amount, error) {
+	var some []billing.Charge
+	for i := range w.charges {
+		if which(&w.charges[i]) {
+			some = append(some, w.charges[i])
+		}
+	}
+	return billing.Payable(some, w.taxes, w.on)
 }
 
 // ordered returns what a user's credit is for by orders of plans and changes that were paid,
 // from credit or otherwise: the amount of each until what it sold is on an invoice, less what
-// is charged for that already.
-func (tx *writeTx) ordered(ctx context.Context, k balanceKey) (sum billing.Amount, err error) {
-	var amount, charged billing.Amount
-	err = eachRow(ctx, tx, `SELECT o.amount, (SELECT coalesce(CAST(sum(c.amount) AS bigint), 0) FROM charges c
-			WHERE c.subscription_id = o.subscription_id AND c.invoice_id IS NULL AND c.created_at >= h.at)
+// is charged for that already. What a plan was ordered for is all that its subscription is
+// charged, and a change what is charged after it.
+func (tx *writeTx) ordered(ctx context.Context, k balanceKey, waiting waitingCharges) (sum billing.Amount, err error) {
+	type paidOrder struct {
+		kind         billing.OrderKind
+		amount       billing.Amount
+		subscription uuid.UUID
+		at           time.Time
+	}
+	var x paidOrder
+	var orders []paidOrder
+	err = eachRow(ctx, tx, `SELECT o.kind, o.amount, o.subscription_id, h.at
 		FROM orders o JOIN order_history h ON h.order_id = o.id AND h.state = 'paid' LEFT JOIN subscriptions s ON s.id = o.subscription_id
 		WHERE o.user_id = $1 AND o.currency = $2 AND o.kind IN ('plan', 'change')
 			AND (o.state = 'paid' OR o.state = 'completed' AND s.state <> 'ended' AND NOT EXISTS
-				(SELECT 1 FROM charges c WHERE c.subscription_id = o.subscription_id AND c.invoice_id IS NOT NULL AND c.created_at >= h.at))`,
-		[]any{k.userID.String(), term(&k.currency)}, []any{money(&amount), money(&charged)}, func() error {
-			sum += max(amount-max(charged, 0), 0)
+				(SELECT 1 FROM charges c WHERE c.subscription_id = o.subscription_id AND c.invoice_id IS NOT NULL AND (o.kind = 'plan' OR c.created_at >= h.at)))`,
+		[]any{k.userID.String(), term(&k.currency)}, []any{term(&x.kind), money(&x.amount), nullID{&x.subscription}, moment{&x.at}}, func() error {
+			orders = append(orders, x)
 			return nil
 		})
+	for _, x := range orders {
+		charged, failed := waiting.sum(func(c *billing.Charge) bool {
+			return x.subscription != uuid.Nil && c.SubscriptionID == x.subscription && (x.kind == billing.OrderPlan || !c.CreatedAt.Before(x.at))
+		})
+		if failed != nil {
+			return 0, failed
+		}
+		sum += max(x.amount-max(charged, 0), 0)
+	}
 	return sum, err
 }

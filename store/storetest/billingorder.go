@@ -235,6 +235,49 @@ func testOrdersFromCredit(t *testing.T, database Database) {
 	w.requireOrder(billing.OrderCompleted, "now it is enough", late)
 }
 
+// testOrdersTaxed: charges that wait need the tax, too, that the invoice will have.
+func testOrdersTaxed(t *testing.T, database Database) {
+	w := newServiceWorld(t, database)
+	ctx := t.Context()
+	alice := w.user("alice")
+	w.pay(t, alice, 4000, "1")
+	c, err := billing.NewManualCharge(alice, "EUR", 2500, "a technician")
+	require.NoError(t, err)
+	c.TaxClass = "standard"
+	require.NoError(t, w.CreateCharge(ctx, &c))
+	x := w.order(alice, 1500, billing.OrderDetails{RateID: w.rates["home"]})
+	w.requireOrder(billing.OrderOpen, "of 40.00, 29.75 are for the technician", x)
+	w.pay(t, alice, 474, "2")
+	w.requireOrder(billing.OrderOpen, "a cent is missing", x)
+	w.pay(t, alice, 1, "3")
+	w.requireOrder(billing.OrderCompleted, "it is enough", x)
+
+	// What is charged of an order already is charged with its tax.
+	bob := w.user("bob")
+	w.pay(t, bob, 2379, "4")
+	sold := subscribe(t, w.Store, bob, w.rates["home"], "2030-01-01")
+	change := w.order(bob, 2379, billing.OrderDetails{RateID: w.rates["fibre"], SubscriptionID: sold.ID})
+	w.requireOrder(billing.OrderCompleted, "19.99 and the tax", change)
+	w.pay(t, bob, 999, "5")
+	other := w.order(bob, 1000, billing.OrderDetails{RateID: w.rates["home"]})
+	w.requireOrder(billing.OrderOpen, "a cent is missing", other)
+	w.pay(t, bob, 1, "6")
+	w.requireOrder(billing.OrderCompleted, "beside the other one", other)
+
+	// The clock of the node that charges for it may be behind.
+	carol := w.user("carol")
+	w.pay(t, carol, 2379, "7")
+	home := w.order(carol, 2379, billing.OrderDetails{RateID: w.rates["home"]})
+	w.requireOrder(billing.OrderCompleted, "19.99 and the tax", home)
+	w.setNow(w.now.Load().Add(-time.Minute))
+	_, err = w.run(ctx, "2030-01-01", 500)
+	require.NoError(t, err)
+	w.setNow(w.now.Load().Add(time.Hour))
+	w.pay(t, carol, 500, "8")
+	more := w.order(carol, 500, billing.OrderDetails{RateID: w.rates["home"]})
+	w.requireOrder(billing.OrderCompleted, "what is invoiced needs no more", more)
+}
+
 // testOrdersAtOnce: of orders that are made at once no two use the same credit.
 func testOrdersAtOnce(t *testing.T, database Database) {
 	w := newServiceWorld(t, database)

@@ -124,6 +124,7 @@ func Run(t *testing.T, database Database) {
 		"Orders":         testOrders,
 		"OrdersCredit":   testOrdersFromCredit,
 		"OrdersAtOnce":   testOrdersAtOnce,
+		"OrdersTaxed":    testOrdersTaxed,
 		"OrdersHindered": testOrdersHindered,
 		"DeletedOwes":    testDeletedOwes,
 		"DeletedBilled":  testDeletedBilled,
