@@ -303,7 +303,7 @@ func (s *Store) CompleteOrder(ctx context.Context, orderID uuid.UUID, o billing.
 }
 
 // CancelOrder gives up an order that is open, or that was paid and could not be completed:
-// then the money stays the user's credit.
+// then the money stays the user's credit, which may complete another one.
 func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string) error {
 	err := s.write(ctx, func(tx *writeTx) error {
 		if err := tx.claimKey(ctx, orderID); err != nil {
@@ -316,7 +316,10 @@ func (s *Store) CancelOrder(ctx context.Context, orderID uuid.UUID, note string)
 		if x.State != billing.OrderOpen && x.State != billing.OrderPaid {
 			return billing.Refuse(billing.CodeOrderState, "the order is %s: only one that is not completed is cancelled", x.State)
 		}
-		return tx.cancelOrder(ctx, x, note)
+		if err := tx.cancelOrder(ctx, x, note); err != nil {
+			return err
+		}
+		return tx.completeOrders(ctx, []uuid.UUID{x.UserID}) // from what it was paid with
 	})
 	return s.failed("cancel order "+orderID.String(), err)
 }

@@ -330,6 +330,20 @@ func testOrdersHindered(t *testing.T, database Database) {
 	refused := &billing.Order{UserID: alice, Kind: billing.OrderChange, Currency: "EUR", Amount: 1000, Details: change.Details}
 	requireRefused(t, w.CreateOrder(ctx, refused, w.today()), billing.CodeSubscriptionState)
 
+	// What was paid and is given up is the next one's.
+	c := newCounter(t, w.billed)
+	bo := w.user("bo")
+	nothing := w.order(bo, 1000, billing.OrderDetails{RateID: w.rates["fibre"], SubscriptionID: uuid.New()})
+	page, err := c.Ask(ctx, uuid.Nil, nothing.ID)
+	require.NoError(t, err)
+	c.provider.Pay(page.SessionID)
+	c.tell(t, c.provider.Last())
+	w.requireOrder(billing.OrderPaid, "there is nothing to change", nothing)
+	next := w.order(bo, 1000, billing.OrderDetails{RateID: w.rates["home"]})
+	w.requireOrder(billing.OrderOpen, "the money is the other one's", next)
+	require.NoError(t, w.CancelOrder(ctx, nothing.ID, ""))
+	w.requireOrder(billing.OrderCompleted, "that was given up", next)
+
 	// Whoever goes gets nothing any more.
 	y := subscribe(t, w.Store, alice, w.rates["home"], "2030-01-01")
 	w.night("2030-01-02")
