@@ -277,6 +277,14 @@ func TestCheckouts(t *testing.T) {
 		for _, secret := range []string{checkouttest.SecretKey, checkouttest.WebhookSecret} {
 			assert.NotContains(t, w.log.String(), secret)
 		}
+
+		for _, event := range provider.Events() { // again, and those of refunds
+			_, err := desk.Take(t.Context(), provider.Header(event), event.Body)
+			require.NoError(t, err)
+			assert.Contains(t, string(event.Body), checkouttest.Card)
+		}
+		assert.Empty(t, openTables(t, w.database).find(t, checkouttest.Card), "nothing of a card is kept")
+		assert.NotContains(t, w.log.String(), checkouttest.Card)
 	})
 }
 

@@ -124,9 +124,16 @@ func (s *Store) CreateSubscription(ctx context.Context, subscription *billing.Su
 	return nil
 }
 
+// earliestStart is the year before which nobody has subscribed to anything that is billed
+// here. All since the first day is charged, so a slip would be a dear one.
+const earliestStart = 2000
+
 func (tx *writeTx) insertSubscription(ctx context.Context, x *billing.Subscription) error {
 	if x.Start.IsZero() {
 		return &billing.FieldError{Field: "start", Message: "a subscription needs a first day"}
+	}
+	if x.Start.Year < earliestStart {
+		return &billing.FieldError{Field: "start", Message: fmt.Sprintf("a subscription cannot begin before %d: %s is not what was meant", earliestStart, x.Start)}
 	}
 	if !x.End.IsZero() && x.End.Before(x.Start) {
 		return &billing.FieldError{Field: "end", Message: "a subscription cannot end before it begins"}

@@ -134,7 +134,11 @@ func TestWhoDoesNotPayIsSuspendedUntilPaid(t *testing.T) {
 // back when that is paid; what cannot be changed back is ended.
 func TestRestrictionChangesOpenSessions(t *testing.T) {
 	t.Parallel()
-	f := plainFaultSite(t, "", "")
+	eachEngine(t, restrictionChanges)
+}
+
+func restrictionChanges(t *testing.T, storeURL string) {
+	f := plainFaultSite(t, storeURL, "")
 	f.do("migrate", "up")
 	asked := make(chan string, 9)
 	port := radiustest.NewDynamic(t, "127.0.0.1", func(p radius.Packet) radiustest.DynamicAnswer {
@@ -189,7 +193,11 @@ func TestRestrictionChangesOpenSessions(t *testing.T) {
 // account has expired. A payment of what is left does not sell it again.
 func TestLastStepEndsTheSubscription(t *testing.T) {
 	t.Parallel()
-	f := newFaultSite(t, "", "")
+	eachEngine(t, lastStepEnds)
+}
+
+func lastStepEnds(t *testing.T, storeURL string) {
+	f := newFaultSite(t, storeURL, "")
 	server := f.start()
 	defer func() { require.Zero(t, server.terminate(), server.logged()) }()
 	day := func(ago int) string { return time.Now().UTC().AddDate(0, 0, -ago).Format(time.DateOnly) }

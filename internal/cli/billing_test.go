@@ -92,6 +92,7 @@ func TestSubscriptions(t *testing.T) {
 		s.ok("user", "add", "alice", "--password", "x")
 		assert.Contains(t, s.fails(exitFailed, "subscription", "add", "alice", "home"), "has no price")
 		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "29.90")
+		assert.Contains(t, s.fails(exitFailed, "subscription", "add", "alice", "home", "--from", "1026-01-31"), "cannot begin before 2000: 1026-01-31")
 		assert.Contains(t, s.ok("subscription", "add", "alice", "home", "--from", "2026-01-31"), "alice has home from 2026-01-31 on, for 29.90 EUR every month")
 		s.ok("plan", "price", "home", "--currency", "EUR", "--price", "39.90")
 		list := s.rows("subscription", "list", "--user", "alice", "--plan", "home", "--state", "active")
