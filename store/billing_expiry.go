@@ -49,7 +49,7 @@ func (tx *writeTx) expireCredit(ctx context.Context, users []uuid.UUID, asOf bil
 	if err := tx.lockBalances(ctx, keys); err != nil { // from here on, nothing of it is spent by others
 		return err
 	}
-	used, err := tx.pendingSums(ctx, users)
+	used, err := tx.payableSums(ctx, users)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,8 @@ func (tx *writeTx) unexpire(ctx context.Context, p *paymentRow, c *credit, back 
 	return tx.post(ctx, []billing.Transaction{billing.PostExpiry(back.ID, p.UserID, p.Currency, -amount, 0, back.CreatedAt)})
 }
 
-// pendingSums returns what users are charged that is on no invoice yet.
+// pendingSums returns what users are charged that is on no invoice yet, as it is taken from
+// credit for prepaid days.
 func (tx *writeTx) pendingSums(ctx context.Context, users []uuid.UUID) (map[balanceKey]billing.Amount, error) {
 	sums := map[balanceKey]billing.Amount{}
 	err := eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
@@ -112,4 +113,41 @@ func (tx *writeTx) pendingSums(ctx context.Context, users []uuid.UUID) (map[bala
 			})
 	})
 	return sums, err
+}
+
+// payableSums returns what invoices will ask for charges that are on none yet, with the tax;
+// without it where a tax class has no rate.
+func (tx *writeTx) payableSums(ctx context.Context, users []uuid.UUID) (map[balanceKey]billing.Amount, error) {
+	pending := map[balanceKey][]billing.Charge{}
+	var c billing.Charge
+	fields := chargeFields(&c)
+	err := eachChunk(tx, "user_id", "uuid", texts(users), func(which string, args []any) error {
+		return eachRow(ctx, tx, "SELECT "+names(fields)+" FROM charges WHERE "+which+" AND invoice_id IS NULL", args, targets(fields), func() error {
+			k := balanceKey{c.UserID, c.Currency}
+			pending[k] = append(pending[k], c)
+			return nil
+		})
+	})
+	sums := make(map[balanceKey]billing.Amount, len(pending))
+	if err != nil || len(pending) == 0 {
+		return sums, err
+	}
+	taxes, err := taxRates(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for k, charges := range pending {
+		sum, err := billing.Payable(charges, taxes, tx.store.today())
+		if billing.IsRefusal(err) {
+			sum, err = 0, nil
+			for i := range charges {
+				sum += charges[i].Amount
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		sums[k] = sum
+	}
+	return sums, nil
 }

@@ -423,7 +423,7 @@ func (tx *writeTx) refundPayment(ctx context.Context, refund *billing.Payment) (
 // usedUp returns what of a payment's rest is used up by charges that are on no invoice yet,
 // such as prepaid days, and that no other credit of the user pays.
 func (tx *writeTx) usedUp(ctx context.Context, c *credit) (billing.Amount, error) {
-	pending, err := tx.pendingSums(ctx, []uuid.UUID{c.account.userID})
+	pending, err := tx.payableSums(ctx, []uuid.UUID{c.account.userID})
 	if err != nil {
 		return 0, err
 	}

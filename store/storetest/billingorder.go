@@ -252,6 +252,20 @@ func testOrdersTaxed(t *testing.T, database Database) {
 	w.pay(t, alice, 1, "3")
 	w.requireOrder(billing.OrderCompleted, "it is enough", x)
 
+	// Credit that ends stays for the tax of what is charged, too.
+	dora := w.user("dora")
+	_, err = w.RecordPayment(ctx, &billing.Payment{UserID: dora, Method: billing.PaidCash, Currency: "EUR", Amount: 3000, ReceivedOn: civil("2030-01-01"), ExpiresOn: civil("2030-01-02")})
+	require.NoError(t, err)
+	c, err = billing.NewManualCharge(dora, "EUR", 2500, "a technician")
+	require.NoError(t, err)
+	c.TaxClass = "standard"
+	require.NoError(t, w.CreateCharge(ctx, &c))
+	_, err = w.ExpireCredit(ctx, civil("2030-01-03"), uuid.Nil, 100)
+	require.NoError(t, err)
+	left, err := w.Balance(ctx, dora, "EUR")
+	require.NoError(t, err)
+	assert.Equal(t, billing.Amount(-2975), left)
+
 	// What is charged of an order already is charged with its tax.
 	bob := w.user("bob")
 	w.pay(t, bob, 2379, "4")
