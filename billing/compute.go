@@ -25,12 +25,24 @@ func Compute(a *Account, o RunOptions) (*Bill, error) {
 	}
 	// Who charges for the usage of a day depends on what of them all was paid for it, and
 	// who is served on on all that is taken from the credit.
-	for _, step := range []func(*biller) error{(*biller).bill, (*biller).rateUsage, (*biller).useUp} {
-		for _, b := range billers {
-			if err := step(b); err != nil {
-				return nil, fmt.Errorf("subscription %s: %w", b.s.ID, err)
+	each := func(steps ...func(*biller) error) error {
+		for _, step := range steps {
+			for _, b := range billers {
+				if err := step(b); err != nil {
+					return fmt.Errorf("subscription %s: %w", b.s.ID, err)
+				}
 			}
 		}
+		return nil
+	}
+	if err := each((*biller).bill, (*biller).rateUsage); err != nil {
+		return nil, err
+	}
+	for _, b := range slices.Backward(billers) {
+		b.giveUpToday()
+	}
+	if err := each((*biller).useUp); err != nil {
+		return nil, err
 	}
 	for i, b := range billers {
 		bill.Charges = append(bill.Charges, b.charges...)

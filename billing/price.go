@@ -50,6 +50,7 @@ type biller struct {
 	// unused says that nothing had been charged of the subscription, so that it served nobody
 	// before.
 	unused bool
+	today  *todaysPrice // nil: none was charged in advance
 }
 
 // newBiller returns that of one of the subscriptions.
@@ -157,6 +158,9 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 			}
 			continue
 		}
+		if day == asOf && !b.o.over() {
+			b.today = &todaysPrice{before: *b.s, from: len(b.charges)}
+		}
 		b.s.unsuspend(day)
 		if err := b.chargeSetup(p.rate, day); err != nil {
 			return err
@@ -165,8 +169,32 @@ func (b *biller) chargeDays(p piece, days Span, asOf Date) error {
 			return err
 		}
 		b.s.ChargedUntil = day.AddDays(1)
+		if b.today != nil {
+			b.today.to = len(b.charges)
+		}
 	}
 	return nil
+}
+
+// todaysPrice is what was charged for the day of the run, in advance.
+type todaysPrice struct {
+	before   Subscription
+	from, to int // of the charges
+}
+
+// giveUpToday takes the price of today back that was charged before it was known that
+// usage until yesterday leaves too little credit for it: nobody is served for it.
+func (b *biller) giveUpToday() {
+	if b.today == nil || b.s.State == SubscriptionEnded || b.left(b.s.Rate.Currency) >= 0 {
+		return
+	}
+	for _, c := range b.charges[b.today.from:b.today.to] {
+		b.credit[c.Currency] += c.Amount
+	}
+	b.charges = slices.Delete(b.charges, b.today.from, b.today.to)
+	b.s.ChargedUntil, b.s.Suspensions = b.today.before.ChargedUntil, b.today.before.Suspensions
+	b.s.State, b.today = b.today.before.State, nil
+	b.s.suspend(b.o.AsOf)
 }
 
 // useUp suspends a prepaid subscription whose usage has used up the credit, and has it go

@@ -215,6 +215,42 @@ func TestPrepaidUsage(t *testing.T) {
 }
 
 // Usage takes the credit, too: who has used it up is suspended until there is some again.
+// TestUsageLeavesNoCreditForTheDay: 6.00 pay the first day (1.00) and not what is used on it
+// (5.90), so the second one is not charged: nobody is served on it. 1.90 more and it is.
+func TestUsageLeavesNoCreditForTheDay(t *testing.T) {
+	minutes := []UsageTerms{{Metric: MetricSeconds, Per: 60, Tiers: []Tier{{Price: dec("0.10")}}}}
+	both := monthly(3000, func(t *Terms) { t.Prepaid, t.TaxIncluded, t.Usage = PrepaidDaily, true, minutes })
+	daily := monthly(3000, func(t *Terms) { t.Prepaid, t.TaxIncluded = PrepaidDaily, true })
+	metered := monthly(0, func(t *Terms) { t.Prepaid, t.TaxIncluded, t.Usage = PrepaidUsage, true, minutes })
+	for name, a := range map[string]*Account{
+		"of the same subscription": account(subscribe(both, "2026-11-01")),
+		"of another one":           account(subscribe(metered, "2026-11-01"), subscribe(daily, "2026-11-01")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			a.Credit = map[Currency]Amount{"EUR": 600}
+			run(t, a, "2026-11-01")
+			a.Usage = []DayUsage{{Day: day("2026-11-01"), Seconds: 60 * 59}}
+			bill := run(t, a, "2026-11-02")
+			require.Len(t, bill.Charges, 1)
+			require.Equal(t, ChargeUsage, bill.Charges[0].Kind)
+			for _, s := range a.Subscriptions {
+				require.Equal(t, SubscriptionSuspended, s.State)
+			}
+			require.Equal(t, &Bill{}, run(t, a, "2026-11-02"), "a run repeated")
+			last := &a.Subscriptions[len(a.Subscriptions)-1]
+			require.Equal(t, day("2026-11-02"), last.ChargedUntil)
+			require.Equal(t, []Span{{From: day("2026-11-02")}}, last.Suspensions)
+
+			a.Credit["EUR"] += 190
+			bill = run(t, a, "2026-11-02")
+			require.Len(t, bill.Charges, 1)
+			require.Equal(t, Amount(100), bill.Charges[0].Amount)
+			require.Equal(t, SubscriptionActive, last.State)
+			require.Empty(t, last.Suspensions)
+		})
+	}
+}
+
 func TestUsageUsesUpTheCredit(t *testing.T) {
 	minutes := func(allowance uint64) UsageTerms {
 		return UsageTerms{Metric: MetricSeconds, Allowance: allowance, Per: 60, Tiers: []Tier{{Price: dec("0.10")}}}
