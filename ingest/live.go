@@ -71,6 +71,7 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 	i.applied.set(from)
 	var batch liveBatch
 	for count := 0; ; {
+		stopping := wait.Err() != nil // asked first: what was committed before is still applied
 		envelope, end, ok, err := r.TryNext()
 		if err != nil || !ok || len(batch.records) == aaa.LiveBatch {
 			i.applyBatch(&batch)
@@ -78,7 +79,7 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 		if err == nil && !ok {
 			i.applied.set(from)
 			i.loaded.Store(true)
-			if wait.Err() != nil {
+			if stopping {
 				return from, nil
 			}
 			envelope, end, err = r.Next(wait)

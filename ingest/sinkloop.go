@@ -107,12 +107,13 @@ func (s *sinkLoop) carry(wait, work context.Context) error {
 	s.moved(from)
 	s.passed = from
 	for {
+		stopping := wait.Err() != nil // asked first: what was committed before is still written
 		if err := s.fill(wait, work, r); err != nil {
 			return err
 		}
 		s.in.plan(s.records)
 		if len(s.records) == 0 && s.passed <= s.pos {
-			if wait.Err() != nil {
+			if stopping {
 				return nil
 			}
 			if err := s.lookIdle(wait); err != nil {
@@ -143,10 +144,11 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 	s.oldest.Store(0)
 	deadline := time.Now().Add(idleWait)
 	for len(s.records) < s.pace.limit && len(s.raw) < batchBytes {
+		stopping := wait.Err() != nil
 		envelope, end, ok, err := r.TryNext()
 		if err == nil && !ok {
 			left := time.Until(deadline)
-			if left <= 0 || wait.Err() != nil {
+			if left <= 0 || stopping {
 				return nil
 			}
 			if len(s.records) > 0 {
