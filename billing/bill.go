@@ -101,6 +101,9 @@ func NewDraft(a *Account, currency Currency, o RunOptions) (*Invoice, error) {
 		return nil, err
 	}
 	if len(invoices) == 0 || invoices[0].Kind != KindInvoice { // the first of two, if some is not taxed
+		if len(due) == 0 {
+			return nil, Refuse(CodeNothingToBill, "there is nothing to pay in %s: no charge waits for an invoice", currency)
+		}
 		return nil, Refuse(CodeNothingToBill, "there is nothing to pay in %s: the %d charges that are on no invoice add up to no more than nothing", currency, len(due))
 	}
 	return &invoices[0], nil

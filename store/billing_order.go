@@ -114,8 +114,10 @@ func checkOrder(x *billing.Order) error {
 		return &billing.FieldError{Field: "currency", Message: err.Error()}
 	}
 	switch {
-	case x.Amount < 0, x.Kind == billing.OrderTopUp && x.Amount == 0:
-		return &billing.FieldError{Field: "amount", Message: "an order is of no negative amount, and credit of more than nothing"}
+	case x.Amount < 0:
+		return &billing.FieldError{Field: "amount", Message: "an order is of no negative amount"}
+	case x.Kind == billing.OrderTopUp && x.Amount == 0:
+		return &billing.FieldError{Field: "amount", Message: "an order of credit needs an amount: how much credit"}
 	case x.Kind == billing.OrderPlan && x.Details.RateID == uuid.Nil:
 		return &billing.FieldError{Field: "rate_id", Message: "an order of a plan needs the rate that is subscribed to"}
 	case x.Kind == billing.OrderChange && (x.Details.RateID == uuid.Nil || x.Details.SubscriptionID == uuid.Nil):

@@ -137,6 +137,7 @@ func TestOrders(t *testing.T) {
 
 		changed := s.object("order", "add", "alice", "change", "--subscription", subscriptions[0]["id"].(string), "--plan", "fibre")
 		assert.Equal(t, "completed", changed["state"], "it costs nothing")
+		assert.Contains(t, s.fails(exitFailed, "order", "add", "alice", "top_up"), "an order of credit needs an amount")
 		top := s.object("order", "add", "alice", "top_up", "--amount", "20", "--expire-days", "30")
 		assert.EqualValues(t, 30, top["expire_days"])
 		assert.Len(t, s.rows("order", "list", "--state", "open"), 1)

@@ -15,7 +15,7 @@ func TestInvoiceByHand(t *testing.T) {
 		s.ok("billing", "set", "--seller-name", "Example Net")
 		s.ok("tax", "set", "standard", "20")
 		s.ok("user", "add", "alice", "--password", "x")
-		assert.Contains(t, s.fails(exitFailed, "invoice", "draft", "alice", "--currency", "EUR"), "there is nothing to pay in EUR")
+		assert.Contains(t, s.fails(exitFailed, "invoice", "draft", "alice", "--currency", "EUR"), "there is nothing to pay in EUR: no charge waits")
 		assert.Contains(t, s.fails(exitFailed, "invoice", "draft", "alise"), "did you mean alice")
 
 		s.ok("charge", "add", "alice", "25", "--description", "Visit of a technician", "--tax", "standard", "--currency", "EUR")
