@@ -296,15 +296,15 @@ func TestCrowd(t *testing.T) {
 }
 
 func TestReportOfDisturbances(t *testing.T) {
-	calm := &contestant{name: "disturbed-not", title: "calm", disturbance: nothing}
-	flooded := &contestant{name: "f", title: "flood", disturbance: floodServer}
+	calm := &contestant{name: "disturbed-not", title: "calm", server: disturbedServer, disturbance: nothing}
+	flooded := &contestant{name: "f", title: "flood", server: disturbedServer, disturbance: floodServer}
 	round := func(calm, flooded time.Duration) map[string]*result {
 		return map[string]*result{
 			"disturbed-not": {load: load{P50: calm, P99: 10 * calm, Elapsed: time.Second}},
 			"f":             {load: load{P50: flooded, P99: 20 * calm, Elapsed: time.Second}, effect: effect{flooded: 300, answered: 100}},
 		}
 	}
-	b := &bench{options: &options{sockets: 8}, peak: 100, disturbed: []*contestant{calm, flooded},
+	b := &bench{options: &options{sockets: 8}, peaks: map[string]float64{disturbedServer: 100}, disturbed: []*contestant{calm, flooded},
 		under: []map[string]*result{round(time.Millisecond, 3*time.Millisecond), round(2*time.Millisecond, 2*time.Millisecond), round(time.Millisecond, 4*time.Millisecond)}}
 	b.alone = []reads{{PerSecond: 3000, Done: 10, APICPU: 2 * time.Millisecond, PostgresCPU: time.Millisecond}}
 	var text strings.Builder
@@ -396,6 +396,20 @@ func TestPlaces(t *testing.T) {
 	}
 	_, err := placesOf([]int{0})
 	require.Error(t, err)
+}
+
+// Who reads, with Postgres, has a core to itself, also where there are only two.
+func TestPlacesOfReads(t *testing.T) {
+	two := &bench{options: &options{nice: -15}, places: places{"0", "0,1", "1", "1", "1"}}
+	assert.Equal(t, places{"0", "0,1", "0", "1", "0"}, two.placesFor(readServer))
+	assert.Equal(t, two.places, two.placesFor(disturbedServer))
+	assert.Equal(t, []string{"chrt", "-r", "1", "taskset", "-c", "0"}, two.ahead(readServer, "0"))
+	assert.Equal(t, []string{"taskset", "-c", "0"}, two.ahead(disturbedServer, "0"))
+	two.nice = 0 // it may not have real time, nor a priority
+	assert.Equal(t, []string{"taskset", "-c", "0"}, two.ahead(readServer, "0"))
+	eight := &bench{options: &options{nice: -15}, places: places{"0", "0,1", "2", "3,4,5,6", "2"}}
+	assert.Equal(t, eight.places, eight.placesFor(readServer))
+	assert.Equal(t, []string{"taskset", "-c", "2"}, eight.ahead(readServer, "2"))
 }
 
 func TestChoose(t *testing.T) {

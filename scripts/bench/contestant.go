@@ -119,6 +119,7 @@ var contestants = []*contestant{
 
 // A server runs and is measured.
 type server struct {
+	name     string // of an instance, if it is one
 	process  *testbed.Process
 	auth     string
 	acct     string
@@ -144,7 +145,7 @@ type bench struct {
 	postgres  *testbed.Postgres
 	results   []map[string]*result // by round and contestant
 	halves    []map[string]*result // the same, at half that rate
-	peak      float64              // that of the disturbed, undisturbed
+	peaks     map[string]float64   // of the servers that are disturbed, undisturbed
 	under     []map[string]*result // a disturbance, at half of it
 	alone     []reads              // of an admin API, while nothing else happens
 }

@@ -127,11 +127,37 @@ func placesOf(cores []int) (p places, err error) {
 	return places{server: place(0, 0), two: place(0, 1), generator: place(2, 2), stores: place(3, 6), reader: place(2, 2)}, nil
 }
 
+// placesFor are the places of a server and its load. Reads of the admin API are for a core of
+// its own, with Postgres. Where there are only two, radiusd's load leaves them the second one.
+func (b *bench) placesFor(server string) places {
+	p := b.places
+	if server == readServer && p.stores == p.generator && p.stores != p.server {
+		p.generator, p.reader = p.server, p.server
+	}
+	return p
+}
+
+// shared reports whether the load of a server runs on the server's core.
+func (b *bench) shared(server string) bool {
+	p := b.placesFor(server)
+	return p.generator == p.server
+}
+
+// ahead is the command before a server, or its load. Where they share a core, both run in real
+// time: then each lets the other in when it waits, and all else comes after them, who reads the
+// admin API as well.
+func (b *bench) ahead(server, place string) []string {
+	if b.shared(server) && b.nice != 0 {
+		return append([]string{"chrt", "-r", "1"}, front(place)...)
+	}
+	return front(place)
+}
+
 // front is the command before one that is to run in a place.
 func front(place string) []string { return []string{"taskset", "-c", place} }
 
 // aside is front for what may wait: it has the scheduling policy and the priority that
-// processes have by default, also where all of this runs in real time (chrt -r 1).
+// processes have by default.
 func (b *bench) aside(place string) []string {
 	return append([]string{"chrt", "-o", "0", "nice", "-n", strconv.Itoa(-b.nice)}, front(place)...)
 }

@@ -74,18 +74,24 @@ type effect struct {
 	reads    reads
 }
 
-// measureDisturbed measures the peak, and then at half of it each disturbance in turn, the
+// measureDisturbed measures the peaks, and then at half of them each disturbance in turn, the
 // other way round in every second round.
 func (b *bench) measureDisturbed(ctx context.Context) error {
 	if len(b.disturbed) == 0 {
 		return nil
 	}
-	first, err := b.measure(ctx, b.disturbed[0], 0, false)
-	if err != nil {
-		return fmt.Errorf("peak: %w", err)
+	b.peaks = map[string]float64{}
+	for _, c := range b.disturbed {
+		if b.peaks[c.server] > 0 {
+			continue
+		}
+		r, err := b.measure(ctx, c, 0, false)
+		if err != nil {
+			return fmt.Errorf("peak of %s: %w", c.server, err)
+		}
+		b.peaks[c.server] = r.perSecond()
+		say("peak of %s: %.0f a second", c.server, r.perSecond())
 	}
-	b.peak = first.perSecond()
-	say("peak: %.0f a second", b.peak)
 	for round := range b.rounds {
 		order := slices.Clone(b.disturbed)
 		if round%2 == 1 {
@@ -153,7 +159,7 @@ func (s *stage) await(server int) {
 func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage) (e effect, err error) {
 	defer st.end.Close()
 	begin, end, err := b.crowd(ctx, s, s.auth, "-first", strconv.Itoa(b.sockets), "-nases", strconv.Itoa(crowdNASes),
-		"-train", "32", "-prompt", "-rate", strconv.FormatFloat(max(b.peak/2-victimRate, 1), 'f', 0, 64))
+		"-train", "32", "-prompt", "-rate", strconv.FormatFloat(max(b.peaks[c.server]/2-victimRate, 1), 'f', 0, 64))
 	if err != nil {
 		return e, err
 	}
@@ -162,7 +168,7 @@ func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage
 	}
 	switch c.disturbance {
 	case floodServer, floodElsewhere:
-		e, err = b.flood(ctx, c.disturbance, s, st)
+		e, err = b.flood(ctx, c, s, st)
 	case updateUsers, updateElsewhere:
 		e, err = b.update(ctx, c.disturbance, s, st)
 	case readElsewhere:
@@ -201,7 +207,7 @@ func (b *bench) crowd(ctx context.Context, s *server, target string, args ...str
 	if err != nil {
 		return nil, nil, err
 	}
-	args = append(append(front(b.places.generator), self, "crowd", "-server", target, "-users", strconv.Itoa(s.users),
+	args = append(append(b.ahead(s.name, b.placesFor(s.name).generator), self, "crowd", "-server", target, "-users", strconv.Itoa(s.users),
 		"-of", strconv.Itoa(b.sockets+crowdNASes+1)), args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
@@ -226,9 +232,9 @@ func (b *bench) crowd(ctx context.Context, s *server, target string, args ...str
 }
 
 // flood has another NAS flood.
-func (b *bench) flood(ctx context.Context, kind disturbance, s *server, st *stage) (e effect, err error) {
+func (b *bench) flood(ctx context.Context, c *contestant, s *server, st *stage) (e effect, err error) {
 	target := s.auth
-	if kind == floodElsewhere {
+	if c.disturbance == floodElsewhere {
 		nobody, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 		if err != nil {
 			return e, err
@@ -237,7 +243,7 @@ func (b *bench) flood(ctx context.Context, kind disturbance, s *server, st *stag
 		target = nobody.LocalAddr().String()
 	}
 	begin, end, err := b.crowd(ctx, s, target, "-first", strconv.Itoa(b.sockets+crowdNASes), "-ports", "4",
-		"-rate", strconv.FormatFloat(floodFactor*b.peak, 'f', 0, 64))
+		"-rate", strconv.FormatFloat(floodFactor*b.peaks[c.server], 'f', 0, 64))
 	if err != nil {
 		return e, err
 	}
@@ -256,7 +262,7 @@ func (b *bench) flood(ctx context.Context, kind disturbance, s *server, st *stag
 		return e, err
 	}
 	after, err := scrape(ctx, s.metrics)
-	e.answered = after.Since(before)["radiusd_responses_total"]/b.duration.Seconds() - b.peak/2
+	e.answered = after.Since(before)["radiusd_responses_total"]/b.duration.Seconds() - b.peaks[c.server]/2
 	return e, err
 }
 
@@ -292,87 +298,6 @@ func (b *bench) update(ctx context.Context, kind disturbance, s *server, st *sta
 		}
 	}
 	return e, nil
-}
-
-// printDisturbed prints the latency under each disturbance, and its ratio to that without.
-func (b *bench) printDisturbed(p func(string, ...any)) {
-	if len(b.disturbed) == 0 {
-		return
-	}
-	_, crowd, _ := median(b.underAll(func(r *result) float64 { return r.effect.crowd }))
-	p("radiusd at half its peak of %.0f PAP requests a second: %.0f from a crowd of %d NASes and %d from %d others, whose latency this is, from when a request was due; and meanwhile:\n", b.peak, crowd, crowdNASes, victimRate, b.sockets)
-	p("| | p50 ms | p99 ms | p50, ratio | p99, ratio | lost | server's core | others on it | ready and waiting for it | the disturbance |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |")
-	p50 := func(r *result) float64 { return r.P50.Seconds() * 1000 }
-	p99 := func(r *result) float64 { return r.P99.Seconds() * 1000 }
-	for _, c := range b.disturbed {
-		control := "disturbed-not"
-		if c.server == readServer {
-			control = "disturbed-reads-not"
-		}
-		over := func(figure func(*result) float64) (values []float64) {
-			for _, round := range b.under {
-				values = append(values, figure(round[c.name]))
-			}
-			return values
-		}
-		ratio := func(figure func(*result) float64) string {
-			var values []float64
-			for _, round := range b.under {
-				if calm := round[control]; calm != nil && c.disturbance != nothing {
-					values = append(values, figure(round[c.name])/figure(calm))
-				}
-			}
-			if values == nil {
-				return ""
-			}
-			return spread("%.2f", values)
-		}
-		var what string
-		switch c.disturbance {
-		case floodElsewhere, floodServer:
-			what = spread("%.0f", over(func(r *result) float64 { return r.effect.flooded })) + " a second"
-			if c.disturbance == floodServer {
-				what += ", answered " + spread("%.0f", over(func(r *result) float64 { return r.effect.answered }))
-			}
-		case updateElsewhere, updateUsers:
-			what = "committed after " + spread("%.1f", over(func(r *result) float64 { return r.effect.updated.Seconds() })) + " s"
-			if c.disturbance == updateUsers {
-				what += ", in force " + spread("%.1f", over(func(r *result) float64 { return r.effect.inForce.Seconds() })) + " s later"
-			}
-		case readElsewhere, readAPI:
-			what = spread("%.0f", over(func(r *result) float64 { return r.effect.reads.PerSecond })) + " a second, p99 " +
-				spread("%.1f", over(func(r *result) float64 { return r.effect.reads.P99.Seconds() * 1000 })) + " ms, failed " +
-				spread("%.0f", over(func(r *result) float64 { return float64(r.effect.reads.Failed) }))
-		}
-		lost := 0.0
-		for _, n := range over(func(r *result) float64 { return float64(r.Lost) }) {
-			lost += n
-		}
-		_, busy, _ := median(over(func(r *result) float64 { server, _ := r.busy(); return 100 * server }))
-		p("| %s | %s | %s | %s | %s | %.0f | %.0f %% | %s %% | %s %% | %s |", c.title, spread("%.2f", over(p50)), spread("%.2f", over(p99)), ratio(p50), ratio(p99), lost, busy, spread("%.1f", over(func(r *result) float64 { return 100 * r.others() })), spread("%.0f", over((*result).waited)), what)
-	}
-	p("")
-	if len(b.alone) > 0 {
-		over := func(figure func(reads) float64) string {
-			var values []float64
-			for _, r := range b.alone {
-				values = append(values, figure(r))
-			}
-			return spread("%.0f", values)
-		}
-		p("The admin API and Postgres on one core, and radiusd with nothing to do: %s reads a second; CPU a read: the API %s µs, Postgres %s µs.\n",
-			over(func(r reads) float64 { return r.PerSecond }), over(func(r reads) float64 { return r.perRead(r.APICPU) }), over(func(r reads) float64 { return r.perRead(r.PostgresCPU) }))
-	}
-}
-
-// underAll collects a figure over all that was disturbed.
-func (b *bench) underAll(figure func(*result) float64) (values []float64) {
-	for _, round := range b.under {
-		for _, r := range round {
-			values = append(values, figure(r))
-		}
-	}
-	return values
 }
 
 // waited is the part of the time that the server was ready to run and waited for its core,

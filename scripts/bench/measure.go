@@ -146,7 +146,7 @@ func (b *bench) measure(ctx context.Context, c *contestant, rate float64, profil
 	if nases == 0 {
 		nases = b.sockets
 	}
-	args := append(front(b.places.generator), self, "generate", "-server", address, "-method", c.method,
+	args := append(b.ahead(c.server, b.placesFor(c.server).generator), self, "generate", "-server", address, "-method", c.method,
 		"-unsigned="+strconv.FormatBool(strings.HasPrefix(c.server, "freeradius")), "-concurrency", strconv.Itoa(concurrency), "-sockets", strconv.Itoa(b.sockets), "-users", strconv.Itoa(s.users), "-nases", strconv.Itoa(nases),
 		"-distinct="+strconv.FormatBool(s.nases > 0), "-mixed="+strconv.FormatBool(c.mixed),
 		"-watch", strconv.Itoa(s.process.PID()), "-core", s.core, "-rate", strconv.FormatFloat(rate, 'f', 0, 64),

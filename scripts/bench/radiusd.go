@@ -37,7 +37,7 @@ func (b *bench) startRadiusd(ctx context.Context, i instance) error {
 	if err := os.MkdirAll(i.folder, 0o700); err != nil {
 		return err
 	}
-	s := &server{users: i.users, nases: i.nases, database: i.database, folder: i.folder}
+	s := &server{name: i.name, users: i.users, nases: i.nases, database: i.database, folder: i.folder}
 	if i.cpus == b.places.server {
 		s.core = i.cpus
 	}
@@ -88,7 +88,7 @@ store: {url: %q}
 			return err
 		}
 	}
-	args := append(front(i.cpus), b.radiusd, "--config", config, "serve")
+	args := append(b.ahead(i.name, i.cpus), b.radiusd, "--config", config, "serve")
 	start := time.Now()
 	process, err := b.bed.Start(i.name, syscall.SIGTERM, exec.Command(args[0], args[1:]...))
 	if err != nil {

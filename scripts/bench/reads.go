@@ -54,7 +54,7 @@ func (b *bench) startAdminAPIs(ctx context.Context, s *server) error {
 			return err
 		}
 		b.apis[database] = api
-		if _, err := b.read(ctx, s, api, b.places.reader, 0, b.warmup); err != nil {
+		if _, err := b.read(ctx, s, api, b.placesFor(readServer).reader, 0, b.warmup); err != nil {
 			return err
 		}
 	}
@@ -123,7 +123,7 @@ func signIn(ctx context.Context, base string) (string, error) {
 // readBeside has an admin API read while the load counts.
 func (b *bench) readBeside(ctx context.Context, s *server, api *adminAPI, st *stage) (e effect, err error) {
 	st.await(s.process.PID())
-	e.reads, err = b.read(ctx, s, api, b.places.reader, readRate, b.duration)
+	e.reads, err = b.read(ctx, s, api, b.placesFor(readServer).reader, readRate, b.duration)
 	return e, err
 }
 
