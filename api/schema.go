@@ -63,11 +63,13 @@ var formats = map[string]func(any) error{
 		return nil
 	}),
 	"date": ofText(func(s string) error {
-		_, err := time.Parse(time.DateOnly, s)
-		return plain(err, "is not a date as 2006-01-31")
+		day, err := time.Parse(time.DateOnly, s)
+		return notZero(day, plain(err, "is not a date as 2006-01-31"))
 	}),
 	"date-time": ofText(func(s string) error {
-		return plain(new(time.Time).UnmarshalText([]byte(s)), "is not a time as 2006-01-31T15:04:05Z")
+		var at time.Time
+		err := at.UnmarshalText([]byte(s))
+		return notZero(at, plain(err, "is not a time as 2006-01-31T15:04:05Z"))
 	}),
 	"int64": func(v any) error {
 		if n, ok := v.(float64); ok && (n < math.MinInt64 || n >= math.MaxInt64) {
@@ -91,6 +93,15 @@ func plain(err error, message string) error {
 		return nil
 	}
 	return errors.New(message)
+}
+
+// notZero refuses the one moment that the server cannot tell from none. Some languages have it
+// for a time that nobody has set, and a token that ends then would never end.
+func notZero(at time.Time, err error) error {
+	if err == nil && at.IsZero() {
+		return errors.New("is the first moment of year 1: to say none, leave it out")
+	}
+	return err
 }
 
 // broken collects the rules that values break.

@@ -247,11 +247,13 @@ func ParseExpiry(text string, zone *time.Location) (time.Time, error) {
 	if text == "never" {
 		return time.Time{}, nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
-		// The last day counts: access ends when the next one begins.
-		return day.AddDate(0, 0, 1).UTC(), nil
+	at, err := time.ParseInLocation(time.DateOnly, text, zone)
+	if err == nil {
+		at = at.AddDate(0, 0, 1) // the last day counts: access ends when the next one begins
+	} else {
+		at, err = time.Parse(time.RFC3339, text)
 	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
+	if err == nil && !at.IsZero() {
 		return at.UTC(), nil
 	}
 	return time.Time{}, fmt.Errorf("%q is not a date: want 2026-12-31 (through that day), 2026-12-31T18:00:00Z or never", text)

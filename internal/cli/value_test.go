@@ -76,7 +76,7 @@ func TestExpiry(t *testing.T) {
 	never, err := userfile.ParseExpiry("never", vienna)
 	require.NoError(t, err)
 	assert.True(t, never.IsZero())
-	for _, text := range []string{"", "31.12.2026", "2026-13-01", "2026-02-30"} {
+	for _, text := range []string{"", "31.12.2026", "2026-13-01", "2026-02-30", "0001-01-01T00:00:00Z", "0001-01-01T01:00:00+01:00"} {
 		_, err := userfile.ParseExpiry(text, vienna)
 		assert.Error(t, err, text)
 	}
