@@ -36,11 +36,19 @@ type entity[T any] struct {
 	// noSecret says that v has no secret, so that one which cannot be read is gone for good;
 	// nil: it always has one.
 	noSecret func(v *T) bool
+	// unique are the unique indexes beside that of the label, by what of v they are of.
+	unique map[string]uniqueIndex
 	// users is the query that counts the users of the row $1, and how to word that;
 	// a row with users is not deleted. Empty: nothing keeps it.
 	users, inUse string
 	// removing does what comes before a row is deleted, and may refuse it; nil: nothing does.
 	removing func(ctx context.Context, tx *writeTx, v *T) error
+}
+
+// uniqueIndex is a unique index, as the engines name it where it refuses a row.
+type uniqueIndex struct {
+	name    string // Postgres
+	columns string // SQLite
 }
 
 // head is what every entity has.
@@ -315,6 +323,11 @@ func (e entity[T]) failed(s *Store, action, label string, err error) error {
 	case err == nil:
 		return nil
 	case kindOf(err) == kindUnique:
+		for what, index := range e.unique {
+			if refusedBy(err, index) {
+				return fmt.Errorf("%s %q: another with its %s %w", e.kind, label, what, ErrExists)
+			}
+		}
 		return fmt.Errorf("%s %q: %w", e.kind, label, ErrExists)
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrExists), errors.Is(err, ErrInUse):
 		return err

@@ -61,6 +61,15 @@ func kindOf(err error) errorKind {
 	return kindOther
 }
 
+// refusedBy reports whether it is that index that has refused a row.
+func refusedBy(err error, index uniqueIndex) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.ConstraintName == index.name
+	}
+	return strings.Contains(err.Error(), ": "+index.columns+" ")
+}
+
 // explainedError is an error with what an operator can do about it before it.
 type explainedError struct {
 	advice string

@@ -33,7 +33,8 @@ var nases = entity[aaa.NAS]{
 		n.Prefix = aaa.NormalizePrefix(n.Prefix)
 		return n.Validate()
 	},
-	head: func(n *aaa.NAS) head { return head{&n.ID, nasLabel(n.Prefix), &n.CreatedAt, &n.UpdatedAt} },
+	unique: map[string]uniqueIndex{"name": {"nas_name", "nas.name"}},
+	head:   func(n *aaa.NAS) head { return head{&n.ID, nasLabel(n.Prefix), &n.CreatedAt, &n.UpdatedAt} },
 }
 
 // nasLabel is how the address column holds the prefix.

@@ -17,6 +17,7 @@ import (
 var operators = entity[operator.Operator]{
 	table: "operators", kind: "operator",
 	fields: operatorFields,
+	unique: map[string]uniqueIndex{"OIDC subject": {"operators_oidc", "operators.oidc_issuer, operators.oidc_subject"}},
 	head:   func(o *operator.Operator) head { return head{&o.ID, o.Name, &o.CreatedAt, &o.UpdatedAt} },
 	load: func(ctx context.Context, q querier, o *operator.Operator) error {
 		return completeOperators(ctx, q, []*operator.Operator{o})

@@ -276,7 +276,9 @@ func testNAS(t *testing.T, database Database) {
 	require.NoError(t, s.CreateNAS(ctx, newNAS("192.0.2.0/25")), "a longer prefix is another NAS")
 	named := newNAS("203.0.113.1/32")
 	named.Name = "edge"
-	require.ErrorIs(t, s.CreateNAS(ctx, named), store.ErrExists)
+	err = s.CreateNAS(ctx, named)
+	require.ErrorIs(t, err, store.ErrExists)
+	assert.Equal(t, `NAS "203.0.113.1": another with its name exists already`, err.Error())
 	assert.Error(t, s.CreateNAS(ctx, &aaa.NAS{Prefix: netip.MustParsePrefix("203.0.113.1/32")}), "no secret")
 	assert.Error(t, s.CreateNAS(ctx, &aaa.NAS{Secret: []byte("x")}), "no prefix")
 

@@ -41,13 +41,14 @@ func testOperators(t *testing.T, database Database) {
 		require.NoError(t, db.QueryRowContext(ctx, "SELECT "+column+" FROM operators").Scan(&sealed))
 		assert.False(t, bytes.Contains(sealed, []byte(canary)), column)
 	}
-	for what, other := range map[string]*operator.Operator{
-		"name":    {Name: "ALICE"},
-		"subject": {Name: "bob", Subject: o.Subject},
+	for text, other := range map[string]*operator.Operator{
+		`operator "alice": exists already`:                             {Name: "ALICE"},
+		`operator "bob": another with its OIDC subject exists already`: {Name: "bob", Subject: o.Subject},
 	} {
 		err := s.CreateOperator(ctx, other)
-		assert.ErrorIs(t, err, operator.ErrExists, what)
-		assert.ErrorIs(t, err, store.ErrExists, what)
+		assert.ErrorIs(t, err, operator.ErrExists)
+		assert.ErrorIs(t, err, store.ErrExists)
+		assert.EqualError(t, err, text)
 	}
 	assert.ErrorIs(t, s.CreateOperator(ctx, &operator.Operator{Name: "bob", Roles: []string{"king"}}), operator.ErrUnknownRole)
 	_, err := s.OperatorByName(ctx, "bob")
