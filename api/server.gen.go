@@ -6017,6 +6017,7 @@ type ExportUsersParamsFormat string
 
 // ImportUsersParams defines parameters for ImportUsers.
 type ImportUsersParams struct {
+	// Format Left out: ndjson if the Content-Type is application/x-ndjson, application/jsonl or application/json, else csv.
 	Format ImportUsersParamsFormat `form:"format,omitempty" json:"format,omitempty"`
 
 	// DryRun Check only.

@@ -1,12 +1,15 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,7 +44,7 @@ func (h *userFiles) ImportUsers(ctx context.Context, r ImportUsersRequestObject)
 	defer file.Close()
 	p := r.Params
 	options := userfile.Options{Zone: h.zone, Update: p.Existing != "" && p.Existing != ImportUsersParamsExistingRefuse}
-	if p.Format == ImportUsersParamsFormatNdjson {
+	if p.Format == ImportUsersParamsFormatNdjson || p.Format == "" && isJSON(r.ContentType) {
 		options.Format = userfile.JSONLines
 	}
 	result := ImportResult{DryRun: p.DryRun, Errors: []FieldError{}}
@@ -62,6 +65,12 @@ func (h *userFiles) ImportUsers(ctx context.Context, r ImportUsersRequestObject)
 	}
 	result.Created, result.Updated, result.Skipped = done.Created, done.Updated, done.Skipped
 	return imported(result)
+}
+
+// isJSON reports whether a file of that media type is JSON lines.
+func isJSON(mediaType string) bool {
+	mediaType, _, _ = mime.ParseMediaType(mediaType)
+	return slices.Contains([]string{"application/x-ndjson", "application/jsonl", jsonType}, mediaType)
 }
 
 // imported answers what an import did. Wrong lines are what a dry run is for; else they
@@ -132,6 +141,8 @@ func lineErrors(err error) []FieldError {
 		}
 	}
 	collect(err)
+	// What only the database knows, such as a plan's name, is told after what follows it.
+	slices.SortStableFunc(wrong, func(a, b FieldError) int { return cmp.Compare(a.Line, b.Line) })
 	return wrong[:min(len(wrong), maxLineErrors)]
 }
 
