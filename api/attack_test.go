@@ -150,7 +150,7 @@ func TestBodies(t *testing.T) {
 			{"no type", plan, []string{"Content-Type", ""}, 415},
 			{"two types in one", plan, []string{"Content-Type", "text/plain, application/json"}, 415},
 			{"a merge patch that is no PATCH", plan, []string{"Content-Type", "application/merge-patch+json"}, 415},
-			{"compressed", "\x1f\x8b\x08\x00\x00\x00\x00\x00", []string{"Content-Encoding", "gzip"}, 400},
+			{"compressed", "\x1f\x8b\x08\x00\x00\x00\x00\x00", []string{"Content-Encoding", "gzip"}, 415},
 			{"UTF-16", "\xfe\xff\x00{\x00}", []string{"Content-Type", "application/json; charset=utf-16"}, 400},
 			{"a byte order mark", "\ufeff" + plan, nil, 400},
 			{"a lone surrogate", `{"name":"\ud800"}`, nil, 201}, // becomes U+FFFD, as encoding/json has it

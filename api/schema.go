@@ -137,12 +137,40 @@ func (b *broken) collect(field string, err *jsonschema.ValidationError) {
 		b.add(name, rule.LocalizedString(english))
 	default:
 		if len(err.Causes) == 0 {
-			b.add(name, rule.LocalizedString(english))
+			b.add(name, wording(rule))
 		}
 		for _, cause := range err.Causes {
 			b.collect(field, cause)
 		}
 	}
+}
+
+// wording says which rule a value breaks.
+func wording(rule jsonschema.ErrorKind) string {
+	switch rule := rule.(type) {
+	case *kind.MinLength:
+		return fmt.Sprintf("must have at least %s, not %d", counted(rule.Want, "character"), rule.Got)
+	case *kind.MaxLength:
+		return fmt.Sprintf("must have at most %s, not %d", counted(rule.Want, "character"), rule.Got)
+	case *kind.MinItems:
+		return fmt.Sprintf("must have at least %s, not %d", counted(rule.Want, "item"), rule.Got)
+	case *kind.MaxItems:
+		return fmt.Sprintf("must have at most %s, not %d", counted(rule.Want, "item"), rule.Got)
+	case *kind.Minimum:
+		return "must be at least " + rule.Want.RatString()
+	case *kind.Maximum:
+		return "must be at most " + rule.Want.RatString()
+	case *kind.Format:
+		return rule.Err.Error()
+	}
+	return rule.LocalizedString(english)
+}
+
+func counted(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 var english = message.NewPrinter(language.English)

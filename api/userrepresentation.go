@@ -133,8 +133,10 @@ func credentialOf(at string, in CredentialInput) (*aaa.Credential, error) {
 			return nil, invalidField(at+"scheme", "%s has neither password nor hash", scheme)
 		}
 		return &credential, nil
+	case !secret && scheme == aaa.SchemeCleartext:
+		return nil, invalidField(at+"password", "%s needs a password", scheme)
 	case !secret:
-		return nil, invalidField(at+"password", "%s needs a password or, but for cleartext, a hash", scheme)
+		return nil, invalidField(at+"password", "%s needs a password or a hash", scheme)
 	case in.Password != "" && in.Hash != "":
 		return nil, invalidField(at+"hash", "only one of password and hash can be given")
 	case in.Password != "":

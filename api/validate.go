@@ -21,6 +21,9 @@ const jsonType = "application/json"
 // validate holds a request against what the specification says of its operation. It
 // leaves the body to be read again.
 func (s *specification) validate(o *operation, r *http.Request) error {
+	if r.ContentLength != 0 && r.Header.Get("Content-Encoding") != "" {
+		return problemf(http.StatusUnsupportedMediaType, "unsupported_media_type", "send the body as it is, without Content-Encoding")
+	}
 	query, err := parseQuery(o, r.URL.RawQuery)
 	if err != nil {
 		return err

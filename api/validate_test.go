@@ -121,6 +121,33 @@ func TestValidation(t *testing.T) {
 	}
 }
 
+// What is wrong is told in words that need no knowledge of JSON Schema.
+func TestWording(t *testing.T) {
+	spec := readSpec(t)
+	for body, want := range map[string]string{
+		`{"name":"","permissions":["users:read"]}`:                        "name: must have at least 1 character, not 0",
+		`{"name":"x","permissions":[]}`:                                   "permissions: must have at least 1 item, not 0",
+		`{"name":"x","permissions":["users:read"],"expires_at":"soon"}`:   "expires_at: is not a time as 2006-01-31T15:04:05Z",
+		`{"permissions":["users:read"]}`:                                  "name: is missing",
+		`{"name":"x","permissions":["users:read"],"admin":true}`:          "admin: there is no such property",
+		`{"name":"x","permissions":"users:read"}`:                         "permissions: got string, want array",
+		`{"name":"` + strings.Repeat("x", 300) + `","permissions":["a"]}`: "name: must have at most 200 characters, not 300",
+	} {
+		var wrong broken
+		var value any
+		require.NoError(t, json.Unmarshal([]byte(body), &value))
+		wrong.hold(spec.operations["POST "+BasePath+"/api-tokens"].body, "", value)
+		require.Len(t, wrong, 1, body)
+		assert.Equal(t, want, wrong[0].Field+": "+wrong[0].Message)
+	}
+	for limit, want := range map[string]string{"0": "must be at least 1", "1001": "must be at most 1000"} {
+		r := httptest.NewRequest(http.MethodGet, BasePath+"/plans?limit="+limit, nil)
+		var p *problem
+		require.ErrorAs(t, spec.validate(spec.operations["GET "+BasePath+"/plans"], r), &p)
+		assert.Equal(t, []FieldError{{Field: "limit", Message: want}}, p.fields)
+	}
+}
+
 func TestMergePatch(t *testing.T) {
 	// The examples of RFC 7396, appendix A, whose target is an object.
 	tests := []struct{ target, patch, want string }{
