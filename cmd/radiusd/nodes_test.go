@@ -57,6 +57,14 @@ func TestDisabledOnOneNodeIsRefusedOnAll(t *testing.T) {
 			return nas.Receive(100*time.Millisecond) != nil
 		}, patience, time.Millisecond)
 	}
+	// A NAS that is removed gets no answer from either any more.
+	a.do("nas", "delete", "127.0.0.1", "--yes")
+	for _, site := range []*faultSite{a, b} {
+		require.Eventually(t, func() bool {
+			nas.Send(site.auth, nas.Sign(nas.PAP("alice", "looking-glass")))
+			return nas.Receive(100*time.Millisecond) == nil
+		}, patience, time.Millisecond)
+	}
 	for _, node := range nodes {
 		require.Zero(t, node.terminate(), node.logged())
 	}
