@@ -225,6 +225,15 @@ func LoadTemplates(dict *dictionary.Dictionary, files ...string) (*Templates, er
 // Names lists the names and aliases that a NAS's vendor can have, sorted.
 func (t *Templates) Names() []string { return slices.Clone(t.names) }
 
+// ValidateVendor refuses, with a [FieldError], the vendor of a NAS that no template is for: its
+// users would get standard attributes only. Empty is standard.
+func (t *Templates) ValidateVendor(vendor string) error {
+	if vendor == "" || t.byName[strings.ToLower(vendor)] != nil {
+		return nil
+	}
+	return fieldErrorf("vendor", "there are no reply templates %q, only %s", vendor, strings.Join(t.names, ", "))
+}
+
 // forNAS returns the template for a NAS.
 func (t *Templates) forNAS(nas *NAS) *template {
 	if nas != nil {

@@ -24,8 +24,9 @@ type NASStore interface {
 
 // nases is the resource /nas.
 type nases struct {
-	spec  *specification
-	store NASStore
+	spec      *specification
+	store     NASStore
+	templates *aaa.Templates
 }
 
 func (h *nases) ListNAS(ctx context.Context, r ListNASRequestObject) (ListNASResponseObject, error) {
@@ -145,6 +146,11 @@ func (h *nases) fill(nas *aaa.NAS, in NASInput) error {
 	prefix, err := parsePrefix(in.Address)
 	if err != nil {
 		return invalidField("address", "%q is neither an address nor a prefix", in.Address)
+	}
+	if in.Vendor != nas.Vendor { // templates may have gone since
+		if err := h.templates.ValidateVendor(in.Vendor); err != nil {
+			return err
+		}
 	}
 	require := radius.RequireYes
 	if in.RequireMessageAuthenticator != "" {

@@ -3332,7 +3332,7 @@ type NASInput struct {
 	// Secret Required to create.
 	Secret string `json:"secret,omitempty"`
 
-	// Vendor Picks the reply templates, e.g. mikrotik; empty: standard.
+	// Vendor Picks the reply templates, one of GET /dictionary/vendors, e.g. mikrotik; empty: standard.
 	Vendor string `json:"vendor,omitempty"`
 }
 

@@ -171,7 +171,7 @@ func New(o Options) (http.Handler, error) {
 		apiTokens: apiTokens{service: o.Operators},
 		plans:     plans{spec: spec, dict: o.Dictionary, store: o.Store},
 		groups:    groups{spec: spec, dict: o.Dictionary, store: o.Store},
-		nases:     nases{spec: spec, store: o.Store},
+		nases:     nases{spec: spec, store: o.Store, templates: o.Templates},
 		users:     users{spec: spec, dict: o.Dictionary, store: o.Store, hashing: hashing},
 
 		sessions:     sessions{store: o.Store},
