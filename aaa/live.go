@@ -112,8 +112,8 @@ func (ls *liveSession) key() uuid.UUID { return ls.id }
 // hashSessionID: ids are as good as random, and the first octet is the shard.
 func hashSessionID(id uuid.UUID) uint64 { return binary.BigEndian.Uint64(id[8:]) }
 
-// liveSession is a session as it is kept in memory. packed, user and nas are under
-// the lock of its session shard; device, named, open and slot under that of its
+// liveSession is a session as it is kept in memory. counters, packed, user and nas are
+// under the lock of its session shard; device, named, open and slot under that of its
 // user, which may be held when the other is taken.
 // Only the writer changes any of them, and so reads them without a lock.
 type liveSession struct {
@@ -121,6 +121,7 @@ type liveSession struct {
 	packed   string
 	user     *liveUser
 	nas      *liveNAS
+	counters liveCounters
 	previous *liveSession // in the NAS's ring
 	next     *liveSession
 	device   uint64 // hash of NAS address, port and station; zero: not known
@@ -248,42 +249,52 @@ func (l *LiveSessions) Observe(r *Record) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	l.resolver.resolveSession(r)
-	l.observe(r)
+	l.observe(r, l.session(r), l.opt.Now())
 }
 
-func (l *LiveSessions) applySession(r *Record) {
-	var s Session
-	ls := l.sessionShard(r.SessionID).set.get(r.SessionID)
+// session returns the record's session, nil if it is not known.
+func (l *LiveSessions) session(r *Record) *liveSession {
+	return l.sessionShard(r.SessionID).set.get(r.SessionID)
+}
+
+// applySession takes a record of the session, which is nil if it is not known.
+func (l *LiveSessions) applySession(ls *liveSession, r *Record, now time.Time) {
 	known := ls != nil
-	if known {
-		ls.load(&s)
-	} else {
+	if !known {
 		ls = &liveSession{id: r.SessionID}
 	}
+	l.hear(ls, r, known, now)
+	t, ok := l.countOn(ls, r)
+	if !ok {
+		t = l.merge(ls, r, known)
+	}
+	l.takeOver(ls.user, r, known)
+	if known || !l.mayBeForgotten(r) {
+		l.addStep(ls.user, t, now)
+	}
+}
+
+// merge takes any record of the session.
+func (l *LiveSessions) merge(ls *liveSession, r *Record, known bool) Step {
+	var s Session
+	if known {
+		ls.load(&s)
+	}
 	unsettled := !known || s.StopInferred || r.Status == AcctStart
-	before := s
 	t := StepOf(&s, r)
 	if s.CounterWrapped && ls.nas != nil && !ls.nas.wrapped {
 		ls.nas.wrapped = true
 		l.opt.Logger.Warn("the NAS sends no gigawords although its octet counters wrap",
 			"nas", s.NASAddr, "nas_identifier", s.NASIdentifier)
 	}
-	now := l.opt.Now()
-	l.hear(ls, r, known, now)
-	switch {
-	case unsettled:
+	if unsettled {
 		s.Settle(l.resolver.Boots(s.NASID, s.NASAddr, s.NASIdentifier), nil)
-		l.put(ls, &s, !known)
+	}
+	l.put(ls, &s, !known)
+	if unsettled {
 		l.supersede(ls, &s)
-	case s.SameButCounters(&before): // as nearly always: an interim
-		l.putCounters(ls, &s)
-	default:
-		l.put(ls, &s, false)
 	}
-	l.takeOver(ls.user, r, known)
-	if known || !l.mayBeForgotten(r) {
-		l.addStep(ls.user, t, now)
-	}
+	return t
 }
 
 // mayBeForgotten reports whether a record of a session that is not known may belong
@@ -367,7 +378,7 @@ func (l *LiveSessions) put(ls *liveSession, s *Session, fresh bool) {
 	shard := l.sessionShard(ls.id)
 	shard.mu.Lock()
 	left := ls.user
-	ls.packed, ls.user = packed, user
+	ls.packed, ls.counters, ls.user = packed, countersOf(s), user
 	if ls.nas != nas {
 		ls.unlink()
 		ls.link(nas)
@@ -402,22 +413,9 @@ func (l *LiveSessions) put(ls *liveSession, s *Session, fresh bool) {
 	}
 }
 
-// putCounters is put for a session of which nothing changed that an index is about.
-func (l *LiveSessions) putCounters(ls *liveSession, s *Session) {
-	l.scratch = appendPacked(l.scratch[:0], s)
-	packed := string(l.scratch)
-	shard := l.sessionShard(ls.id)
-	shard.mu.Lock()
-	ls.packed = packed
-	shard.mu.Unlock()
-	if l.changed != nil {
-		l.changed(ls.id, "")
-	}
-}
-
 // load unpacks the session.
 func (ls *liveSession) load(s *Session) {
-	unpack(ls.packed, s)
+	unpack(ls.packed, &ls.counters, s)
 	s.ID = ls.id
 	if ls.user != nil {
 		s.Username = ls.user.name

@@ -1,6 +1,9 @@
 package aaa
 
-import "runtime"
+import (
+	"runtime"
+	"time"
+)
 
 // LiveBatch is how many records are looked up at a time: [LiveSessions.ObserveBatch] takes
 // any number, and gains nothing by more.
@@ -11,30 +14,34 @@ const LiveBatch = prefetchMost
 func (l *LiveSessions) ObserveBatch(records []Record) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
+	now := l.opt.Now()
 	for len(records) > 0 {
 		n := l.resolver.resolveSessions(records[:min(len(records), LiveBatch)])
-		l.prefetch(records[:n])
+		found := l.prefetch(records[:n])
 		for i := range records[:n] {
-			l.observe(&records[i])
+			if found[i] == nil {
+				found[i] = l.session(&records[i]) // a record before it may be the first one
+			}
+			l.observe(&records[i], found[i], now)
 		}
 		records = records[n:]
 	}
 }
 
-// observe takes a record whose session is resolved.
-func (l *LiveSessions) observe(r *Record) {
+// observe takes a record that is resolved, and of the session that it belongs to.
+func (l *LiveSessions) observe(r *Record, ls *liveSession, now time.Time) {
 	switch {
 	case r.Status.boot():
 		l.applyBoot(r)
 	case r.Status.session():
-		l.applySession(r)
+		l.applySession(ls, r, now)
 	}
 }
 
-// prefetch reads what the records' sessions have in memory, in steps, so that the processor
-// waits for all of them at once and not for one after the other. The caller is the writer.
-func (l *LiveSessions) prefetch(records []Record) {
-	var found [LiveBatch]*liveSession
+// prefetch finds the records' sessions and reads what they have in memory, in steps, so that
+// the processor waits for all of them at once and not for one after the other. The caller is
+// the writer.
+func (l *LiveSessions) prefetch(records []Record) (found [LiveBatch]*liveSession) {
 	var sum byte
 	for i := range records {
 		set := &l.sessionShard(records[i].SessionID).set
@@ -45,7 +52,7 @@ func (l *LiveSessions) prefetch(records []Record) {
 		}
 	}
 	for i := range records {
-		found[i] = l.sessionShard(records[i].SessionID).set.get(records[i].SessionID)
+		found[i] = l.session(&records[i])
 	}
 	for _, ls := range found[:len(records)] {
 		if ls != nil {
@@ -56,4 +63,5 @@ func (l *LiveSessions) prefetch(records []Record) {
 		}
 	}
 	runtime.KeepAlive(sum)
+	return found
 }

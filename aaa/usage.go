@@ -32,12 +32,17 @@ func StepOf(s *Session, r *Record) Step {
 	if from.IsZero() {
 		from = s.StartedAt
 	}
+	return r.step(from, before, s.used())
+}
+
+// step is what the record has added to the counters of a session that had those before
+// since the given time, and has those after.
+func (r *Record) step(from time.Time, before, after Usage) Step {
 	to := r.EventTime
 	if r.ClockOff {
 		// What was used counts now and not in the year that the NAS believes in.
 		from, to = from.Add(r.ReceivedAt.Sub(to)), r.ReceivedAt
 	}
-	after := s.used()
 	return Step{From: from, To: to, Usage: Usage{
 		Seconds:      after.Seconds - before.Seconds,
 		InputOctets:  plausible(after.InputOctets - before.InputOctets),
