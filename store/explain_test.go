@@ -149,6 +149,7 @@ func TestPagesUseIndexes(t *testing.T) {
 				check(name+" by "+sort, "SELECT users.id FROM users"+rest, args, sorts)
 			}
 		}
+		check("match at all", "SELECT "+profilesMatch(0), matchArguments("a"), false)
 		for place := range userMatches {
 			query, args := matchProfilesQuery(listedUsers{from: "users"}, "a", foundUser{place, "alice", someone}, 11)
 			check(fmt.Sprint("match from ", place), query, args, true)

@@ -56,6 +56,16 @@ func (m userMatch) between(n int, bound string) string {
 	return fmt.Sprintf(m.key+" >= "+fmt.Sprintf(bound, argument)+" AND "+m.key+" < "+fmt.Sprintf(bound, argument), n+1, n+2)
 }
 
+// profilesMatch is an expression for whether anybody's personal data begin with the query,
+// whose arguments follow n others. It is asked once for all rows.
+func profilesMatch(n int) string {
+	var found []string
+	for _, m := range userMatches[1:] { // sorted, lest Postgres read the table in its own order
+		found = append(found, "(SELECT 1 FROM "+m.table+" WHERE "+m.searched(n)+" ORDER BY "+m.key+" LIMIT 1) IS NOT NULL")
+	}
+	return strings.Join(found, " OR ")
+}
+
 // matchUsers looks for the query in one place after the other. A user who was found
 // before is not found again.
 func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.Page) (rows []aaa.UserRow, next string, err error) {
@@ -83,15 +93,16 @@ func (s *Store) matchUsers(ctx context.Context, filter aaa.UserFilter, page aaa.
 	limit := page.PageLimit()
 	err = s.amongUsers(ctx, filter, sort, func(q querier, among listedUsers) error {
 		var found []foundUser
+		inProfiles := len(matches) > 1
 		if begin.place <= 0 {
-			if rows, err = s.matchNames(ctx, q, among, filter.Query, begin, limit+1); err != nil {
+			if rows, inProfiles, err = s.matchNames(ctx, q, among, filter, begin, limit+1); err != nil {
 				return err
 			}
 			for i := range rows {
 				found = append(found, foundUser{0, rows[i].Name, rows[i].ID})
 			}
 		}
-		if len(found) <= limit && len(matches) > 1 {
+		if len(found) <= limit && inProfiles {
 			more, err := s.matchProfiles(ctx, q, among, filter.Query, begin, limit+1-len(found))
 			if err != nil {
 				return err
@@ -128,13 +139,22 @@ type foundUser struct {
 	id    uuid.UUID
 }
 
-// matchNames reads users whose name begins with the text, from after begin on.
-func (s *Store) matchNames(ctx context.Context, q querier, among listedUsers, text string, begin foundUser, limit int) ([]aaa.UserRow, error) {
-	where := among.matching(userMatches[0].searched(len(among.args)), text)
+// matchNames reads users whose name begins with the filter's Query, from after begin on.
+// inProfiles says whether personal data may begin with it too: most do not, which spares
+// to look for whom. Where no name does, it is not known.
+func (s *Store) matchNames(ctx context.Context, q querier, among listedUsers, filter aaa.UserFilter, begin foundUser, limit int) (rows []aaa.UserRow, inProfiles bool, err error) {
+	n := len(among.args)
+	where := among.matching(userMatches[0].searched(n), filter.Query)
 	if begin.place == 0 {
 		where.add("users.username > $%d", begin.key)
 	}
-	return among.page(ctx, s, q, where, "users.username", limit)
+	inProfiles = !filter.NamesOnly
+	var asked []field
+	if inProfiles {
+		asked = []field{{profilesMatch(n), flag{&inProfiles}}}
+	}
+	rows, err = among.page(ctx, s, q, where, "users.username", limit, asked...)
+	return rows, inProfiles, err
 }
 
 // matching are the conditions with another one, which has the arguments of a match.

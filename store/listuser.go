@@ -194,8 +194,9 @@ func (s *Store) fewOf(few userTerm, others []userTerm) listedUsers {
 	return l
 }
 
-// page reads a page of the users. where is the page's conditions, order how it is sorted.
-func (l *listedUsers) page(ctx context.Context, s *Store, q querier, where conditions, order string, limit int) ([]aaa.UserRow, error) {
+// page reads a page of the users, and what is asked besides. where is the page's
+// conditions, order how it is sorted.
+func (l *listedUsers) page(ctx context.Context, s *Store, q querier, where conditions, order string, limit int, asked ...field) ([]aaa.UserRow, error) {
 	from, rest := l.from, where.where()+" ORDER BY "+order+" LIMIT "+strconv.Itoa(limit)
 	if l.few { // they are sorted before anything else is looked up
 		from, rest = "(SELECT * FROM "+from+rest+") AS users", " ORDER BY "+order
@@ -204,7 +205,7 @@ func (l *listedUsers) page(ctx context.Context, s *Store, q querier, where condi
 	if len(l.args) > 0 {
 		args = s.planned(args)
 	}
-	return s.readUserRows(ctx, q, from, rest, args)
+	return s.readUserRows(ctx, q, from, rest, args, asked...)
 }
 
 // few is the end of a query for the users for whom the term holds, of no more than show

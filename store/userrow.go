@@ -38,12 +38,13 @@ func userRowFields(u *aaa.UserRow) []field {
 const userRowJoins = " LEFT JOIN user_profiles ON user_profiles.user_id = users.id LEFT JOIN plans ON plans.id = users.plan_id"
 
 // readUserRows reads users with all that belongs to them, in one statement, which is one
-// state of the database. from is what is called users, rest what follows.
-func (s *Store) readUserRows(ctx context.Context, q querier, from, rest string, args []any) (rows []aaa.UserRow, err error) {
+// state of the database. from is what is called users, rest what follows; asked is read
+// with each of them.
+func (s *Store) readUserRows(ctx context.Context, q querier, from, rest string, args []any, asked ...field) (rows []aaa.UserRow, err error) {
 	var u aaa.UserRow
 	var groups []listedGroup
 	var items []listedItem
-	fields := userRowFields(&u)
+	fields := append(userRowFields(&u), asked...)
 	query := "SELECT " + names(fields) + ", " +
 		s.jsonList("user_groups JOIN groups ON groups.id = user_groups.group_id WHERE user_groups.user_id = users.id",
 			"user_groups.priority, user_groups.group_id", "user_groups.group_id", "user_groups.priority", "groups.name") + ", " +
