@@ -116,7 +116,7 @@ func (j *Journal) takeGroup() (*group, bool) {
 	if len(g.entries) == 0 {
 		return nil, j.closing
 	}
-	j.fill, j.spare = j.spare, nil
+	j.fill, j.other = j.other, nil
 	j.fill.start = j.next
 	return g, j.closing
 }
@@ -125,7 +125,7 @@ func (j *Journal) takeGroup() (*group, bool) {
 func (j *Journal) release(g *group) {
 	clear(g.entries)
 	g.buf, g.entries = g.buf[:0], g.entries[:0]
-	j.spare = g
+	j.other = g
 }
 
 // commit makes a group durable, shows it to the readers and tells the appenders.
@@ -137,7 +137,7 @@ func (j *Journal) commit(g *group) {
 		return
 	}
 	j.backoff = 0
-	end := g.start + Position(len(g.buf))
+	start, end := g.start, g.start+Position(len(g.buf))
 
 	j.mu.Lock()
 	j.committed = end
@@ -155,13 +155,15 @@ func (j *Journal) commit(g *group) {
 	}
 	j.release(g)
 	j.afterGroup()
+	j.prepare(start, end, began)
 }
 
 // store writes and syncs a group, in a new segment if the active one would
-// grow too large.
+// grow too large, or was not prepared and one that is can be had.
 func (j *Journal) store(g *group) error {
 	base := j.activeBase()
-	if g.start > base && fileOffset(base, g.start)+int64(len(g.buf))+frameHeader > j.opt.SegmentBytes {
+	full := fileOffset(base, g.start)+int64(len(g.buf))+frameHeader > j.opt.SegmentBytes
+	if g.start > base && (full || !j.prepared && j.spare.ready()) {
 		if err := j.rotate(g.start, 0); err != nil {
 			return err
 		}
@@ -173,23 +175,47 @@ func (j *Journal) store(g *group) error {
 	return j.active.SyncData()
 }
 
-// rotate begins a new segment at base, which becomes the active one. Where the
-// old one is empty, the new one takes its place.
-func (j *Journal) rotate(base Position, probe int) error {
-	f, err := createSegment(j.fs, j.opt.Dir, base, probe)
+// rotate begins a new segment at base, which becomes the active one: the spare,
+// if one is ready. Where the old one is empty, the new one takes its place.
+func (j *Journal) rotate(base Position, probe int) (err error) {
+	f := j.spare.take()
+	prepared := f != nil
+	if prepared {
+		err = beginSegment(j.fs, j.opt.Dir, f, spareName, base, 0)
+	} else {
+		f, err = createSegment(j.fs, j.opt.Dir, base, probe)
+	}
 	if err != nil {
 		return err
 	}
 	if j.active != nil {
-		j.active.Close()
+		j.leave(base)
 	}
-	j.active = f
+	j.active, j.prepared = f, prepared
 	j.mu.Lock()
 	if j.segments[len(j.segments)-1].base != base {
 		j.segments = append(j.segments, segment{base})
 	}
 	j.mu.Unlock()
+	if !j.roomForSpare() {
+		j.spare.drop(0)
+	}
 	return nil
+}
+
+// leave closes the active segment, of which no more than the records before end count.
+func (j *Journal) leave(end Position) {
+	j.cut(fileOffset(j.activeBase(), end))
+	j.active.Close()
+	j.active = nil
+}
+
+// cut gives back the space of what the active segment's file holds behind size, zeros
+// or a failed group. It need not be durable, nor succeed: that counts for nothing.
+func (j *Journal) cut(size int64) {
+	if err := j.active.Truncate(size); err != nil {
+		j.log.Warn("journal: cannot cut a segment", "segment", segmentName(j.activeBase()), "err", err)
+	}
 }
 
 // fail tells the appenders of a group that could not be made durable, and of
@@ -224,13 +250,9 @@ func (j *Journal) fail(g *group, err error) {
 	clear(next.entries)
 	next.buf, next.entries = next.buf[:0], next.entries[:0]
 	if j.active != nil {
-		// Only to give space back; the segment counts up to the next one's base anyway.
-		if err := j.active.Truncate(fileOffset(j.activeBase(), g.start)); err != nil {
-			j.log.Warn("journal: cannot cut the failed segment", "err", err)
-		}
-		j.active.Close()
-		j.active = nil
+		j.leave(g.start)
 	}
+	j.spare.drop(j.spare.rest)
 	j.afterGroup()
 }
 
@@ -273,6 +295,7 @@ func (j *Journal) probe() {
 // nothing was in flight, so that damage to the last group is not taken for a
 // torn tail.
 func (j *Journal) shut() {
+	j.spare.end()
 	if j.active != nil {
 		j.closeErr = errors.Join(j.seal(), j.active.Close())
 		j.active = nil
@@ -291,10 +314,15 @@ func (j *Journal) seal() error {
 	var b [frameHeader]byte
 	end := j.End()
 	putFrameHeader(b[:], kindSeal, 0, end, end, 0)
-	if err := writeAt(j.active, b[:], fileOffset(j.activeBase(), end)); err != nil {
+	at := fileOffset(j.activeBase(), end)
+	if err := writeAt(j.active, b[:], at); err != nil {
 		return err
 	}
-	return j.active.SyncData()
+	if err := j.active.SyncData(); err != nil {
+		return err
+	}
+	j.cut(at + frameHeader)
+	return nil
 }
 
 func (j *Journal) activeBase() Position {

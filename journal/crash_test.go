@@ -26,6 +26,8 @@ type crashes struct {
 	disk *journaltest.Disk
 	j    *journal.Journal
 
+	prepared bool                        // spares are made
+	taken    bool                        // one was written to
 	last     uint64                      // number of the last record appended
 	waiting  []uint64                    // appended in this life, not heard of yet
 	acked    map[uint64]journal.Position // acknowledged, until retained past
@@ -57,25 +59,30 @@ func TestNothingAcknowledgedIsLostInAPowerCut(t *testing.T) {
 	if testing.Short() {
 		seeds = 200
 	}
+	taken := 0
 	for seed := range seeds {
-		if !liveAndCrash(t, seed) {
+		if !liveAndCrash(t, seed, &taken) {
 			return
 		}
 	}
+	require.Greater(t, taken, int(seeds/4), "seeds with which prepared segments were written to")
 }
 
-func liveAndCrash(t *testing.T, seed uint64) bool {
+func liveAndCrash(t *testing.T, seed uint64, taken *int) bool {
 	return t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 		c := &crashes{
 			Assertions: require.New(t),
 			rng:        rand.New(rand.NewPCG(seed, 2)), disk: journaltest.New(seed),
-			acked: map[uint64]journal.Position{}, seen: map[journal.Position]uint64{},
+			acked: map[uint64]journal.Position{}, seen: map[journal.Position]uint64{}, prepared: seed%2 == 0,
 		}
 		for range 6 {
 			c.live()
 		}
 		c.disk.Restart()
 		c.open()
+		if c.taken {
+			*taken++
+		}
 	})
 }
 
@@ -138,6 +145,10 @@ func (c *crashes) healthy() {
 }
 
 func (c *crashes) act() {
+	for range c.rng.IntN(4) {
+		c.j.PrepareStep()
+	}
+	c.taken = c.taken || c.j.ActivePrepared()
 	switch p := c.rng.IntN(100); {
 	case p < 40:
 		for range c.rng.IntN(12) {
@@ -217,9 +228,11 @@ func (c *crashes) read() bool {
 // open opens the journal and checks that it holds what it must; false if the
 // power went meanwhile.
 func (c *crashes) open() bool {
-	j, err := journal.OpenStepped(journal.Options{
-		Dir: dir, FS: c.disk, SegmentBytes: 4 << 10, MaxBytes: 64 << 10, MaxRecord: 700,
-	})
+	opt := journal.Options{Dir: dir, FS: c.disk, SegmentBytes: 4 << 10, MaxBytes: 64 << 10, MaxRecord: 700}
+	if c.prepared {
+		opt = journal.Prepared(opt, 500, 0, 1)
+	}
+	j, err := journal.OpenStepped(opt)
 	if errors.Is(err, journaltest.ErrPowerCut) {
 		return false
 	}

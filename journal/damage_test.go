@@ -16,17 +16,39 @@ import (
 )
 
 // threeSegments makes a closed journal of ten records in three segments and
-// gives the ends of the records.
-func threeSegments(t *testing.T, disk *journaltest.Disk) (ends []journal.Position) {
+// gives the ends of the records. If prepared, the last two were made ahead, and the
+// zeros at the end of the last one are still there, as after a power cut.
+func threeSegments(t *testing.T, disk *journaltest.Disk, prepared bool) (ends []journal.Position) {
 	t.Helper()
-	j, err := journal.Open(small(disk))
+	opt := small(disk)
+	if prepared {
+		opt = journal.Prepared(opt, 4000, 0, 0) // when the first one is full
+	}
+	j, err := journal.OpenStepped(opt)
 	require.NoError(t, err)
 	for n := range 10 {
-		ends = append(ends, mustAppend(t, j, fullRecord(n)))
+		require.NoError(t, j.Append(fullRecord(n), nil))
+		j.Step()
+		for j.PrepareStep() {
+		}
+		ends = append(ends, j.End())
+		require.Equal(t, prepared && n >= 4, j.ActivePrepared())
 	}
 	require.Equal(t, 3, j.Stats().Segments)
-	require.NoError(t, j.Close())
+	require.NoError(t, j.CloseStepped())
+	if prepared {
+		f, err := disk.OpenWrite(filepath.Join(dir, segment(ends, 2)))
+		require.NoError(t, err)
+		require.NoError(t, f.Truncate(opt.SegmentBytes))
+		require.NoError(t, f.Sync())
+	}
 	return ends
+}
+
+// growingAndPrepared runs a test with segments of both kinds.
+func growingAndPrepared(t *testing.T, test func(t *testing.T, prepared bool)) {
+	t.Run("growing", func(t *testing.T) { test(t, false) })
+	t.Run("prepared", func(t *testing.T) { test(t, true) })
 }
 
 func fullRecord(n int) []byte {
@@ -58,6 +80,10 @@ func readAll(t *testing.T, j *journal.Journal) (got []int, err error) {
 }
 
 func TestDamageIsNamedAndCanBeSkipped(t *testing.T) {
+	growingAndPrepared(t, testDamageIsNamedAndCanBeSkipped)
+}
+
+func testDamageIsNamedAndCanBeSkipped(t *testing.T, prepared bool) {
 	const header = journal.SegmentHeader
 	for name, tc := range map[string]struct {
 		segment int
@@ -80,7 +106,7 @@ func TestDamageIsNamedAndCanBeSkipped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := journaltest.New(1)
-			ends := threeSegments(t, disk)
+			ends := threeSegments(t, disk, prepared)
 			damaged := segment(ends, tc.segment)
 			tc.damage(disk.Content(filepath.Join(dir, damaged)))
 
@@ -167,7 +193,7 @@ func TestMissingAndShortSegmentsAreDamage(t *testing.T) {
 // An operator skips damage while the server runs, whose reader then goes on.
 func TestDamageIsSkippedWhileTheJournalIsOpen(t *testing.T) {
 	disk := journaltest.New(1)
-	threeSegments(t, disk)
+	threeSegments(t, disk, false)
 	j, err := journal.OpenStepped(small(disk))
 	require.NoError(t, err)
 	require.NoError(t, j.Append(fullRecord(10), nil))
@@ -213,7 +239,7 @@ func TestDamageIsSkippedWhileTheJournalIsOpen(t *testing.T) {
 
 func TestSkipDamageOfWhatIsNotThere(t *testing.T) {
 	disk := journaltest.New(1)
-	ends := threeSegments(t, disk)
+	ends := threeSegments(t, disk, false)
 	for _, name := range []string{"", "../x", journal.SegmentName(ends[0]), segment(ends, 0)} {
 		_, err := journal.SkipDamageFS(disk, dir, name)
 		require.ErrorContains(t, err, fmt.Sprintf("%q", name))
@@ -223,19 +249,24 @@ func TestSkipDamageOfWhatIsNotThere(t *testing.T) {
 // Whatever single octet of a segment changes, nothing wrong is ever read and
 // nothing is lost without a word.
 func TestEveryFlippedOctetIsNoticed(t *testing.T) {
+	growingAndPrepared(t, testEveryFlippedOctetIsNoticed)
+}
+
+func testEveryFlippedOctetIsNoticed(t *testing.T, prepared bool) {
+	const seal = journal.SegmentHeader + 2000
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 400 {
 		disk := journaltest.New(1)
-		ends := threeSegments(t, disk)
+		ends := threeSegments(t, disk, prepared)
 		name := segment(ends, rng.IntN(3))
 		b := disk.Content(filepath.Join(dir, name))
 		at := rng.IntN(len(b))
 		b[at] ^= byte(1 + rng.IntN(255))
 		report, err := journal.VerifyFS(disk, dir)
 		if err == nil && len(report.Damage) == 0 {
-			require.GreaterOrEqual(t, at, len(b)-16, "octet %d of %s", at, name)
+			require.GreaterOrEqual(t, at, seal, "octet %d of %s", at, name)
 			require.Equal(t, segment(ends, 2), name, "only the seal behind the last record may go unnoticed")
-			require.NotZero(t, report.Torn)
+			require.Equal(t, at < seal+journal.FrameHeader, report.Torn > 0)
 			require.Equal(t, uint64(10), report.Records)
 		}
 	}

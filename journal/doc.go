@@ -14,6 +14,7 @@
 //	0000000003ffff58.journal            [3ffff58, 7fffe10)
 //	0000000007fffe10.journal            [7fffe10, …         the active one
 //	0000000003ffff58.journal.damaged    a quarantined copy, never read
+//	spare.journal.tmp                   the next segment, prepared or being prepared
 //	*.journal.tmp                       a segment being made, removed by Open
 //	cursors                             a note of the cursors for Inspect, never read by Open
 //
@@ -38,6 +39,19 @@
 // damage that SkipDamage took out) or 2 seal (Close was here; not part of the
 // positions). A record is never empty, so zeros are no frame.
 //
+// # Prepared segments
+//
+// A group that makes its file longer costs the file system a transaction with its
+// sync; one that goes over zeros on the device does not. So while a journal is under
+// load another goroutine writes the next segment ahead, full of zeros: the spare. When
+// it is ready, and the active segment is full or was not prepared itself, the spare
+// gets its header and then its name. Where there is no spare, because there is no
+// room, the device was too slow or failed, segments grow as they are written.
+//
+// The file of the last segment may therefore be longer than what it holds. Zeros up
+// to its end are room for what is to come. They are cut when the segment is left or
+// closed, and by Open.
+//
 // # Why nothing acknowledged is lost
 //
 // One committer goroutine writes a group behind the last one and calls
@@ -50,12 +64,12 @@
 // Open keeps the records up to the first that does not verify. If a frame
 // follows whose group began behind that place, that place was durable once, and
 // it is damage: a *CorruptError, and nothing is cut. Otherwise it is the torn
-// tail of a group that nobody was told of, and is cut. What is kept of the last
-// group may be in the page cache only, so Open writes it again and syncs before
+// tail of a group that nobody was told of, and is cut; if nothing but zeros follows,
+// nothing was being written. What is kept of the last group may be in the page cache only, so Open writes it again and syncs before
 // anybody reads it: what a reader has seen does not go away. After a Close there
 // is no such doubt, because the seal follows the last record. One doubt is left:
 // damage to the very last group after a crash looks like a torn tail, and Open
-// logs how much it cuts.
+// logs how much it cuts, unless zeros are all there is.
 //
 // When a write or a sync fails, nothing of that group, nor of the one that
 // filled meanwhile, is acknowledged. A failed sync is not repeated, because Linux

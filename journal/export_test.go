@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/crc32"
+	"math"
+	"time"
 )
 
 // OpenStepped opens a journal without its committer goroutine: the test commits
@@ -43,7 +45,10 @@ func SkipDamageFS(fsys FS, dir, segment string) (Skipped, error) {
 	return skipDamage(fsys, dir, segment)
 }
 
-const SegmentHeader = segmentHeader
+const (
+	SegmentHeader = segmentHeader
+	FrameHeader   = frameHeader
+)
 
 func SegmentName(base Position) string { return segmentName(base) }
 
@@ -67,3 +72,25 @@ func MendSums(b []byte) {
 		off += frameSize(n)
 	}
 }
+
+// Prepared are options with which a spare is wanted when so many octets were committed
+// within a minute, and made in pieces of 1 KiB, with these times.
+func Prepared(opt Options, load int64, pause, rest time.Duration) Options {
+	opt.preparing = preparing{load: load, piece: 1 << 10, pause: pause, rest: rest}
+	return opt
+}
+
+// NotPrepared are options with which no spare is ever made.
+func NotPrepared(opt Options) Options {
+	opt.preparing.load = math.MaxInt64 / 2
+	return opt
+}
+
+// PrepareStep writes a piece of the spare of a stepped journal if one is wanted, and
+// says whether there is more to write.
+func (j *Journal) PrepareStep() bool { return j.spare.step() }
+
+// ActivePrepared says whether the journal writes into what was a spare.
+func (j *Journal) ActivePrepared() bool { return j.prepared }
+
+const SpareName = spareName

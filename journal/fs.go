@@ -32,6 +32,9 @@ type FS interface {
 	ReadDir(dir string) ([]string, error)
 	// SyncDir makes the creations, renames and removals in dir durable.
 	SyncDir(dir string) error
+	// Free is how many octets the device of dir has room for; far too many where
+	// the system does not say.
+	Free(dir string) (int64, error)
 }
 
 // File is an open file of an FS.
@@ -108,6 +111,8 @@ func (osFS) ReadDir(dir string) ([]string, error) {
 }
 
 func (osFS) SyncDir(dir string) error { return syncDir(dir) }
+
+func (osFS) Free(dir string) (int64, error) { return free(dir) }
 
 type osFile struct{ *os.File }
 

@@ -16,3 +16,12 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+// free is what statfs(2) says that is there for anybody.
+func free(dir string) (int64, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return 0, os.NewSyscallError("statfs", err)
+	}
+	return int64(s.Bavail) * int64(s.Bsize), nil
+}

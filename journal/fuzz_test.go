@@ -3,6 +3,7 @@ package journal_test
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,7 +22,10 @@ func seedSegments(f *testing.F) {
 	}
 	require.NoError(f, j.Close())
 	b := disk.Content(filepath.Join(dir, journal.SegmentName(0)))
-	for _, seed := range [][]byte{b, b[:len(b)-20], b[:journal.SegmentHeader], b[:3], {}} {
+	prepared := append(slices.Clone(b[:len(b)-journal.FrameHeader]), make([]byte, 1000)...) // as a crash leaves it
+	torn := slices.Clone(prepared)
+	clear(torn[journal.SegmentHeader : len(b)/2])
+	for _, seed := range [][]byte{b, b[:len(b)-20], b[:journal.SegmentHeader], b[:3], {}, prepared, torn} {
 		f.Add(seed, false)
 		f.Add(seed, true)
 	}

@@ -33,10 +33,12 @@ type Options struct {
 	Dir string
 	// FS is the file system; nil is the operating system's.
 	FS FS
-	// SegmentBytes is the size of a segment file that is not exceeded.
+	// SegmentBytes is the size of a segment file that is not exceeded; one that is
+	// prepared has it from the beginning.
 	// 0 is 64 MiB; at most 1 GiB, and never more than a quarter of MaxBytes.
 	SegmentBytes int64
-	// MaxBytes limits all segments together; at the limit Append gives ErrFull.
+	// MaxBytes limits all segments together, and none is prepared where there is no
+	// room for it; at the limit Append gives ErrFull.
 	// 0 is 8 GiB.
 	MaxBytes int64
 	// MaxRecord is the longest record Append takes, in octets. 0 is 64 KiB; at most 16 MiB.
@@ -56,6 +58,8 @@ type Options struct {
 	// Logger gets what an operator should know: a torn tail, a failing device
 	// and its recovery. nil logs nothing.
 	Logger *slog.Logger
+
+	preparing preparing // of tests
 }
 
 // Committed is told what became of an appended record.
@@ -107,8 +111,12 @@ type Journal struct {
 	stats     Stats
 
 	// The committer's own.
-	spare     *group
-	active    File // nil while the device is failing
+	other     *group    // that is empty, nil while it is written
+	active    File      // nil while the device is failing
+	prepared  bool      // the active segment was made ahead
+	spare     *preparer // of the next one
+	loadFrom  time.Time // since when what is committed is counted
+	loadEnd   Position  // what is committed then means that the journal is under load
 	backoff   time.Duration
 	lastBegan time.Time // when the last group was begun to be written
 	lastGroup int       // how many records it had
@@ -143,6 +151,7 @@ func Open(opt Options) (*Journal, error) {
 		return nil, err
 	}
 	j.noteEvery = noteInterval
+	j.spare.start()
 	go j.run()
 	return j, nil
 }
@@ -156,7 +165,7 @@ func open(opt Options) (*Journal, error) {
 		opt: opt, fs: opt.FS, log: opt.Logger,
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 		cursors: make(map[string]Position), taken: make(map[string]Position),
-		fill: new(group), spare: new(group), signalAt: 1,
+		fill: new(group), other: new(group), signalAt: 1, spare: newPreparer(opt),
 		gathered: time.NewTimer(time.Hour), enough: math.MaxInt,
 	}
 	j.gathered.Stop()
@@ -178,6 +187,7 @@ func (o *Options) complete() error {
 	setDefault(&o.MaxBytes, DefaultMaxBytes)
 	setDefault(&o.MaxRecord, DefaultMaxRecord)
 	setDefault(&o.GroupBytes, DefaultGroupBytes)
+	o.preparing.complete()
 	o.SegmentBytes = min(o.SegmentBytes, o.MaxBytes/4, groupLimit)
 	o.GroupBytes = int(min(int64(o.GroupBytes), o.SegmentBytes-segmentHeader-frameHeader))
 	var errs []error
@@ -193,7 +203,7 @@ func (o *Options) complete() error {
 	return errors.Join(errs...)
 }
 
-func setDefault[T int | int64](v *T, d T) {
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
 	if *v == 0 {
 		*v = d
 	}

@@ -72,7 +72,7 @@ func (j *Journal) removeLeftovers() error {
 
 // checkSealed checks that a segment which is not the last has its header and
 // reaches the next one. Its records are checked when they are read. What it
-// holds beyond is what a failed group left, and is given back.
+// holds beyond, zeros or what a failed group left, is given back.
 func (j *Journal) checkSealed(base, next Position) error {
 	f, err := j.fs.OpenWrite(j.path(base))
 	if err != nil {
@@ -129,7 +129,7 @@ func (j *Journal) recoverLast(base Position) (err error) {
 	}
 	if w.torn != "" {
 		j.log.Warn("journal: cut the tail that was being written when the process ended", "segment", segmentName(base),
-			"offset", fileOffset(base, w.end), "octets", size-fileOffset(base, w.end), "reason", w.torn)
+			"offset", fileOffset(base, w.end), "octets", size-fileOffset(base, w.end)-w.unused, "reason", w.torn)
 	}
 	if err := settle(f, base, w); err != nil {
 		return fmt.Errorf("recover segment %s: %w", segmentName(base), err)

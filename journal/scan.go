@@ -1,13 +1,17 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"hash/crc32"
 	"io"
 )
 
-const scanWindow = 256 << 10
+const (
+	scanWindow = 256 << 10
+	zeroBlock  = 4 << 10 // zeros are passed over so many at a time
+)
 
 // scanner walks the frames of one segment, whose header it takes for granted.
 type scanner struct {
@@ -67,6 +71,14 @@ func (s *scanner) next() (frame, []byte, error) {
 	return f, b[:f.length], nil
 }
 
+// reread says whether a good frame is here by now.
+func (s *scanner) reread() bool {
+	s.buf = s.buf[:0]
+	again := *s
+	_, _, err := again.next()
+	return err == nil
+}
+
 func (s *scanner) header() (frame, error) {
 	if s.limit-s.pos < frameHeader {
 		return frame{}, &badFrame{s.pos, "the record header is cut short"}
@@ -124,7 +136,10 @@ func (s *scanner) resync(ctx context.Context) (frame, bool, error) {
 			}
 			return frame{}, false, err
 		}
-		if binary.LittleEndian.Uint32(h) == 0 {
+		if binary.LittleEndian.Uint64(h) == 0 {
+			for b := s.buf[pos-s.bufPos:]; len(b) > zeroBlock && isZero(b[:zeroBlock]); b = b[zeroBlock:] {
+				pos += zeroBlock
+			}
 			continue
 		}
 		if f, ok := parseFrame(h, pos, s.base); ok && uint64(f.size()) <= uint64(s.limit-pos) {
@@ -136,11 +151,34 @@ func (s *scanner) resync(ctx context.Context) (frame, bool, error) {
 	return frame{}, false, nil
 }
 
+// filled gives the position behind the last octet before the limit, and not before the
+// present place, that is not zero: the present place if there is none. It reads from
+// the end, as it is now.
+func (s *scanner) filled(ctx context.Context) (Position, error) {
+	b := make([]byte, scanWindow)
+	for end := s.limit; end > s.pos; {
+		if ctx.Err() != nil {
+			return 0, ctx.Err()
+		}
+		from := max(s.pos, end-min(end, scanWindow))
+		got, err := s.f.ReadAt(b[:end-from], fileOffset(s.base, from))
+		if err != nil && err != io.EOF { // a file that has become shorter is empty there
+			return 0, err
+		}
+		if !isZero(b[:got]) {
+			return from + Position(len(bytes.TrimRight(b[:got], "\x00"))), nil
+		}
+		end = from
+	}
+	return s.pos, nil
+}
+
 func isZero(b []byte) bool {
-	for _, c := range b {
-		if c != 0 {
+	for len(b) > len(zeros) {
+		if !bytes.Equal(b[:len(zeros)], zeros[:]) {
 			return false
 		}
+		b = b[len(zeros):]
 	}
-	return true
+	return bytes.Equal(b, zeros[:len(b)])
 }

@@ -169,42 +169,49 @@ func checkSegmentHeader(f io.ReaderAt, base Position) error {
 // name, and gives it open for writing. It is written under a temporary name
 // first: a segment that has its name has its header. With probe it also tries
 // whether the device takes that many octets.
-func createSegment(fsys FS, dir string, base Position, probe int) (_ File, err error) {
-	name := filepath.Join(dir, segmentName(base))
-	f, err := fsys.Create(name + tempSuffix)
+func createSegment(fsys FS, dir string, base Position, probe int) (File, error) {
+	temp := segmentName(base) + tempSuffix
+	f, err := fsys.Create(filepath.Join(dir, temp))
 	if err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
+	if err := beginSegment(fsys, dir, f, temp, base, probe); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// beginSegment makes f, a file with the temporary name temp, the segment that begins
+// at base. With an error the file is closed and gone.
+func beginSegment(fsys FS, dir string, f File, temp string, base Position, probe int) (err error) {
+	temp = filepath.Join(dir, temp)
 	defer func() {
 		if err != nil {
 			f.Close()
-			_ = fsys.Remove(name + tempSuffix) // a leftover is removed by the next Open
+			_ = fsys.Remove(temp) // a leftover is removed by the next Open
 			err = fmt.Errorf("create segment %s: %w", segmentName(base), err)
 		}
 	}()
 	b := make([]byte, segmentHeader+probe)
 	putSegmentHeader(b, base)
 	if err := writeAt(f, b, 0); err != nil {
-		return nil, err
+		return err
 	}
 	if err := f.Sync(); err != nil {
-		return nil, err
+		return err
 	}
 	if probe > 0 {
 		if err := f.Truncate(segmentHeader); err != nil {
-			return nil, err
+			return err
 		}
 		if err := f.Sync(); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := fsys.Rename(name+tempSuffix, name); err != nil {
-		return nil, err
+	if err := fsys.Rename(temp, segmentPath(dir, base)); err != nil {
+		return err
 	}
-	if err := fsys.SyncDir(dir); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return fsys.SyncDir(dir)
 }
 
 // writeAt writes all of b or says why not.

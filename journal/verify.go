@@ -17,7 +17,8 @@ type SegmentInfo struct {
 type Info struct {
 	Segments    []SegmentInfo
 	Oldest, End Position
-	Bytes       int64 // of all segment files
+	// Bytes is what the segments take, without what the last one's file has room for.
+	Bytes int64
 	// Closed says that the journal was closed properly and is not open now.
 	Closed bool
 	// Torn is how many octets behind End do not verify: a group that a crash
@@ -50,9 +51,8 @@ func inspect(fsys FS, dir string) (Info, error) {
 				return err
 			}
 			s.End, info.Closed = w.end, w.sealed
-			if w.torn != "" {
-				info.Torn = seg.size - fileOffset(seg.base, w.end)
-			}
+			info.Torn = seg.torn(w)
+			info.Bytes -= w.unused
 			if len(w.damage) > 0 {
 				info.Damage = &w.damage[0].CorruptError
 			}
@@ -126,9 +126,7 @@ func verify(ctx context.Context, fsys FS, dir string, progress func(done, total 
 		report.Skipped += w.skipped
 		report.Damage = append(report.Damage, w.damage...)
 		report.End, report.Closed = w.end, w.sealed
-		if w.torn != "" {
-			report.Torn = seg.size - fileOffset(seg.base, w.end)
-		}
+		report.Torn = seg.torn(w)
 		done += seg.octets()
 		total = max(total, done)
 		progress(done, total)
@@ -156,6 +154,14 @@ type openSegment struct {
 
 // octets is how much there is to read.
 func (s *openSegment) octets() int64 { return segmentHeader + int64(s.limit-s.base) }
+
+// torn is how many octets behind the last good record do not verify.
+func (s *openSegment) torn(w walked) int64 {
+	if w.torn == "" {
+		return 0
+	}
+	return s.size - w.unused - fileOffset(s.base, w.end)
+}
 
 // segments calls fn for each segment in order. Segments that the server deletes
 // meanwhile, which are the first ones, are left out.

@@ -20,6 +20,7 @@ type walked struct {
 	records uint64
 	skipped int64 // octets that SkipDamage took out
 	sealed  bool  // the journal was closed here
+	unused  int64 // zeros at the end of the last segment's file, for groups to come
 	torn    string
 	damage  []Damage
 }
@@ -29,7 +30,9 @@ type walked struct {
 // In the last segment the group that was being written when the power went may
 // be there in any part. So what does not verify there is a torn tail, and ends
 // the walk with torn saying why, unless a frame follows that was written when it
-// was durable already: then it is damage, as it is in any other segment.
+// was durable already: then it is damage, as it is in any other segment. Nothing but
+// zeros up to the limit is no tail: nothing was written there yet. The journal may be
+// writing there right now, so what does not verify is read again after what is behind.
 func walkSegment(ctx context.Context, f io.ReaderAt, base, limit Position, last bool, progress func(Position)) (walked, error) {
 	s := &scanner{f: f, base: base, pos: base, limit: limit}
 	w := walked{end: base, group: base}
@@ -43,9 +46,12 @@ func walkSegment(ctx context.Context, f io.ReaderAt, base, limit Position, last 
 		case err == io.EOF:
 			return w, nil
 		case errors.As(err, &bad):
-			damaged, err := !last, error(nil)
+			filled, damaged, err := limit, true, error(nil)
 			if last {
-				damaged, err = wasDurable(ctx, *s, bad.pos)
+				filled, damaged, err = lookBehind(ctx, *s)
+				if err == nil && s.reread() {
+					continue
+				}
 			}
 			if err == nil && damaged {
 				err = resume(ctx, s)
@@ -54,7 +60,10 @@ func walkSegment(ctx context.Context, f io.ReaderAt, base, limit Position, last 
 				return w, fmt.Errorf("read segment %s: %w", segmentName(base), err)
 			}
 			if !damaged {
-				w.torn = bad.reason
+				w.unused = int64(limit - filled)
+				if filled > bad.pos {
+					w.torn = bad.reason
+				}
 				return w, nil
 			}
 			w.damage = append(w.damage, Damage{*bad.corrupt(base), int64(s.pos - bad.pos)})
@@ -75,9 +84,18 @@ func walkSegment(ctx context.Context, f io.ReaderAt, base, limit Position, last 
 	return w, ctx.Err()
 }
 
+// lookBehind says how far a segment is filled from the scanner's place on, where no
+// good frame is, and whether that place was durable once.
+func lookBehind(ctx context.Context, s scanner) (filled Position, durable bool, err error) {
+	s.buf = nil // it belongs to the walk
+	if filled, err = s.filled(ctx); err == nil && filled > s.pos {
+		durable, err = wasDurable(ctx, s, s.pos)
+	}
+	return filled, durable, err
+}
+
 // wasDurable says whether a frame after pos was written when pos was durable.
 func wasDurable(ctx context.Context, s scanner, pos Position) (bool, error) {
-	s.buf = nil // it belongs to the walk
 	for {
 		fr, ok, err := s.resync(ctx)
 		if err != nil || !ok {

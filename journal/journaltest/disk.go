@@ -382,6 +382,12 @@ func (d *Disk) SyncDir(string) error {
 	return err
 }
 
+// Free implements journal.FS.
+func (d *Disk) Free(string) (free int64, err error) {
+	d.set(func() { free = d.room() })
+	return free, nil
+}
+
 // room is how many octets the files may still grow; with mu held.
 func (d *Disk) room() int64 {
 	if d.capacity < 0 {
