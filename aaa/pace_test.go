@@ -3,6 +3,7 @@ package aaa
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,6 +28,11 @@ func TestPaceRestsAfterALittleWork(t *testing.T) {
 		require.Equal(t, paceRest, step(time.Second))
 		cancel()
 		require.Zero(t, step(time.Second), "whoever waits for the end is not kept waiting")
+
+		pace = PaceOf(WithTurns(t.Context()))
+		require.Zero(t, step(paceWork-1))
+		require.Equal(t, paceTurn, step(1), "it only lets others in")
+		require.Zero(t, step(paceWork-1))
 
 		pace = PaceOf(t.Context())
 		require.Nil(t, pace)
@@ -218,5 +224,37 @@ func TestAuthRecorderLeavesTheProcessorToOthers(t *testing.T) {
 		cancel()
 		require.Nil(t, <-store.paces, "the last ones are not to take longer than they must")
 		<-ended
+	})
+}
+
+// noSessions is a store of none.
+type noSessions struct{}
+
+func (noSessions) SessionsByID(context.Context, []uuid.UUID) ([]Session, error) { return nil, nil }
+
+func (noSessions) SessionsOfUsers(context.Context, []string, []netip.Addr, time.Time, int) ([]Session, error) {
+	return nil, nil
+}
+
+func (noSessions) BootsOf(context.Context, []netip.Addr, time.Time) ([]Boot, error) { return nil, nil }
+
+func (noSessions) EndByBoot(context.Context, Boot) error { return nil }
+
+// Records of a batch are merged while packets are answered, perhaps on the only processor.
+func TestMergeBatchLetsPacketsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		records := make([]Record, 10*stepAfter)
+		for i := range records {
+			records[i] = Record{Status: AcctInterim, SessionID: uuid.New(), EventTime: time.Now()}
+		}
+		merge := func(ctx context.Context) time.Duration {
+			time.Sleep(paceWork) // what came before took long
+			began := time.Now()
+			_, err := MergeBatch(ctx, noSessions{}, records, time.UTC)
+			require.NoError(t, err)
+			return time.Since(began)
+		}
+		require.Equal(t, paceTurn, merge(WithTurns(t.Context())))
+		require.Zero(t, merge(t.Context()))
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"slices"
 	"time"
 
@@ -64,14 +63,16 @@ type SessionChanges struct {
 // superseding each other.
 const siblingLimit = 10000
 
-// yieldAfter is after how many records of a batch others get their turn on the
-// processor: a batch takes some ten milliseconds, and answers do not wait that long.
-const yieldAfter = 256
+// stepAfter is after how many records of a batch it is looked whether others are to get
+// their turn on the processor: a batch takes some ten milliseconds, and answers do not wait
+// that long.
+const stepAfter = 16
 
 // MergeBatch works out what a batch of records, resolved by a Resolver, means for
 // the stored sessions and the users' daily usage in loc. Records that were merged
 // before change nothing, so a batch may come again in whole or in part. The store
-// keeps the records themselves, and the boots among them, in the same transaction.
+// keeps the records themselves, and the boots among them, in the same transaction. With a
+// context of [WithTurns] it leaves the processor to others.
 func MergeBatch(ctx context.Context, tx SessionTx, records []Record, loc *time.Location) (SessionChanges, error) {
 	b := batch{loc: loc, sessions: make(map[uuid.UUID]*mergedSession, len(records)), usage: make(map[dailyKey]*DailyUsage, len(records))}
 	boots, ordered := splitBoots(records)
@@ -86,7 +87,7 @@ func MergeBatch(ctx context.Context, tx SessionTx, records []Record, loc *time.L
 	if err := b.load(ctx, tx, ordered); err != nil {
 		return SessionChanges{}, err
 	}
-	b.merge(ordered)
+	b.merge(ordered, PaceOf(ctx))
 	if err := b.settle(ctx, tx, boots); err != nil {
 		return SessionChanges{}, err
 	}
@@ -167,10 +168,10 @@ func (b *batch) load(ctx context.Context, tx SessionTx, records []*Record) error
 	return nil
 }
 
-func (b *batch) merge(records []*Record) {
+func (b *batch) merge(records []*Record, pace *Pace) {
 	for i, r := range records {
-		if i%yieldAfter == yieldAfter-1 {
-			runtime.Gosched()
+		if i%stepAfter == stepAfter-1 {
+			pace.Step()
 		}
 		s := b.sessions[r.SessionID]
 		// An interim of a session that goes on is what nearly all records are, and

@@ -132,12 +132,12 @@ func (i *Ingest) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var loops sync.WaitGroup
-	loops.Go(func() { i.runLive(ctx, work) })
+	loops.Go(func() { i.runLive(ctx, aaa.WithTurns(work)) })
 	loops.Go(func() { i.sweep(ctx) })
 	loops.Go(func() { i.releaseKept(ctx) })
 	loops.Go(func() { i.followBoots(ctx) })
 	for _, s := range i.sinks {
-		loops.Go(func() { s.run(ctx, work) })
+		loops.Go(func() { s.run(ctx, aaa.WithTurns(work)) })
 	}
 	<-ctx.Done()
 	timer := time.AfterFunc(i.opt.DrainTimeout, stop)

@@ -43,6 +43,7 @@ type sink struct {
 	records map[uuid.UUID]aaa.Record
 	batches []int
 	closed  []aaa.Closing
+	hurried bool // was not to let packets in
 }
 
 func newSink(name string) *sink { return &sink{name: name, records: map[uuid.UUID]aaa.Record{}} }
@@ -65,6 +66,7 @@ func (s *sink) Write(ctx context.Context, b *ingest.Batch) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.hurried = s.hurried || aaa.PaceOf(ctx) == nil
 	if s.down != nil {
 		return s.down
 	}
@@ -295,6 +297,7 @@ func TestRecordsReachLiveSessionsAndSinks(t *testing.T) {
 		require.Equal(t, r.AcctSessionID, s.AcctSessionID)
 	}
 	w.eventually(func() bool { return w.journal.Stats().Cursors["history"] == w.journal.End() }, "cursor")
+	sql.set(func() { require.False(t, sql.hurried, "packets have the processor first") })
 }
 
 func TestRecordsHaveThePlanOfTheirUser(t *testing.T) {

@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"slices"
 	"time"
 
@@ -70,11 +69,13 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 	defer r.Close()
 	i.applied.set(from)
 	var batch liveBatch
+	pace := aaa.PaceOf(work)
 	for count := 0; ; {
 		stopping := wait.Err() != nil // asked first: what was committed before is still applied
 		envelope, end, ok, err := r.TryNext()
 		if err != nil || !ok || len(batch.records) == aaa.LiveBatch {
 			i.applyBatch(&batch)
+			pace.Step() // a backlog must not keep answers waiting
 		}
 		if err == nil && !ok {
 			i.applied.set(from)
@@ -101,7 +102,6 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 			if work.Err() != nil {
 				return from, nil
 			}
-			runtime.Gosched() // a backlog must not keep answers waiting
 		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -143,6 +142,7 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 	s.records, s.ends, s.raw, s.offsets = s.records[:0], s.ends[:0], s.raw[:0], s.offsets[:0]
 	s.oldest.Store(0)
 	deadline := time.Now().Add(idleWait)
+	pace := aaa.PaceOf(work)
 	for len(s.records) < s.pace.limit && len(s.raw) < batchBytes {
 		stopping := wait.Err() != nil
 		envelope, end, ok, err := r.TryNext()
@@ -177,8 +177,8 @@ func (s *sinkLoop) fill(wait, work context.Context, r *journal.Reader) error {
 		if err := s.take(envelope, end); err != nil {
 			return err
 		}
-		if len(s.records)%liveChunk == 0 {
-			runtime.Gosched()
+		if len(s.records)%aaa.LiveBatch == 0 {
+			pace.Step()
 		}
 		if len(s.records) == 1 {
 			deadline = time.Now().Add(s.delay)

@@ -64,6 +64,9 @@ func appendValueSQLite(b []byte, value any, kind archive.Kind) ([]byte, error) {
 	return b, mismatch(value, string(kind))
 }
 
+// yieldAfter is after how many rows others get their turn on the processor.
+const yieldAfter = 256
+
 // backupTablePostgres writes a table's rows, which the server sends as text and one at a
 // time.
 func (s *Store) backupTablePostgres(ctx context.Context, tx *writeTx, t archive.Table, out *archive.Writer, each func()) error {

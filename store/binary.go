@@ -4,11 +4,12 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"runtime"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"radiusd/aaa"
 )
 
 // The sink reads as many sessions as it writes records. database/sql makes a value of
@@ -20,8 +21,9 @@ type binaryScanner interface {
 	scanBinary(b []byte) error
 }
 
-// yieldAfter is after how many rows others get their turn on the processor.
-const yieldAfter = 256
+// stepAfter is after how many rows it is looked whether others are to get their turn on the
+// processor.
+const stepAfter = 16
 
 // parameter is an argument of a query in Postgres' binary or, for a string of unknown
 // type, text format.
@@ -68,12 +70,13 @@ func eachBinaryRow(ctx context.Context, tx *writeTx, query string, parameters []
 	for i, c := range columns {
 		scanners[i] = c.(binaryScanner)
 	}
+	pace := aaa.PaceOf(ctx)
 	return tx.conn.Raw(func(driverConn any) error {
 		rows := driverConn.(*stdlib.Conn).Conn().PgConn().ExecParams(ctx, query, values, oids, formats, []int16{pgtype.BinaryFormatCode})
 		err := error(nil)
 		for n := 1; err == nil && rows.NextRow(); n++ {
-			if n%yieldAfter == 0 {
-				runtime.Gosched()
+			if n%stepAfter == 0 {
+				pace.Step()
 			}
 			for i, value := range rows.Values() {
 				if err = scanners[i].scanBinary(value); err != nil {

@@ -5,10 +5,11 @@ import (
 	"encoding/binary"
 	"io"
 	"net/netip"
-	"runtime"
 	"time"
 
 	"github.com/jackc/pgx/v5/stdlib"
+
+	"radiusd/aaa"
 )
 
 // copyRows sends rows by COPY, in its binary format, on the transaction's
@@ -19,7 +20,7 @@ func copyRows(ctx context.Context, tx *writeTx, table string, rows source) error
 	}
 	statement := "COPY " + table + " (" + names(rows.row(0)) + ") FROM STDIN BINARY"
 	return tx.conn.Raw(func(driverConn any) error {
-		_, err := driverConn.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &copyReader{rows: rows}, statement)
+		_, err := driverConn.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &copyReader{rows: rows, pace: aaa.PaceOf(ctx)}, statement)
 		return err
 	})
 }
@@ -27,6 +28,7 @@ func copyRows(ctx context.Context, tx *writeTx, table string, rows source) error
 // copyReader writes rows in COPY's binary format as they are read.
 type copyReader struct {
 	rows source
+	pace *aaa.Pace
 	next int // row
 	buf  []byte
 	left []byte // of buf, not read yet
@@ -77,7 +79,7 @@ func (c *copyReader) fill() {
 		c.next++
 	}
 	c.buf, c.left = b, b
-	runtime.Gosched() // a chunk is some hundred rows
+	c.pace.Step() // a chunk is some hundred rows
 }
 
 // What follows appends values as Postgres receives them in binary: the length, and

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime"
 	"time"
 
 	"github.com/google/uuid"
+
+	"radiusd/aaa"
 )
 
 // column is a column of a table that rows of type T are inserted into. fill returns
@@ -177,8 +178,9 @@ func insertRows[T any](ctx context.Context, s *Store, memory *scratch, table str
 	if err != nil {
 		return fmt.Errorf("insert into %s: %w", table, explain(err))
 	}
+	pace := aaa.PaceOf(ctx)
 	for i, c := range columns {
-		runtime.Gosched() // listeners may wait for this processor
+		pace.Step() // listeners may wait for this processor
 		if err := batch.Column(i).Append(c.fill(memory, rows)); err != nil {
 			return fmt.Errorf("insert into %s: column %s: %w", table, c.name, err)
 		}
