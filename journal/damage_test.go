@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -331,4 +332,31 @@ func TestATornTailIsReportedApartFromDamage(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, report.Closed)
 	require.Zero(t, report.Torn)
+}
+
+// A group that begins right behind a stretch of zeros is found, however long the stretch:
+// else it would be taken for part of a torn tail and cut.
+func TestAGroupBehindZerosIsFound(t *testing.T) {
+	for _, octets := range []int{1000, 4096 - 8, 4096, 4096 + 8, 4096 + 16, 2 * 4096, 3*4096 - 8, 3 * 4096} {
+		disk := journaltest.New(1)
+		opt := small(disk)
+		opt.SegmentBytes, opt.MaxBytes, opt.MaxRecord = 64<<10, 1<<20, 32<<10
+		j, err := journal.OpenStepped(opt)
+		require.NoError(t, err)
+		for _, n := range []int{1, 1000 + octets, 1} {
+			require.NoError(t, j.Append(bytes.Repeat([]byte{1}, n), nil))
+			j.Step()
+		}
+		disk.Kill()
+		end := journal.SegmentHeader + 24 + journal.FrameHeader + 1000 + octets // both are multiples of 8
+		clear(disk.Content(filepath.Join(dir, journal.SegmentName(0)))[end-octets : end])
+
+		_, err = journal.OpenStepped(opt)
+		var corrupt *journal.CorruptError
+		require.ErrorAs(t, err, &corrupt, "%d zeros", octets)
+		report, err := journal.VerifyFS(disk, dir)
+		require.NoError(t, err)
+		require.Equal(t, uint64(2), report.Records, "%d zeros", octets)
+		require.Zero(t, report.Torn)
+	}
 }

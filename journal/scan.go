@@ -137,7 +137,7 @@ func (s *scanner) resync(ctx context.Context) (frame, bool, error) {
 			return frame{}, false, err
 		}
 		if binary.LittleEndian.Uint64(h) == 0 {
-			for b := s.buf[pos-s.bufPos:]; len(b) > zeroBlock && isZero(b[:zeroBlock]); b = b[zeroBlock:] {
+			for b := s.buf[pos-s.bufPos+8:]; len(b) > zeroBlock && isZero(b[:zeroBlock]); b = b[zeroBlock:] {
 				pos += zeroBlock
 			}
 			continue
