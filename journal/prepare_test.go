@@ -403,3 +403,26 @@ func TestVerifyOfAPreparedSegmentThatIsWrittenTo(t *testing.T) {
 	require.Greater(t, report.Records, uint64(7), "it reads on")
 	require.NoError(t, j.CloseStepped())
 }
+
+// Groups come faster than Inspect reads: it ends nevertheless, long before the segment is full.
+func TestInspectOfAPreparedSegmentEndsUnderLoad(t *testing.T) {
+	disk := journaltest.New(1)
+	opt := small(disk)
+	opt.SegmentBytes, opt.MaxBytes = 1<<20, 8<<20
+	j, _ := intoPrepared(t, opt)
+	came := 0
+	info, err := journal.InspectFS(racing{disk, func() {
+		if came++; came < 900 {
+			require.NoError(t, j.Append(fullRecord(came), nil))
+			j.Step()
+		}
+	}}, dir)
+	require.NoError(t, err)
+	require.Less(t, came, 100)
+	require.Nil(t, info.Damage)
+	require.Zero(t, info.Torn)
+	require.Greater(t, info.End, journal.Position(2000))
+	require.LessOrEqual(t, info.End, j.End())
+	require.Equal(t, int64(len(info.Segments))*journal.SegmentHeader+int64(info.End), info.Bytes)
+	require.NoError(t, j.CloseStepped())
+}

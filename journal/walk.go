@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,9 +34,12 @@ type walked struct {
 // was durable already: then it is damage, as it is in any other segment. Nothing but
 // zeros up to the limit is no tail: nothing was written there yet. The journal may be
 // writing there right now, so what does not verify is read again after what is behind.
+// What came since that was first looked at ends the walk: else it would go on as long
+// as groups come.
 func walkSegment(ctx context.Context, f io.ReaderAt, base, limit Position, last bool, progress func(Position)) (walked, error) {
 	s := &scanner{f: f, base: base, pos: base, limit: limit}
 	w := walked{end: base, group: base}
+	var seen Position // how far it was filled at the first such look
 	for ctx.Err() == nil {
 		if progress != nil {
 			progress(s.pos)
@@ -49,8 +53,14 @@ func walkSegment(ctx context.Context, f io.ReaderAt, base, limit Position, last 
 			filled, damaged, err := limit, true, error(nil)
 			if last {
 				filled, damaged, err = lookBehind(ctx, *s)
-				if err == nil && s.reread() {
+				seen = cmp.Or(seen, filled)
+				switch {
+				case err != nil || !s.reread():
+				case bad.pos < seen:
 					continue
+				default:
+					w.unused = int64(limit - bad.pos)
+					return w, nil
 				}
 			}
 			if err == nil && damaged {
