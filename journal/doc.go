@@ -65,11 +65,12 @@
 // follows whose group began behind that place, that place was durable once, and
 // it is damage: a *CorruptError, and nothing is cut. Otherwise it is the torn
 // tail of a group that nobody was told of, and is cut; if nothing but zeros follows,
-// nothing was being written. What is kept of the last group may be in the page cache only, so Open writes it again and syncs before
-// anybody reads it: what a reader has seen does not go away. After a Close there
-// is no such doubt, because the seal follows the last record. One doubt is left:
-// damage to the very last group after a crash looks like a torn tail, and Open
-// logs how much it cuts, unless zeros are all there is.
+// nothing was being written. What is kept of the last group may be in the page cache
+// only, so Open writes it again and syncs before anybody reads it: what a reader has
+// seen does not go away. After a Close there is no such doubt, because the seal
+// follows the last record. One doubt is left: damage to the very last group after a
+// crash looks like a torn tail, and Open logs how much it cuts. It says nothing of
+// zeros only if the file has the size of a segment that was written ahead.
 //
 // When a write or a sync fails, nothing of that group, nor of the one that
 // filled meanwhile, is acknowledged. A failed sync is not repeated, because Linux

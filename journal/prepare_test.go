@@ -426,3 +426,25 @@ func TestInspectOfAPreparedSegmentEndsUnderLoad(t *testing.T) {
 	require.Equal(t, int64(len(info.Segments))*journal.SegmentHeader+int64(info.End), info.Bytes)
 	require.NoError(t, j.CloseStepped())
 }
+
+// Zeros for a whole group are room in a prepared segment alone: in one that grew the
+// group may have been acknowledged, so Open tells of them.
+func TestZerosInASegmentThatGrewAreLogged(t *testing.T) {
+	disk := journaltest.New(1)
+	var log bytes.Buffer
+	opt := small(disk)
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	j, err := journal.OpenStepped(opt)
+	require.NoError(t, err)
+	for n := range 2 {
+		require.NoError(t, j.Append(fullRecord(n), nil))
+		j.Step()
+	}
+	disk.Kill()
+	clear(disk.Content(filepath.Join(dir, journal.SegmentName(0)))[journal.SegmentHeader+1000:])
+	j, err = journal.OpenStepped(opt)
+	require.NoError(t, err)
+	require.Contains(t, log.String(), "octets=1000")
+	require.Equal(t, journal.Position(1000), j.End())
+	require.NoError(t, j.CloseStepped())
+}

@@ -131,6 +131,10 @@ func (j *Journal) recoverLast(base Position) (err error) {
 		j.log.Warn("journal: cut the tail that was being written when the process ended", "segment", segmentName(base),
 			"offset", fileOffset(base, w.end), "octets", size-fileOffset(base, w.end)-w.unused, "reason", w.torn)
 	}
+	if w.torn == "" && w.unused > 0 && size != j.opt.SegmentBytes { // else it is room
+		j.log.Warn("journal: cut zeros at the end of a segment that has not the size of one written ahead",
+			"segment", segmentName(base), "offset", fileOffset(base, w.end), "octets", w.unused)
+	}
 	if err := settle(f, base, w); err != nil {
 		return fmt.Errorf("recover segment %s: %w", segmentName(base), err)
 	}
