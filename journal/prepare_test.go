@@ -352,6 +352,9 @@ func TestCrashAtEachStepOfPreparing(t *testing.T) {
 			got, err := readAll(t, j)
 			require.NoError(t, err)
 			require.GreaterOrEqual(t, len(got), acked, "cut after %d", at)
+			for n := range got {
+				require.Equal(t, n, got[n], "cut after %d", at)
+			}
 			require.NoError(t, j.Append(fullRecord(8), nil))
 			j.Step()
 			again, err := readAll(t, j)
