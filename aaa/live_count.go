@@ -21,7 +21,7 @@ func (l *LiveSessions) countOn(ls *liveSession, r *Record) (t Step, ok bool) {
 	started, wrapped, before, from := s.StartedAt, s.CounterWrapped, s.used(), s.UpdatedAt
 	s.mergeStart(r)
 	s.mergeCounters(r)
-	if s.UpdatedAt = r.EventTime; s.CounterWrapped != wrapped || !s.StartedAt.Equal(started) {
+	if s.UpdatedAt = r.EventTime; s.CounterWrapped != wrapped || wrapped && !ls.nas.wrapped || !s.StartedAt.Equal(started) {
 		return t, false
 	}
 	shard := l.sessionShard(ls.id)

@@ -1,7 +1,10 @@
 package aaa
 
 import (
+	"bytes"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -133,6 +136,25 @@ func TestInterimsCountOn(t *testing.T) {
 			}
 			require.True(t, ok)
 		}
+	}
+}
+
+// TestNASThatWrapsIsNamedAgainAfterARestart: although the session then only counts on.
+func TestNASThatWrapsIsNamedAgainAfterARestart(t *testing.T) {
+	var log bytes.Buffer
+	l := NewLiveSessions(LiveOptions{Now: func() time.Time { return countedFrom }, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r := Record{
+		Status: AcctInterim, AcctSessionID: "s", Username: "alice", NASAddr: netip.MustParseAddr("192.0.2.1"),
+		EventTime: countedFrom, HasSeconds: true, HasOctets: true,
+	}
+	l.resolver.resolveSession(&r)
+	stored := Session{CounterWrapped: true, StartInferred: true}
+	stored.Merge(&r)
+	l.loadSession(&stored, countedFrom)
+	for range 2 {
+		r.EventTime, r.SessionSeconds = r.EventTime.Add(time.Minute), r.SessionSeconds+60
+		l.Observe(&r)
+		require.Equal(t, 1, strings.Count(log.String(), "nas=192.0.2.1"), "once")
 	}
 }
 
