@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
-	"sync"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -15,11 +14,7 @@ import (
 // own. It fails as a whole if one of the records is there already.
 func (s *Store) copyAuthRecords(ctx context.Context, batch *aaa.AuthBatch) error {
 	return s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
-		rows := authCopy{reader: batch.Reader(), pace: aaa.PaceOf(ctx)}
-		// When the connection fails, pgx returns without waiting for who reads.
-		defer rows.close()
-		_, err := conn.Conn().PgConn().CopyFrom(ctx, &rows, copyAuthStatement)
-		return err
+		return copyFrom(ctx, conn.Conn().PgConn(), &authCopy{reader: batch.Reader(), pace: aaa.PaceOf(ctx)}, copyAuthStatement)
 	})
 }
 
@@ -28,8 +23,6 @@ const copyAuthStatement = "COPY auth_records (id, at, username, accepted, reason
 
 // authCopy writes a batch in COPY's binary format as it is read.
 type authCopy struct {
-	mu      sync.Mutex // against close
-	closed  bool
 	reader  aaa.AuthReader
 	pace    *aaa.Pace
 	more    bool // the reader is at a record that is not written yet
@@ -37,22 +30,10 @@ type authCopy struct {
 	ended   bool
 }
 
-// close makes sure that the batch is not read any more.
-func (c *authCopy) close() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = true
-}
-
 // Read implements io.Reader. It writes whole rows, so p must have room for the
 // largest. pgx gives it 64 KiB.
 func (c *authCopy) Read(p []byte) (int, error) {
 	c.pace.Step() // listeners may wait for this processor
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return 0, io.ErrClosedPipe
-	}
 	if c.ended {
 		return 0, io.EOF
 	}

@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"io"
 	"net/netip"
+	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"radiusd/aaa"
@@ -20,9 +22,41 @@ func copyRows(ctx context.Context, tx *writeTx, table string, rows source) error
 	}
 	statement := "COPY " + table + " (" + names(rows.row(0)) + ") FROM STDIN BINARY"
 	return tx.conn.Raw(func(driverConn any) error {
-		_, err := driverConn.(*stdlib.Conn).Conn().PgConn().CopyFrom(ctx, &copyReader{rows: rows, pace: aaa.PaceOf(ctx)}, statement)
-		return err
+		return copyFrom(ctx, driverConn.(*stdlib.Conn).Conn().PgConn(), &copyReader{rows: rows, pace: aaa.PaceOf(ctx)}, statement)
 	})
+}
+
+// copyFrom runs a COPY of what it reads. When the connection fails, pgx returns without
+// waiting for who reads; here nothing is read any more after it.
+func copyFrom(ctx context.Context, conn *pgconn.PgConn, rows io.Reader, statement string) error {
+	guarded := closableReader{rows: rows}
+	defer guarded.close()
+	_, err := conn.CopyFrom(ctx, &guarded, statement)
+	return err
+}
+
+// closableReader is a reader that another goroutine may close.
+type closableReader struct {
+	mu     sync.Mutex
+	closed bool
+	rows   io.Reader
+}
+
+// close waits for a Read that is under way.
+func (c *closableReader) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+}
+
+// Read implements io.Reader.
+func (c *closableReader) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, io.ErrClosedPipe
+	}
+	return c.rows.Read(p)
 }
 
 // copyReader writes rows in COPY's binary format as they are read.
