@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,11 +31,6 @@ func TestPaceRestsAfterALittleWork(t *testing.T) {
 		require.Equal(t, paceRest, step(time.Second))
 		cancel()
 		require.Zero(t, step(time.Second), "whoever waits for the end is not kept waiting")
-
-		pace = PaceOf(WithTurns(t.Context()))
-		require.Zero(t, step(paceWork-1))
-		require.Equal(t, paceTurn, step(1), "it only lets others in")
-		require.Zero(t, step(paceWork-1))
 
 		pace = PaceOf(t.Context())
 		require.Nil(t, pace)
@@ -254,7 +252,66 @@ func TestMergeBatchLetsPacketsIn(t *testing.T) {
 			require.NoError(t, err)
 			return time.Since(began)
 		}
-		require.Equal(t, paceTurn, merge(WithTurns(t.Context())))
+		require.Equal(t, paceRest, merge(WithPace(t.Context())))
 		require.Zero(t, merge(t.Context()))
+	})
+}
+
+// Who waits for the network comes first, on the only processor, where a yield would let
+// nobody in; and if nobody waits, the turn is over at once.
+func TestTurnsLetPacketsIn(t *testing.T) {
+	from, to, err := os.Pipe()
+	require.NoError(t, err)
+	defer from.Close()
+	defer to.Close()
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var came, ended atomic.Int64
+	go func() {
+		defer ended.Store(1)
+		for {
+			if _, err := from.Read(make([]byte, 1)); err != nil {
+				return
+			}
+			came.Add(1)
+		}
+	}()
+	turn := newTurn()
+	require.NotNil(t, turn.wait)
+	inTime := func(letIn func()) (times int) {
+		for range 1000 {
+			turn.take() // it waits for the pipe now
+			before := came.Load()
+			_, err := to.Write([]byte{1})
+			require.NoError(t, err)
+			if letIn(); came.Load() > before {
+				times++
+			}
+		}
+		return times
+	}
+	require.Greater(t, inTime(turn.take), 900, "now and then the scheduler prefers who has yielded")
+	require.Less(t, inTime(runtime.Gosched), 500, "a yield would do")
+	to.Close()
+	require.Eventually(t, func() bool { return ended.Load() == 1 }, 20*time.Second, time.Millisecond)
+}
+
+// Others that leave it no time do not keep work from going on.
+func TestTurnsKeepAShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := time.Duration(0)
+		pace := PaceOf(withPace(t.Context(), func() { time.Sleep(away) }))
+		turn := func() time.Duration {
+			time.Sleep(pace.work) // work
+			pace.Step()
+			return pace.work
+		}
+		require.Equal(t, paceWork, turn())
+		away = 12 * time.Millisecond
+		require.Equal(t, 4*time.Millisecond, turn())
+		away = time.Microsecond
+		require.Equal(t, paceWork, turn())
+		began := time.Now()
+		pace.Step()
+		require.Zero(t, time.Since(began), "it was just there")
 	})
 }
