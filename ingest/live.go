@@ -75,9 +75,7 @@ func (i *Ingest) apply(wait, work context.Context, from journal.Position, h *hea
 		envelope, end, ok, err := r.TryNext()
 		if err != nil || !ok || len(batch.records) == aaa.LiveBatch {
 			i.applyBatch(&batch)
-			if i.Loaded() { // until then packets wait for it
-				pace.Step()
-			}
+			pace.Step() // a backlog must not keep answers waiting
 		}
 		if err == nil && !ok {
 			i.applied.set(from)
