@@ -143,11 +143,13 @@ func (b *bench) shared(server string) bool {
 	return p.generator == p.server
 }
 
-// ahead is the command before a server, or its load. Where they share a core, both run in real
-// time: then each lets the other in when it waits, and all else comes after them, who reads the
-// admin API as well.
+// ahead is the command before a server, or its load. The load of one that is disturbed runs in
+// real time, so that what disturbs, and Postgres, do not keep it from sending; and where it shares
+// the server's core, the server as well: then each lets the other in when it waits. A server that
+// has a core does not: it may fill it, and Linux stops what does so in real time.
 func (b *bench) ahead(server, place string) []string {
-	if b.shared(server) && b.nice != 0 {
+	load := server == disturbedServer && place == b.placesFor(server).generator
+	if (load || b.shared(server)) && b.nice != 0 {
 		return append([]string{"chrt", "-r", "1"}, front(place)...)
 	}
 	return front(place)

@@ -158,7 +158,7 @@ func (s *stage) await(server int) {
 // disturb has a crowd send until the load is over, disturbs while it counts, and ends it.
 func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage) (e effect, err error) {
 	defer st.end.Close()
-	begin, end, err := b.crowd(ctx, s, s.auth, "-first", strconv.Itoa(b.sockets), "-nases", strconv.Itoa(crowdNASes),
+	begin, end, err := b.crowd(ctx, s, b.ahead(s.name, b.placesFor(s.name).generator), s.auth, "-first", strconv.Itoa(b.sockets), "-nases", strconv.Itoa(crowdNASes),
 		"-train", "32", "-prompt", "-rate", strconv.FormatFloat(max(b.peaks[c.server]/2-victimRate, 1), 'f', 0, 64))
 	if err != nil {
 		return e, err
@@ -201,13 +201,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// crowd starts a crowd, which sends from begin on until end, which returns its rate.
-func (b *bench) crowd(ctx context.Context, s *server, target string, args ...string) (begin func() error, end func() (float64, error), err error) {
+// crowd starts a crowd, with the command before it, which sends from begin on until end, which
+// returns its rate.
+func (b *bench) crowd(ctx context.Context, s *server, ahead []string, target string, args ...string) (begin func() error, end func() (float64, error), err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, nil, err
 	}
-	args = append(append(b.ahead(s.name, b.placesFor(s.name).generator), self, "crowd", "-server", target, "-users", strconv.Itoa(s.users),
+	args = append(append(ahead, self, "crowd", "-server", target, "-users", strconv.Itoa(s.users),
 		"-of", strconv.Itoa(b.sockets+crowdNASes+1)), args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stderr = os.Stderr
@@ -242,7 +243,7 @@ func (b *bench) flood(ctx context.Context, c *contestant, s *server, st *stage) 
 		defer nobody.Close()
 		target = nobody.LocalAddr().String()
 	}
-	begin, end, err := b.crowd(ctx, s, target, "-first", strconv.Itoa(b.sockets+crowdNASes), "-ports", "4",
+	begin, end, err := b.crowd(ctx, s, front(b.places.generator), target, "-first", strconv.Itoa(b.sockets+crowdNASes), "-ports", "4",
 		"-rate", strconv.FormatFloat(floodFactor*b.peaks[c.server], 'f', 0, 64))
 	if err != nil {
 		return e, err

@@ -89,7 +89,7 @@ func command(ctx context.Context) error {
 	flag.StringVar(&o.keep, "keep", "", "set the servers up in `FOLDER`, keep it, and use it again when it is there")
 	flag.BoolVar(&o.setup, "setup", false, "only set up the folder of -keep")
 	flag.BoolVar(&o.latency, "latency", true, "measure latency at half the rate as well")
-	flag.Float64Var(&o.calm, "calm", 0, "measure latency again, up to five times, when others had more than so many `PERCENT` of the server's core (0: never)")
+	flag.Float64Var(&o.calm, "calm", 0, "measure latency again, up to five times, when others had more than so many `PERCENT` of the server's core, and take the calmest (0: once)")
 	flag.BoolVar(&o.scale, "scale", false, "measure radiusd with up to a million users and ten thousand NASes as well (setting up takes minutes)")
 	flag.StringVar(&o.cpuprofile, "cpuprofile", "", "write a CPU profile of radiusd, from the middle of its load, to `FILE`")
 	flag.StringVar(&o.write, "write", "", "put the result into the Markdown `FILE`, between the comments that mark its place, rather than on standard output")

@@ -110,15 +110,22 @@ func (b *bench) halfRate(c *contestant, results map[string]*result) float64 {
 }
 
 // measureCalm measures latency again when others took the server's core from it: what has
-// been measured then is them.
-func (b *bench) measureCalm(ctx context.Context, c *contestant, rate float64) (r *result, err error) {
+// been measured then is them. It returns the calmest, whose others the report names.
+func (b *bench) measureCalm(ctx context.Context, c *contestant, rate float64) (calmest *result, err error) {
 	for range calmTries {
-		if r, err = b.measure(ctx, c, rate, false); err != nil || b.calm <= 0 || 100*r.others() <= b.calm {
-			return r, err
+		r, err := b.measure(ctx, c, rate, false)
+		if err != nil {
+			return nil, err
+		}
+		if calmest == nil || r.others() < calmest.others() {
+			calmest = r
+		}
+		if b.calm <= 0 || 100*r.others() <= b.calm || b.shared(c.server) { // who shares the core is meant to be there
+			break
 		}
 		say("%s: p99 %v, but others had %.1f %% of its core", c.name, r.P99, 100*r.others())
 	}
-	return nil, fmt.Errorf("others have the server's core all the time")
+	return calmest, nil
 }
 
 const calmTries = 5
@@ -249,7 +256,8 @@ func (b *bench) postgresCPU() time.Duration {
 	return b.postgres.CPU()
 }
 
-// settle waits until the servers are done with what the load before has left them.
+// settle waits until the servers are done with what the load before has left them, and the disk
+// with what they have written.
 func (b *bench) settle(ctx context.Context) error {
 	for range 1500 { // five minutes: what accounting has left for Postgres takes its time
 		before := b.allCPU()
@@ -259,6 +267,7 @@ func (b *bench) settle(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if b.allCPU()-before < 10*time.Millisecond {
+			syscall.Sync()
 			return nil
 		}
 	}
