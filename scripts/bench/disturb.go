@@ -158,6 +158,18 @@ func (s *stage) await(server int) {
 // disturb has a crowd send until the load is over, disturbs while it counts, and ends it.
 func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage) (e effect, err error) {
 	defer st.end.Close()
+	var api *adminAPI
+	switch c.disturbance {
+	case readElsewhere:
+		api = b.apis[copyOf(s.database)]
+	case readAPI:
+		api = b.apis[s.database]
+	}
+	if api != nil {
+		if err := api.signIn(ctx); err != nil {
+			return e, err
+		}
+	}
 	begin, end, err := b.crowd(ctx, s, b.ahead(s.name, b.placesFor(s.name).generator), s.auth, "-first", strconv.Itoa(b.sockets), "-nases", strconv.Itoa(crowdNASes),
 		"-train", "32", "-prompt", "-rate", strconv.FormatFloat(max(b.peaks[c.server]/2-victimRate, 1), 'f', 0, 64))
 	if err != nil {
@@ -171,10 +183,8 @@ func (b *bench) disturb(ctx context.Context, c *contestant, s *server, st *stage
 		e, err = b.flood(ctx, c, s, st)
 	case updateUsers, updateElsewhere:
 		e, err = b.update(ctx, c.disturbance, s, st)
-	case readElsewhere:
-		e, err = b.readBeside(ctx, s, b.apis[copyOf(s.database)], st)
-	case readAPI:
-		e, err = b.readBeside(ctx, s, b.apis[s.database], st)
+	case readElsewhere, readAPI:
+		e, err = b.readBeside(ctx, s, api, st)
 	default:
 		st.await(s.process.PID())
 		err = sleep(ctx, b.duration)
