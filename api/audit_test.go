@@ -97,6 +97,11 @@ func TestWebhooks(t *testing.T) {
 
 		admin.put(path, map[string]any{"name": "billing", "url": "ftp://example.org"}).field("url")
 		admin.put(path, map[string]any{"name": "billing", "url": receiver.URL, "events": []string{"User Created"}}).field("events[0]")
+		for _, url := range []string{"https://10.0.0.1/hook", "https://[fd00::1]/hook", "http://169.254.169.254/latest"} { // the sender of the tests allows only loopback, and http
+			admin.post("/webhooks", map[string]any{"name": "inside", "url": url}).field("url")
+			admin.put(path, map[string]any{"name": "billing", "url": url}).field("url")
+			admin.put(path, map[string]any{"name": "billing", "url": url, "enabled": false}).field("url")
+		}
 		admin.put(path, map[string]any{"name": "accounts", "url": receiver.URL}, "If-Match", `"old"`).code(http.StatusPreconditionFailed, "precondition_failed")
 		changed := into[api.Webhook](admin.put(path, map[string]any{"name": "accounts", "url": receiver.URL, "enabled": false}, "If-Match", created.header.Get("ETag")).is(http.StatusOK))
 		assert.False(t, changed.Enabled)
@@ -112,6 +117,11 @@ func TestWebhooks(t *testing.T) {
 
 		admin.delete(path).is(http.StatusNoContent)
 		admin.post(path+"/test", nil).code(http.StatusNotFound, "not_found")
+
+		old := &operator.Webhook{Name: "old", URL: "https://10.0.0.1/hook", Enabled: true} // since then it is not allowed any more
+		require.NoError(t, w.store.CreateWebhook(t.Context(), old))
+		admin.put("/webhooks/"+old.ID.String(), map[string]any{"name": "old", "url": old.URL}).field("url")
+		admin.put("/webhooks/"+old.ID.String(), map[string]any{"name": "old", "url": old.URL, "enabled": false}).is(http.StatusOK)
 		w.as(t, "auditor").post("/webhooks", map[string]any{"name": "x", "url": receiver.URL}).code(http.StatusForbidden, "forbidden")
 	})
 }

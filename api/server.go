@@ -40,7 +40,7 @@ type Options struct {
 	// Checkout asks for payments by card. Nil: they are not taken.
 	Checkout *checkout.Desk
 	// Sender posts test events to webhooks. Required.
-	Sender operator.Sender
+	Sender WebhookSender
 	// Reports answers reports. Nil: the store does.
 	Reports report.Source
 	// Zone is that of days, weeks, months and login hours. Nil: UTC.

@@ -27,11 +27,17 @@ type DeliveryStore interface {
 	RequestDelivery(ctx context.Context, webhookID, eventID uuid.UUID) (operator.Delivery, error)
 }
 
+// WebhookSender sends to webhooks, and says which URLs it would not send to.
+type WebhookSender interface {
+	operator.Sender
+	CheckURL(url string) error
+}
+
 // webhooks is the resource /webhooks.
 type webhooks struct {
 	store      WebhookStore
 	deliveries DeliveryStore
-	sender     operator.Sender
+	sender     WebhookSender
 	now        func() time.Time
 }
 
@@ -53,7 +59,7 @@ func (h *webhooks) ListWebhooks(ctx context.Context, _ ListWebhooksRequestObject
 
 func (h *webhooks) CreateWebhook(ctx context.Context, r CreateWebhookRequestObject) (CreateWebhookResponseObject, error) {
 	w := &operator.Webhook{Secret: operator.NewWebhookSecret()}
-	if err := fillWebhook(w, *r.Body); err != nil {
+	if err := h.fill(w, *r.Body); err != nil {
 		return nil, err
 	}
 	err := h.store.CreateWebhook(ctx, w)
@@ -86,7 +92,7 @@ func (h *webhooks) ReplaceWebhook(ctx context.Context, r ReplaceWebhookRequestOb
 		if err := checkMatch(r.Params.IfMatch, settled(webhookOf(w))); err != nil {
 			return err
 		}
-		return fillWebhook(w, *r.Body)
+		return h.fill(w, *r.Body)
 	})
 	if err != nil {
 		return nil, err
@@ -178,14 +184,18 @@ func (h *webhooks) TestWebhook(ctx context.Context, r TestWebhookRequestObject) 
 	return TestWebhook200JSONResponse(body), nil
 }
 
-func fillWebhook(w *operator.Webhook, in WebhookInput) error {
-	w.Name, w.URL, w.Events = in.Name, in.URL, in.Events
+// fill takes over what was sent. One that is disabled may keep a URL that is refused by now.
+func (h *webhooks) fill(w *operator.Webhook, in WebhookInput) error {
 	enabled := in.Enabled == nil || *in.Enabled
+	check := enabled || in.URL != w.URL
+	w.Name, w.URL, w.Events, w.Enabled = in.Name, in.URL, in.Events, enabled
 	if enabled {
 		w.DisabledReason = ""
 	}
-	w.Enabled = enabled
-	return w.Validate()
+	if err := w.Validate(); err != nil || !check {
+		return err
+	}
+	return h.sender.CheckURL(w.URL)
 }
 
 func (h *webhooks) read(ctx context.Context, id uuid.UUID) (Webhook, error) {

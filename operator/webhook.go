@@ -71,8 +71,8 @@ func checkWebhookSecret(secret []byte) error {
 	return nil
 }
 
-// Validate reports all that is wrong with the webhook, as joined *FieldError. Whether
-// plain http is allowed is the sender's matter.
+// Validate reports all that is wrong with the webhook, as joined *FieldError. Where it may
+// lead is the sender's matter: see [WebhookSender.CheckURL].
 func (w *Webhook) Validate() error {
 	var errs []error
 	fail := func(field, format string, args ...any) {

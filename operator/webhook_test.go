@@ -144,6 +144,11 @@ func TestWebhookSendFails(t *testing.T) {
 		_, err = guarded.Send(t.Context(), someHook("http://"+net.JoinHostPort(strings.Trim(host, "[]"), port)), someEvent())
 		require.ErrorContains(t, err, "webhooks may not go", host)
 	}
+	response, err := guarded.client.Get(server.URL) // as with a name that was resolved
+	if err == nil {
+		response.Body.Close()
+	}
+	require.ErrorContains(t, err, "webhooks may not go")
 	assert.Zero(t, reached.Load(), "no proxy is used")
 }
 
@@ -165,6 +170,56 @@ func TestInternalAddresses(t *testing.T) {
 	assert.Error(t, s.control("tcp4", "10.2.2.3:443", nil))
 	assert.Error(t, s.control("tcp6", "[fe80::1%eth0]:443", nil))
 	assert.Error(t, s.control("unix", "/run/docker.sock", nil))
+}
+
+// TestWebhookCheckURL: what shows without resolving a name is refused before anything is sent.
+func TestWebhookCheckURL(t *testing.T) {
+	allowed := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+	for name, tt := range map[string]struct {
+		options WebhookSenderOptions
+		url     string
+		refused string // empty: it is not
+	}{
+		"a name":                 {WebhookSenderOptions{}, "https://example.org/hook", ""},
+		"a name to be resolved":  {WebhookSenderOptions{}, "https://intranet.example.org", ""},
+		"a public address":       {WebhookSenderOptions{}, "https://8.8.8.8:8443/hook", ""},
+		"a public IPv6 address":  {WebhookSenderOptions{}, "https://[2606:4700::1]/hook", ""},
+		"http":                   {WebhookSenderOptions{}, "http://example.org/hook", "admin.webhook_allow_http"},
+		"http is allowed":        {WebhookSenderOptions{AllowHTTP: true}, "http://example.org/hook", ""},
+		"private":                {WebhookSenderOptions{}, "https://10.2.0.1/hook", "10.2.0.1 is private"},
+		"private of others":      {WebhookSenderOptions{Allow: allowed}, "https://10.2.0.1/hook", "10.2.0.1 is private"},
+		"private but allowed":    {WebhookSenderOptions{Allow: allowed}, "https://10.1.0.1/hook", ""},
+		"metadata":               {WebhookSenderOptions{AllowHTTP: true}, "http://169.254.169.254/latest", "link-local"},
+		"loopback":               {WebhookSenderOptions{}, "https://127.0.0.1:8080", "of this host"},
+		"loopback, absolute":     {WebhookSenderOptions{}, "https://127.0.0.1./", "of this host"},
+		"IPv6 loopback":          {WebhookSenderOptions{}, "https://[::1]/", "not of the public internet"},
+		"IPv4 in IPv6":           {WebhookSenderOptions{}, "https://[::ffff:10.1.0.1]/", "10.1.0.1 is private"},
+		"IPv4 in IPv6, allowed":  {WebhookSenderOptions{Allow: allowed}, "https://[::ffff:10.1.0.1]/", ""},
+		"an address with a zone": {WebhookSenderOptions{}, "https://[fe80::1%25eth0]/", "not of the public internet"},
+		"localhost":              {WebhookSenderOptions{}, "https://LocalHost:8443/", "127.0.0.1 is of this host"},
+		"localhost, absolute":    {WebhookSenderOptions{}, "https://localhost./", "of this host"},
+		"below localhost":        {WebhookSenderOptions{}, "https://crm.localhost/", "of this host"},
+		"no localhost":           {WebhookSenderOptions{}, "https://notlocalhost/", ""},
+		"localhost is allowed":   {WebhookSenderOptions{Allow: loopback[:1]}, "https://localhost/", ""},
+		"so by IPv6":             {WebhookSenderOptions{Allow: loopback[1:]}, "https://localhost/", ""},
+		"only a port":            {WebhookSenderOptions{}, "https://:443/", "of this host"},
+		"no URL":                 {WebhookSenderOptions{}, "https://canary%zz", "cannot be used"},
+	} {
+		s := NewWebhookSender(tt.options)
+		err := s.CheckURL(tt.url)
+		if tt.refused == "" {
+			assert.NoError(t, err, name)
+			continue
+		}
+		var wrong *FieldError
+		if assert.ErrorAs(t, err, &wrong, name) {
+			assert.Equal(t, "url", wrong.Field, name)
+			assert.Contains(t, wrong.Message, tt.refused, name)
+			assert.NotContains(t, wrong.Message, "canary", name)
+		}
+		_, err = s.Send(t.Context(), someHook(tt.url), someEvent())
+		assert.ErrorContains(t, err, tt.refused, "%s: nor is it sent to", name)
+	}
 }
 
 func TestWebhookValidate(t *testing.T) {

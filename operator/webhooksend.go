@@ -121,8 +121,8 @@ func (s *WebhookSender) Send(ctx context.Context, w *Webhook, e *Event) (status 
 	if err != nil {
 		return 0, &DeliveryError{Err: errors.New("the URL cannot be used")}
 	}
-	if request.URL.Scheme != "https" && !s.options.AllowHTTP {
-		return 0, &DeliveryError{Err: errors.New("the URL is not https://, which the configuration does not allow (admin.webhook_allow_http)")}
+	if err := s.checkURL(request.URL); err != nil {
+		return 0, &DeliveryError{Err: err}
 	}
 	now := time.Now()
 	id := "evt_" + e.ID.String()
@@ -152,6 +152,35 @@ func (s *WebhookSender) Send(ctx context.Context, w *Webhook, e *Event) (status 
 	return status, failed
 }
 
+// CheckURL refuses, with a *FieldError, a URL that nothing would be sent to, as far as that
+// shows without resolving its name.
+func (s *WebhookSender) CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return &FieldError{"url", "cannot be used"} // the error quotes it, and it may hold a token
+	}
+	return s.checkURL(u)
+}
+
+func (s *WebhookSender) checkURL(u *url.URL) error {
+	if u.Scheme != "https" && !s.options.AllowHTTP {
+		return &FieldError{"url", "is not https://, which the configuration does not allow (admin.webhook_allow_http)"}
+	}
+	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
+	var err error
+	if addr, notLiteral := netip.ParseAddr(host); notLiteral == nil {
+		err = s.checkAddr(addr)
+	} else if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") { // RFC 6761 section 6.3
+		if err = s.checkAddr(netip.IPv6Loopback()); err != nil {
+			err = s.checkAddr(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+		}
+	}
+	if err != nil {
+		return &FieldError{"url", "leads where none may: " + err.Error()}
+	}
+	return nil
+}
+
 // control refuses connections to addresses that are not of the public internet.
 func (s *WebhookSender) control(network, address string, _ syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
@@ -161,7 +190,12 @@ func (s *WebhookSender) control(network, address string, _ syscall.RawConn) erro
 	if err != nil {
 		return fmt.Errorf("%q is not an address", address)
 	}
-	addr := target.Addr().Unmap().WithZone("")
+	return s.checkAddr(target.Addr())
+}
+
+// checkAddr refuses an address that is not of the public internet, nor allowed.
+func (s *WebhookSender) checkAddr(addr netip.Addr) error {
+	addr = addr.Unmap().WithZone("")
 	for _, prefix := range s.options.Allow {
 		if prefix.Contains(addr) {
 			return nil
