@@ -28,6 +28,9 @@ func (b *bench) printServerDisturbed(p func(string, ...any), server, control str
 		return
 	}
 	where := ""
+	if b.nice != 0 && !b.shared(server) {
+		where = ", the load in real time"
+	}
 	if b.shared(server) {
 		at := b.placesFor(server)
 		where = fmt.Sprintf(", which share its core %s, while Postgres and the admin API have core %s", at.server, at.stores)
