@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"radiusd/dictionary"
+	"radiusd/internal/mailaddr"
 	"radiusd/radius"
 )
 
@@ -201,11 +202,16 @@ func (n *NAS) Validate() error {
 }
 
 // Validate reports everything that is wrong with the profile, as joined [FieldError]s.
-func (p *Profile) Validate() error {
+// before is what it was, and zero for a new one: an e-mail that stays is not looked at, since
+// it may be from a time when it was not checked.
+func (p *Profile) Validate(before *Profile) error {
 	var errs []error
 	for _, f := range p.Fields() {
-		if len(*f.Value) > f.most || !isText(*f.Value) {
+		switch {
+		case len(*f.Value) > f.most || !isText(*f.Value):
 			errs = append(errs, fieldErrorf(f.Name, "%s must be text of no more than %d octets", f.Name, f.most))
+		case f.Value == &p.Email && p.Email != "" && p.Email != before.Email && !mailaddr.Valid(p.Email):
+			errs = append(errs, fieldErrorf(f.Name, "%s must be an address such as anna@example.org", f.Name))
 		}
 	}
 	return errors.Join(errs...)

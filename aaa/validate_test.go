@@ -37,7 +37,12 @@ func TestValidateNamesTheField(t *testing.T) {
 		"text in an item":    {(&Group{Name: "x", Items: []Item{good, replyItem("Filter-Id", "=", "\xff")}}).Validate(dict), []string{"items[1]"}},
 		"good NAS":           {nas.Validate(), nil},
 		"bits beyond":        {unmasked.Validate(), []string{"address"}},
-		"profile with a NUL": {(&Profile{Note: "a\x00"}).Validate(), []string{"note"}},
+		"profile with a NUL": {(&Profile{Note: "a\x00"}).Validate(&Profile{}), []string{"note"}},
+		"profile":            {(&Profile{FullName: "Anna", Email: "anna@example.org"}).Validate(&Profile{}), nil},
+		"no e-mail":          {(&Profile{Phone: "1", Email: "anna", Note: "\xff"}).Validate(&Profile{}), []string{"email", "note"}},
+		"not text either":    {(&Profile{Email: "\xff"}).Validate(&Profile{Email: "anna"}), []string{"email"}},
+		"an e-mail of old":   {(&Profile{Phone: "2", Email: "anna"}).Validate(&Profile{Phone: "1", Email: "anna"}), nil},
+		"another such":       {(&Profile{Email: "Anna <anna@example.org>"}).Validate(&Profile{Email: "anna"}), []string{"email"}},
 	} {
 		var fields []string
 		for _, e := range FieldErrors(fmt.Errorf("save: %w", errors.Join(tt.err))) {

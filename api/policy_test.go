@@ -149,6 +149,7 @@ func TestUserParts(t *testing.T) {
 			set := support.put(path+"/profile", object{"email": "alice@example.org"}, "If-Match", empty.header.Get("ETag")).is(http.StatusOK)
 			assert.Equal(t, set.header.Get("ETag"), support.get(path+"/profile").header.Get("ETag"))
 			support.put(path+"/profile", object{"email": "late"}, "If-Match", empty.header.Get("ETag")).code(http.StatusPreconditionFailed, "precondition_failed")
+			support.put(path+"/profile", object{"email": "alice"}).field("email")
 			support.put(path+"/profile", object{"username": "bob"}).is(http.StatusUnprocessableEntity)
 			assert.Equal(t, "alice@example.org", into[api.User](support.get(path)).Profile.Email)
 			w.as(t, "read-only").get(path+"/profile").code(http.StatusForbidden, "forbidden")

@@ -35,8 +35,8 @@ func TestImportUsers(t *testing.T) {
 			assert.Equal(t, api.ImportResult{DryRun: true, Lines: 2, Created: 2, Errors: []api.FieldError{}}, result)
 			assert.Zero(t, count(t))
 		})
-		bad := "username,password,plan,groups\nalice,pw,gold,staff\nbob,pw,copper,staff\n,pw,gold,\ncarol,pw,gold,nobody\nalice,pw,,\n"
-		wantBad := []string{"3 plan", "4 username", "5 groups", "6 username"}
+		bad := "username,password,plan,groups,email\nalice,pw,gold,staff,a@example.org\nbob,pw,copper,staff,\n,pw,gold,,\ncarol,pw,gold,nobody,\nalice,pw,,,\ndora,pw,,,dora\n"
+		wantBad := []string{"3 plan", "4 username", "5 groups", "6 username", "7 email"}
 		lines := func(errors []api.FieldError) (list []string) {
 			for _, e := range errors {
 				list = append(list, fmt.Sprint(e.Line, " ", e.Field))

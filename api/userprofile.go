@@ -32,14 +32,11 @@ func (h *users) GetUserProfile(ctx context.Context, r GetUserProfileRequestObjec
 
 func (h *users) ReplaceUserProfile(ctx context.Context, r ReplaceUserProfileRequestObject) (ReplaceUserProfileResponseObject, error) {
 	next := toProfile(*r.Body)
-	if err := next.Validate(); err != nil {
-		return nil, err
-	}
 	err := h.store.ChangeUser(ctx, r.UserID, func(_ *aaa.User, profile *aaa.Profile) error {
 		if err := checkMatch(r.Params.IfMatch, profileOf(profile)); err != nil {
 			return err
 		}
-		*profile = next
+		*profile = next // which the store checks
 		return nil
 	})
 	if err != nil {

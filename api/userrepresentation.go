@@ -92,10 +92,11 @@ func (h *users) fill(user *aaa.User, profile *aaa.Profile, in UserInput, credent
 			user.Name = mac
 		}
 	}
+	before := *profile
 	if in.Profile != nil {
 		*profile = toProfile(*in.Profile)
 	}
-	return errors.Join(nameItems(user.Validate(h.dict), in.CheckItems), inside("profile", profile.Validate()))
+	return errors.Join(nameItems(user.Validate(h.dict), in.CheckItems), inside("profile", profile.Validate(&before)))
 }
 
 // inside words errors of a part by where that stands in the whole.

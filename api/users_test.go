@@ -87,6 +87,7 @@ func TestUsers(t *testing.T) {
 		t.Run("parts of a profile", func(t *testing.T) {
 			changed := into[api.User](admin.in(t).patch(path, object{"profile": object{"phone": "+49 1", "full_name": nil}}).is(http.StatusOK))
 			assert.Equal(t, &api.Profile{Phone: "+49 1", Email: "alice@example.org"}, changed.Profile)
+			admin.in(t).patch(path, object{"profile": object{"email": "Alice <alice@example.org>"}}).field("profile.email")
 			changed = into[api.User](admin.in(t).patch(path, object{"profile": nil}).is(http.StatusOK))
 			assert.Equal(t, &api.Profile{}, changed.Profile)
 		})

@@ -2,13 +2,14 @@ package operator
 
 import (
 	"fmt"
-	"net/mail"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+
+	"radiusd/internal/mailaddr"
 )
 
 // Status says whether an operator may sign in.
@@ -121,7 +122,7 @@ func (o *Operator) Validate() error {
 		return err
 	}
 	if o.Email = strings.TrimSpace(o.Email); o.Email != "" {
-		if a, err := mail.ParseAddress(o.Email); err != nil || a.Address != o.Email || len(o.Email) > maxEmail {
+		if !mailaddr.Valid(o.Email) || len(o.Email) > maxEmail {
 			return &FieldError{"email", "is not an address for electronic mail"}
 		}
 	}

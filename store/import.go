@@ -145,7 +145,7 @@ func checkImported(row *ImportRow) error {
 			*field.Value = *given[i]
 		}
 	}
-	return errors.Join(user.Validate(nil), profile.Validate())
+	return errors.Join(user.Validate(nil), profile.Validate(&aaa.Profile{}))
 }
 
 // flush writes the queued rows.
@@ -299,7 +299,7 @@ func (j *importJob) apply(row *ImportRow, user *aaa.User) (groups []aaa.Membersh
 			*f.Value = *value
 		}
 	}
-	if err := errors.Join(user.Validate(nil), profile.Validate()); err != nil {
+	if err := errors.Join(user.Validate(nil), profile.Validate(&aaa.Profile{})); err != nil {
 		return nil, err
 	}
 	if row.Groups == nil {

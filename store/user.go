@@ -79,7 +79,7 @@ var accounts = entity[account]{
 	table: "users", kind: "user",
 	fields: func(s *Store, a *account) []field { return usersFields(s, &a.user) },
 	head:   func(a *account) head { return userHead(&a.user) },
-	valid:  func(a *account) error { return errors.Join(users.valid(&a.user), a.profile.Validate()) },
+	valid:  func(a *account) error { return errors.Join(users.valid(&a.user), a.profile.Validate(&a.storedProfile)) },
 	load: func(ctx context.Context, q querier, a *account) (err error) {
 		if err := users.load(ctx, q, &a.user); err != nil {
 			return err

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	smtp "github.com/wneessen/go-mail"
+
+	"radiusd/internal/mailaddr"
 )
 
 // Security says how the connection to the server is encrypted.
@@ -146,8 +148,7 @@ func checkLine(what, s string) error {
 
 // checkAddress accepts one plain address of ASCII, such as anna@example.org.
 func checkAddress(s string) error {
-	a, err := netmail.ParseAddress(s)
-	if err != nil || a.Name != "" || a.Address != s || len(s) > 254 ||
+	if !mailaddr.Valid(s) || len(s) > 254 ||
 		strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"", r) }) {
 		return fmt.Errorf("%.80q is no mail address: want one such as anna@example.org", s)
 	}

@@ -111,7 +111,7 @@ func testByID(t *testing.T, database Database) {
 
 // testFieldErrors: what is wrong with what was entered comes by field.
 func testFieldErrors(t *testing.T, database Database) {
-	s := Open(t, database)
+	s, options := openWith(t, database)
 	ctx := t.Context()
 	fields := func(err error) (names []string) {
 		require.Error(t, err)
@@ -130,10 +130,17 @@ func testFieldErrors(t *testing.T, database Database) {
 	user.ExpiresAt = time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)
 	assert.Equal(t, []string{"username", "groups[1]", "expires_at", "simultaneous_use"}, fields(s.CreateUser(ctx, user)))
 	assert.Equal(t, []string{"email"}, fields(s.CreateUserWithProfile(ctx, newUser("bob"), &aaa.Profile{Email: "\xff"})))
+	assert.Equal(t, []string{"email"}, fields(s.CreateUserWithProfile(ctx, newUser("bob"), &aaa.Profile{Email: "bob"})))
 	assert.Equal(t, []string{"name", "login_hours"}, fields(s.CreatePlan(ctx, &aaa.Plan{LoginHours: "sometimes"})))
 	assert.Equal(t, []string{"address", "secret"}, fields(s.CreateNAS(ctx, &aaa.NAS{})))
 	require.NoError(t, s.CreateUser(ctx, newUser("bob")))
 	assert.Equal(t, []string{"username"}, fields(s.UpdateUser(ctx, "bob", func(u *aaa.User) error { u.Name = ""; return nil })))
 	err := s.UpdateUser(ctx, "bob", func(u *aaa.User) error { u.PlanID = uuid.New(); return nil })
 	assert.Equal(t, []string{"plan_id"}, fields(err))
+
+	// An e-mail from before they were checked hinders no other change.
+	require.NoError(t, s.CreateUserWithProfile(ctx, newUser("carol"), &aaa.Profile{Email: "carol@example.org"}))
+	execute(t, Raw(t, options), "UPDATE user_profiles SET email = 'carol'")
+	require.NoError(t, s.UpdateUserProfile(ctx, "carol", func(p *aaa.Profile) error { p.Phone = "1"; return nil }))
+	assert.Equal(t, []string{"email"}, fields(s.UpdateUserProfile(ctx, "carol", func(p *aaa.Profile) error { p.Email = "carola"; return nil })))
 }
