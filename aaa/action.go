@@ -52,7 +52,7 @@ const (
 	ActionRefused                         // the NAS has not (NAK); ErrorCause and Detail say why
 	ActionUnanswered                      // the NAS was silent, or nothing listens on its port
 	ActionFailed                          // it could not be sent; Detail says why
-	ActionSkipped                         // there is nothing to do any more: the session had ended before, for one, or the batch was canceled
+	ActionSkipped                         // there is nothing to do: the session has what is wanted, or had ended before, or the batch was canceled
 	ActionGone                            // the NAS does not know the session (NAK, Session-Context-Not-Found)
 )
 

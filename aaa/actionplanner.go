@@ -248,9 +248,9 @@ func undone(s *Session, kind ActionKind, why error) (SessionAction, error) {
 
 // ApplyPlan returns the actions by which the user's open sessions get what a login
 // would give them now that the user has the plan; nil: none. old is the plan that the
-// sessions have; nil: the one that they were last seen with. A session that nothing
-// changes in has no action; one that cannot be changed is ended, and all are if the
-// user may not log in any more. What cannot be done at all is as of Actions.
+// sessions have; nil: the one that they were last seen with. One that cannot be changed
+// is ended, and all are if the user may not log in any more. What cannot be done at all,
+// or need not, is as of Actions.
 func (p *ActionPlanner) ApplyPlan(ctx context.Context, user *UserRow, old, plan *Plan, sessions []Session, now time.Time) ([]SessionAction, error) {
 	if reason := noLogin(user, now); reason != "" {
 		actions, err := p.Actions(ctx, sessions, SessionChange{Kind: ActionDisconnect})
@@ -279,6 +279,9 @@ func (p *ActionPlanner) ApplyPlan(ctx context.Context, user *UserRow, old, plan 
 		if err == nil {
 			planned, err = p.planned(nas, change)
 		}
+		if err == nil && !planned.Needed {
+			err = ErrNothingToChange
+		}
 		if err != nil {
 			action, err := undone(s, ActionCoA, err)
 			if err != nil {
@@ -287,11 +290,9 @@ func (p *ActionPlanner) ApplyPlan(ctx context.Context, user *UserRow, old, plan 
 			actions = append(actions, action)
 			continue
 		}
-		if planned.Needed {
-			action := NewSessionAction(s, planned.Kind, planned.Attributes)
-			action.Detail = planned.Reason
-			actions = append(actions, action)
-		}
+		action := NewSessionAction(s, planned.Kind, planned.Attributes)
+		action.Detail = planned.Reason
+		actions = append(actions, action)
 	}
 	return actions, nil
 }

@@ -264,6 +264,8 @@ func TestApplyPlan(t *testing.T) {
 		require.NoError(t, w.store.CreatePlan(t.Context(), fast))
 		user := &aaa.User{Name: "alice", PlanID: fast.ID}
 		require.NoError(t, w.store.CreateUser(t.Context(), user))
+		plain := &aaa.User{Name: "bob"}
+		require.NoError(t, w.store.CreateUser(t.Context(), plain))
 		w.open(t, "alice", "1")
 		w.open(t, "bob", "2")
 		templates, err := aaa.LoadTemplates(dictionary.Embedded())
@@ -296,16 +298,25 @@ func TestApplyPlan(t *testing.T) {
 			require.NoError(t, err)
 			actions, err := planner.ApplyPlan(t.Context(), row, test.old, test.plan, sessions, now)
 			require.NoError(t, err)
+			require.Len(t, actions, 1, name)
 			if test.none {
-				assert.Empty(t, actions, name)
+				assert.Equal(t, aaa.ActionSkipped, actions[0].State, name)
+				assert.Equal(t, aaa.ErrNothingToChange.Error(), actions[0].Detail, name)
 				continue
 			}
-			require.Len(t, actions, 1, name)
 			assert.Equal(t, test.kind, actions[0].Kind, name)
 			assert.Equal(t, aaa.ActionQueued, actions[0].State, name)
 			assert.Contains(t, actions[0].Detail, test.detail, name)
 			assert.Equal(t, test.kind == aaa.ActionCoA, len(actions[0].Attributes) > 0, name)
 		}
+
+		admin := w.as(t, "admin")
+		batch := into[api.ActionBatch](admin.post("/users/"+plain.ID.String()+"/apply", nil).is(http.StatusAccepted))
+		assert.Equal(t, map[string]int{"skipped": 1}, batch.States)
+		assert.False(t, batch.FinishedAt.IsNull())
+		done := into[api.ActionList](admin.get("/actions?batch_id=" + batch.ID.MustGet().String()).is(http.StatusOK)).Items
+		require.Len(t, done, 1)
+		assert.Equal(t, aaa.ErrNothingToChange.Error(), done[0].Detail)
 	})
 }
 

@@ -1989,8 +1989,8 @@ type Action struct {
 
 	// State queued and sent wait; the others are outcomes. acknowledged: the NAS has done it.
 	// refused: it has not, error_cause says why. unanswered: it is silent. failed: it
-	// could not be asked, detail says why. skipped: there was nothing to do any more,
-	// or the batch was canceled. gone: the NAS does not know the session.
+	// could not be asked, detail says why. skipped: there was nothing to do, or not any
+	// more, or the batch was canceled; detail says which. gone: the NAS does not know the session.
 	State ActionState `json:"state"`
 
 	// StopMissing A disconnect was acknowledged, and repeated, and no Stop came.
@@ -2073,8 +2073,8 @@ type ActionList struct {
 
 // ActionState queued and sent wait; the others are outcomes. acknowledged: the NAS has done it.
 // refused: it has not, error_cause says why. unanswered: it is silent. failed: it
-// could not be asked, detail says why. skipped: there was nothing to do any more,
-// or the batch was canceled. gone: the NAS does not know the session.
+// could not be asked, detail says why. skipped: there was nothing to do, or not any
+// more, or the batch was canceled; detail says which. gone: the NAS does not know the session.
 type ActionState string
 
 // Allocation defines model for Allocation.

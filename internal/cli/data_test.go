@@ -400,6 +400,9 @@ func testDisconnect(t *testing.T, s *site, ended string) {
 	assert.Equal(t, uint32(600), seconds)
 	assert.Contains(t, s.ok("user", "set", "alice", "--plan", "none", "--apply"), "1 acknowledged")
 	assert.Equal(t, radius.DisconnectRequest, (<-port.Requests).Packet.Code(), "no CoA-Request takes an attribute away")
+	assert.Contains(t, s.ok("user", "set", "alice", "--apply"), "no open session needs a change")
+	s.ok("plan", "add", "bare")
+	assert.NotContains(t, s.run("user", "set", "alice", "--plan", "bare").err, "--apply", "it changes nothing in a session")
 	for want, args := range map[string][]string{
 		"either --attribute or --plan": {"2"},
 		"identifies the session":       {"2", "--attribute", "Framed-IP-Address := 192.0.2.1"},

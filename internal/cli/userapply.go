@@ -45,13 +45,19 @@ func (a *app) applyUser(ctx context.Context, cfg *config.Config, s *store.Store,
 	if err != nil {
 		return err
 	}
+	needed := 0
+	for i := range actions {
+		if actions[i].State != aaa.ActionSkipped {
+			needed++
+		}
+	}
 	switch {
-	case !wanted && len(actions) > 0:
-		fmt.Fprintf(a.stderr, "%s online as before the change: radiusd user set %s --apply\n", plural(len(actions), "session is", "sessions are"), printable(user.Name))
+	case !wanted && needed > 0:
+		fmt.Fprintf(a.stderr, "%s online as before the change: radiusd user set %s --apply\n", plural(needed, "session is", "sessions are"), printable(user.Name))
 		return nil
 	case !wanted:
 		return nil
-	case len(actions) == 0:
+	case needed == 0:
 		fmt.Fprintln(a.stdout, "no open session needs a change")
 		return nil
 	}
@@ -74,7 +80,7 @@ func (a *app) applyUser(ctx context.Context, cfg *config.Config, s *store.Store,
 		}
 	}
 	fmt.Fprintf(a.stdout, "%s asked for: %s; see radiusd session actions --batch %s\n",
-		plural(len(actions), "change was", "changes were"), strings.Join(outcomes, ", "), batch.ID)
+		plural(needed, "change was", "changes were"), strings.Join(outcomes, ", "), batch.ID)
 	if batch.Totals.Troubled() > 0 {
 		return errReported
 	}
